@@ -1,0 +1,43 @@
+# The map of the building: one plan (src/tesserae/workflow/plan.py), one rule file per step of the road.
+#   snakemake                    every paper of config/config.yaml at its scale
+#   snakemake detok              one paper;  snakemake detok_table_1: one table or figure
+#   snakemake --config scale=smoke
+from pathlib import Path
+from snakemake.utils import min_version
+from tesserae.config.errors import ConfigError
+from tesserae.workflow import warm
+from tesserae.workflow.plan import read_plan
+
+min_version("9.0")
+
+try:
+    PLAN = read_plan(Path(workflow.basedir), config.get("scale"))
+except ConfigError as error:
+    raise WorkflowError(str(error))
+
+SCALE = PLAN.scale
+RUNNER = (
+    f"{sys.executable} -I -S {workflow.basedir}/src/tesserae/workflow/client.py {{rule}} {{wildcards.recipe}}"
+    f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {{threads}} > {{log}} 2>&1"
+)
+
+wildcard_constraints:
+    scale=SCALE,
+    recipe=r"[\w-]+",
+
+localrules: all
+
+rule all:
+    input: PLAN.targets("report")
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/tokenizers.smk"
+include: "workflow/rules/tokens.smk"
+include: "workflow/rules/generators.smk"
+include: "workflow/rules/samples.smk"
+include: "workflow/rules/metrics.smk"
+include: "workflow/rules/papers.smk"
+
+onstart:
+    if workflow.is_main_process and workflow.local_exec:
+        WARM = warm.start(Path(".tesserae/warm.log"))

@@ -1,0 +1,73 @@
+"""Reading YAML: numbers as YAML 1.2 has them, duplicate keys refused, types checked by pydantic.
+
+Why not plain `yaml.safe_load`: it reads 1e-4 as a string and keeps the last of two equal keys without a word.
+"""
+
+import re
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tesserae.config.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Unknown keys and wrong types are errors; values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    pass
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
+    return dict(zip(keys, (loader.construct_object(value, deep=True) for _, value in node.value), strict=True))
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def read_yaml(file: Path) -> dict:
+    """The mapping in a YAML file; raises ConfigError that names the file and the line."""
+    try:
+        content = yaml.load(file.read_text(), Loader=_Loader)
+    except FileNotFoundError:
+        raise ConfigError(file, "", "no such file", f"create it, or name one of {_siblings(file)}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}" if mark else ""
+        raise ConfigError(file, line, getattr(error, "problem", None) or str(error), "mend the YAML there") from None
+    if not isinstance(content, dict):
+        raise ConfigError(file, "", "expected a mapping at the top", "see the JSON schema in workflow/schemas")
+    return content
+
+
+def validated(model: type[Model], content: dict, file: Path, key: str = "") -> Model:
+    """`content` as a `model`; raises ConfigError that names the file and the path of the first bad key."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(str(part) for part in (*filter(None, [key]), *first["loc"]))
+        shown = "" if first["type"] == "missing" else f" (found {first['input']!r:.80})"
+        known = ", ".join(model.model_fields)
+        remedy = f"known keys here: {known}" if first["type"] == "extra_forbidden" and len(first["loc"]) == 1 else (
+            "see the JSON schema in workflow/schemas for the keys and types"
+        )
+        raise ConfigError(file, path, first["msg"] + shown, remedy) from None
+
+
+def _siblings(file: Path) -> str:
+    return ", ".join(sorted(other.name for other in file.parent.glob("*.yaml"))) or "none there yet"

@@ -1,0 +1,117 @@
+"""Recipes: following `base`, laying a scale's exceptions over them, remembering where each value came from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
+
+from tesserae.config.errors import ConfigError
+from tesserae.config.files import Strict, validated
+from tesserae.config.types import DeTokRecipe, MARRecipe, Scale, SiTRecipe
+
+RECIPES: dict[str, dict[str, type[Strict]]] = {
+    "tokenizers": {"detok": DeTokRecipe},
+    "generators": {"mar": MARRecipe, "sit": SiTRecipe},
+}
+
+
+class Sourced(NamedTuple):
+    """A value and the place that says so."""
+
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One trained thing in paper terms: typed, and as flat leaves `dotted.key -> (value, origin)`."""
+
+    name: str
+    typed: Any
+    leaves: dict[str, Sourced]
+    file: Path
+    section: str
+
+    def __getitem__(self, key: str) -> Sourced:
+        return self.leaves[key]
+
+    def where(self, key: str) -> tuple[Path, str]:
+        """File and key for an error about `key`."""
+        return self.file, f"{self.section}.{self.name}.{key}"
+
+
+def read_recipe(section: str, name: str, entries: dict[str, dict], file: Path, scale: Scale, scale_file: Path) -> Recipe:
+    """The recipe `name` of a paper's `section`; ConfigError names unknown, cyclic and mistyped entries."""
+    merged: dict[str, Sourced] = {}
+    for step in reversed(_chain(section, name, entries, file)):
+        own = {key: value for key, value in entries[step].items() if key not in ("base", "abstract")}
+        merged.update(_leaves(own, f"{file}: {section}.{step}"))
+    exception = scale.exceptions.get(name)
+    for key, value in (exception.set if exception else {}).items():
+        if key not in merged:
+            raise ConfigError(scale_file, f"exceptions.{name}.set.{key}", "no such key in the recipe",
+                              f"one of {', '.join(sorted(merged))}")
+        paper = merged[key].value
+        merged[key] = Sourced(value, f"{scale_file}: exceptions.{name} ({exception.reason}; the paper: {paper})")
+    system = merged.get("system", Sourced(None, "")).value
+    if system not in RECIPES[section]:
+        raise ConfigError(file, f"{section}.{name}.system", f"unknown system {system!r}",
+                          f"one of {', '.join(RECIPES[section])}")
+    typed = validated(RECIPES[section][system], _nested(merged), file, f"{section}.{name}")
+    complete = _leaves(typed.model_dump(), "")
+    leaves = {key: merged.get(key, Sourced(value, "default of the type")) for key, (value, _) in complete.items()}
+    return Recipe(name, typed, leaves, file, section)
+
+
+def concrete(entries: dict[str, dict]) -> list[str]:
+    """Names of the recipes that are trained: those not marked `abstract`."""
+    return [name for name, entry in entries.items() if not entry.get("abstract")]
+
+
+def _chain(section: str, name: str, entries: dict[str, dict], file: Path) -> list[str]:
+    chain, at = [], name
+    while at is not None:
+        if at in chain:
+            raise ConfigError(file, f"{section}.{name}.base", f"cyclic base: {' -> '.join([*chain, at])}",
+                              "let one of them stand on its own")
+        if at not in entries:
+            key = f"{section}.{chain[-1]}.base" if chain else f"{section}.{at}"
+            raise ConfigError(file, key, f"unknown recipe {at!r}", f"one of {', '.join(sorted(entries))}")
+        if not isinstance(entries[at], dict):
+            raise ConfigError(file, f"{section}.{at}", "expected a mapping", "give it keys, or `base: <recipe>`")
+        chain.append(at)
+        at = entries[at].get("base")
+    return chain
+
+
+def _leaves(nested: dict, origin: str, prefix: str = "") -> dict[str, Sourced]:
+    flat: dict[str, Sourced] = {}
+    for key, value in nested.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat.update(_leaves(value, origin, path + "."))
+        else:
+            flat[path] = Sourced(value, f"{origin}.{path}")
+    return flat
+
+
+def _nested(leaves: dict[str, Sourced]) -> dict:
+    tree: dict = {}
+    for path, sourced in leaves.items():
+        *parents, last = path.split(".")
+        at = tree
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = sourced.value
+    return tree
+
+
+def schema() -> dict[str, dict]:
+    """JSON schema of every configuration file and recipe type, for editors."""
+    from tesserae.config.types import Datasets, Paper, Settings
+
+    types: dict[str, Any] = {"config": Settings, "scale": Scale, "datasets": Datasets, "paper": Paper}
+    for systems in RECIPES.values():
+        types |= {f"recipe-{system}": recipe for system, recipe in systems.items()}
+    return {name: TypeAdapter(kind).json_schema() for name, kind in types.items()}

@@ -1,0 +1,295 @@
+"""What the configuration files may say: recipes in paper terms, scales, tables and figures.
+
+Every field is followed by its meaning; `tesserae schema` exports these types as JSON schema for editors.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tesserae.config.files import Strict
+
+# ---- recipes, in paper terms --------------------------------------------------------------------------------
+
+
+class Training(Strict):
+    epochs: int = Field(gt=0, description="passes over the training set")
+    batch: int = Field(gt=0, description="global batch size, in images")
+    base_rate: float | None = Field(None, gt=0, description="learning rate per 256 images of batch (linear scaling)")
+    rate: float | None = Field(None, gt=0, description="learning rate as it is; give this or base_rate")
+    warmup_epochs: float = Field(ge=0, description="linear warm-up from 0, per step")
+    decay: Literal["cosine", "constant"] = Field(description="after the warm-up: half cosine to 0, or constant")
+    betas: list[float] = Field(min_length=2, max_length=2, description="AdamW")
+    weight_decay: float = Field(ge=0, description="AdamW; each system names the parameters it spares")
+    clip: float | None = Field(gt=0, description="largest gradient norm, or null")
+    ema: float = Field(ge=0, lt=1, description="decay of the averaged weights, per step")
+    precision: Literal["fp32", "bf16"] = Field(description="autocast of the forward pass; losses are always fp32")
+    seed: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> "Training":
+        if (self.rate is None) == (self.base_rate is None):
+            raise ValueError("give exactly one of rate and base_rate")
+        return self
+
+
+class LossWeights(Strict):
+    mse: float = Field(ge=0)
+    perceptual: float = Field(ge=0)
+    kl: float = Field(ge=0)
+    gan: float = Field(ge=0)
+
+
+class Discriminator(Strict):
+    channels: int = Field(gt=0, description="channels of the first layer (ndf)")
+    layers: int = Field(gt=0)
+
+
+class DeTokRecipe(Strict):
+    """l-DeTok, Sec. 3 and A.1. gamma = 0 with mask_ratio = 0 is the conventional autoencoder."""
+
+    system: Literal["detok"]
+    dataset: str = Field(description="role of the data set; the scale says which data play it")
+    image_size: int = Field(gt=0)
+    encoder: str = Field(description="size, by its name in the scale's sizes.detok")
+    decoder: str = Field(description="size, by its name in the scale's sizes.detok")
+    patch_size: int = Field(gt=0)
+    latent_channels: int = Field(gt=0)
+    noise: Literal["interpolative", "additive"] = Field(description="Eq. 4, or the variant of Fig. 2a")
+    gamma: float = Field(ge=0, description="scale of the latent noise; 0: none")
+    mask_ratio: float = Field(ge=0, lt=1, description="M: largest (random) or only (constant) masking ratio; 0: none")
+    mask_mode: Literal["random", "constant"]
+    perceptual: Literal["lpips+convnext", "none"]
+    loss_weights: LossWeights
+    gan_start_epoch: int | None = Field(ge=0, description="epoch from which the GAN loss is on; null: never")
+    discriminator: Discriminator
+    training: Training
+
+
+class DiffLoss(Strict):
+    blocks: int = Field(gt=0)
+    width: int = Field(gt=0)
+    batch_multiplier: int = Field(gt=0, description="draws of (t, noise) per condition in a training step")
+    steps: int = Field(gt=0, description="length of the training diffusion")
+    schedule: Literal["cosine", "linear"]
+
+
+class MARSampling(Strict):
+    iterations: int = Field(gt=0, description="autoregressive iterations")
+    diffusion_steps: int = Field(gt=0)
+    guidance_schedule: Literal["linear", "constant"]
+    guidance: list[float] = Field(min_length=1, description="scales tried with guidance, at temperature 1")
+    temperature: list[float] = Field(min_length=1, description="temperatures tried without guidance")
+
+
+class MARRecipe(Strict):
+    """MAR (arXiv 2406.11838) as l-DeTok Sec. A.2 trains it."""
+
+    system: Literal["mar"]
+    tokenizer: str = Field(description="recipe whose tokens it learns")
+    size: str = Field(description="by its name in the scale's sizes.mar")
+    buffer_size: int = Field(gt=0)
+    attention_dropout: float = Field(ge=0, lt=1)
+    projection_dropout: float = Field(ge=0, lt=1)
+    label_dropout: float = Field(ge=0, lt=1)
+    mask_ratio_min: float = Field(gt=0, le=1)
+    mask_ratio_std: float = Field(gt=0)
+    diffloss: DiffLoss
+    training: Training
+    sampling: MARSampling
+
+
+class FlowSampling(Strict):
+    method: Literal["dopri5", "euler", "heun", "euler_maruyama"]
+    steps: int = Field(gt=1, description="equal steps of a fixed grid; dopri5 chooses its own")
+    atol: float = Field(gt=0)
+    rtol: float = Field(gt=0)
+    guidance: list[float] = Field(min_length=1, description="scales tried with guidance")
+
+
+class SiTRecipe(Strict):
+    """SiT (arXiv 2401.08740) as l-DeTok Sec. A.2 trains it."""
+
+    system: Literal["sit"]
+    tokenizer: str = Field(description="recipe whose tokens it learns")
+    size: str = Field(description="by its name in the scale's sizes.sit")
+    label_dropout: float = Field(ge=0, lt=1)
+    training: Training
+    sampling: FlowSampling
+
+
+TokenizerRecipe = DeTokRecipe
+GeneratorRecipe = Annotated[MARRecipe | SiTRecipe, Field(discriminator="system")]
+
+# ---- what the paper shows ----------------------------------------------------------------------------------
+
+
+class Column(Strict):
+    artifact: str = Field(description="artifact of the number; {row} stands for the row's key")
+    value: str = Field(description="name of the number in the artifact's metrics.json")
+    direction: Literal["lower", "higher", "none"] = Field(description="which is better")
+
+
+class Table(Strict):
+    source: str = Field(description="the table's name in config/published/<paper>.csv")
+    title: str
+    rows: dict[str, str] = Field(description="key -> label as printed")
+    columns: dict[str, Column] = Field(description="name as in the published file -> where the number comes from")
+
+
+class Figure(Strict):
+    title: str
+    draw: str = Field(description="function of tesserae.reporting.figures, by its name")
+    rows: dict[str, str] = Field(description="key -> label as printed")
+    inputs: list[str] = Field(description="artifacts it shows; {row} stands for each row's key")
+    published: str | None = Field(None, description="table of config/published/<paper>.csv that is shown beside it")
+
+
+class Paper(Strict):
+    paper: str
+    title: str
+    arxiv: str
+    published: str = Field(description="file with the printed numbers")
+    notebook: str
+    tokenizers: dict[str, dict]
+    generators: dict[str, dict]
+    tables: dict[str, Table]
+    figures: dict[str, Figure]
+
+
+# ---- data sets ----------------------------------------------------------------------------------------------
+
+
+class EmojiData(Strict):
+    provider: Literal["emoji"]
+    corpus: str = Field(description="the shipped file, below the repository")
+    labels: Literal["group", "subgroup"]
+    classes: int
+    train_variants: int = Field(gt=0, description="renderings of each training glyph")
+    val_variants: int = Field(gt=0)
+    validation_fraction: float = Field(gt=0, lt=1)
+    seed: int
+
+
+class FolderData(Strict):
+    provider: Literal["imagenet", "cifar10", "imagenette"]
+    root: str = Field(description="folder below data.root of config.yaml")
+    classes: int
+    train_images: int = Field(description="how many there must be; epochs are counted from it")
+    val_images: int
+
+
+Dataset = Annotated[EmojiData | FolderData, Field(discriminator="provider")]
+
+
+class Datasets(Strict):
+    datasets: dict[str, Dataset]
+
+
+# ---- scales -------------------------------------------------------------------------------------------------
+
+
+class Size(Strict):
+    width: int = Field(gt=0)
+    blocks: int = Field(gt=0)
+    heads: int = Field(gt=0)
+
+
+class TrainingScale(Strict):
+    """How a recipe's training shrinks. What is null stays the paper's."""
+
+    batch: int | None = Field(None, gt=0)
+    steps_per_epoch: int | None = Field(None, gt=0, description="null: training images / batch")
+    rate: float | None = Field(None, gt=0, description="peak learning rate")
+    warmup_fraction: float | None = Field(None, ge=0, lt=1, description="share of the steps")
+    decay: Literal["cosine", "constant"] | None = None
+    ema_window: float | None = Field(None, gt=0, description="w: decay 1 - w/steps, so that averages shrink with runs")
+    precision: Literal["fp32", "bf16"] | None = None
+    discriminator: Discriminator | None = None
+
+
+class DiffLossScale(Strict):
+    width: int = Field(gt=0)
+    blocks: int = Field(gt=0)
+    batch_multiplier: int = Field(gt=0)
+
+
+class MARScale(Strict):
+    buffer_size: int | None = None
+    diffloss: DiffLossScale | None = None
+    sampling: MARSampling | None = None
+
+
+class SiTScale(Strict):
+    sampling: FlowSampling | None = None
+
+
+class DeTokScale(Strict):
+    perceptual: Literal["lpips+convnext", "none"] | None = None
+
+
+class Systems(Strict):
+    detok: DeTokScale = DeTokScale()
+    mar: MARScale = MARScale()
+    sit: SiTScale = SiTScale()
+
+
+class Evaluation(Strict):
+    extractor: Literal["embedded", "inception-v3-compat"]
+    layer: str = Field(description="features of FID, precision and recall")
+    samples: int = Field(gt=0, description="images behind a number of a table")
+    search_samples: int = Field(gt=0, description="images behind each point of a guidance search")
+    reference_samples: int | None = Field(description="training images of the reference statistics; null: all")
+    precision_recall_reference: int = Field(gt=0, description="validation images of precision and recall")
+    neighbourhood: int = Field(gt=0, description="k of improved precision and recall")
+    splits: int = Field(gt=0, description="splits of the inception score")
+    quantisation: Literal["truncate", "round"] = Field(description="how 255x becomes uint8")
+    batch: int = Field(gt=0)
+    shown: int = Field(gt=0, description="images in qualitative figures")
+    seed: int
+
+
+class Resources(Strict):
+    threads: int = Field(1, gt=0)
+    mem_mb: int = Field(2000, gt=0)
+    runtime: int = Field(60, gt=0, description="minutes")
+    gpus: int = Field(0, ge=0)
+
+
+class Exception_(Strict):
+    """One recipe that does not follow the scale's rule, with the reason."""
+
+    set: dict[str, float | int | str | bool | None] = Field(description="dotted key of the recipe -> value")
+    reason: str
+
+
+class Scale(Strict):
+    scale: str
+    purpose: str
+    image_size: dict[int, int] = Field(description="paper's value -> ours; what is not listed stays")
+    patch_size: dict[int, int]
+    latent_channels: dict[int, int]
+    datasets: dict[str, str] = Field(description="role -> data set of datasets.yaml")
+    sizes: dict[Literal["detok", "mar", "sit"], dict[str, Size]]
+    tokenizer_training: TrainingScale
+    generator_training: TrainingScale
+    systems: Systems
+    evaluation: Evaluation
+    resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")
+    exceptions: dict[str, Exception_]
+
+
+# ---- config.yaml --------------------------------------------------------------------------------------------
+
+
+class DataSettings(Strict):
+    root: str | None = Field(description="folder of real data sets; the embedded corpus needs none")
+
+
+class Settings(Strict):
+    """config/config.yaml: what a user edits first. Nothing here enters an artifact's identity."""
+
+    scale: str
+    papers: list[str] = Field(min_length=1)
+    data: DataSettings
+    device: Literal["auto", "cpu", "cuda"]

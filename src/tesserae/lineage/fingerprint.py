@@ -1,0 +1,209 @@
+"""What a job's code means: a hash of syntax trees over everything its stage imports in this package.
+
+Comments, docstrings, formatting and type-checker noise do not count; every name, number and statement does.
+The hash is the same on all supported Pythons: absent and empty fields are skipped, so that fields which newer
+versions add change nothing.
+"""
+
+import ast
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PACKAGE = "tesserae"
+SOURCE = Path(__file__).resolve().parents[2]
+# The engine never shapes a number. When it does, raise ENGINE: that invalidates everything.
+ENGINE = 1
+PLUMBING = (f"{PACKAGE}.workflow", f"{PACKAGE}.cli")
+
+_SILENT_FIELDS = {"kind", "type_comment", "type_ignores", "ctx"}
+_DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+class Module(NamedTuple):
+    """A module's meaning and the first-party modules it imports anywhere in its text."""
+
+    digest: str
+    imports: tuple[str, ...]
+
+
+class Own(NamedTuple):
+    """A job's own fingerprint (without its producers') and the module digests behind it."""
+
+    digest: str
+    modules: dict[str, str]
+
+
+def own(roots: list[str], spec: dict[str, Any], sources: dict[str, Path], root: Path) -> Own:
+    """Fingerprint of code, spec and git-tracked files of one job.
+
+    Args: `roots`, entry modules; `spec`, every string in it that names a module of the package is a root as well;
+    `sources`, name -> file relative to `root`.
+    """
+    modules = {name: scan(name).digest for name in closure(tuple(sorted({*roots, *modules_named(spec)})))}
+    files = sorted((str(path), file_digest(root / path)) for path in sources.values())
+    return Own(digest([ENGINE, sorted(modules.items()), spec, files]), modules)
+
+
+def chain(own_digest: str, producers: list[str]) -> str:
+    """The chained fingerprint `own-chain`: it changes when any producer's does."""
+    return f"{own_digest}-{digest([own_digest, sorted(producers)])}"
+
+
+def digest(content: Any) -> str:
+    """16 hex digits of canonical JSON."""
+    blob = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(blob.encode()).hexdigest()[:16]
+
+
+def closure(roots: tuple[str, ...]) -> list[str]:
+    """All first-party modules that importing `roots` can load, parent packages included; sorted."""
+    seen: set[str] = set()
+    todo = list(roots)
+    while todo:
+        name = todo.pop()
+        if name in seen or is_plumbing(name) or module_file(name) is None:
+            continue
+        seen.add(name)
+        parts = name.split(".")
+        todo += [".".join(parts[:i]) for i in range(1, len(parts))]
+        todo += scan(name).imports
+    return sorted(seen)
+
+
+def is_plumbing(name: str) -> bool:
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in PLUMBING)
+
+
+def modules_named(spec: Any) -> set[str]:
+    """Modules of the package that strings in a spec name: a recipe chooses code by name, so names are imports."""
+    if isinstance(spec, str):
+        return {spec} if spec.startswith(PACKAGE + ".") and module_file(spec) else set()
+    children = spec.values() if isinstance(spec, dict) else spec if isinstance(spec, list | tuple) else ()
+    return set().union(*map(modules_named, children))
+
+
+def module_file(name: str) -> Path | None:
+    base = SOURCE.joinpath(*name.split("."))
+    return next((file for file in (base / "__init__.py", base.with_suffix(".py")) if file.is_file()), None)
+
+
+@functools.cache
+def file_digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.cache
+def scan(name: str) -> Module:
+    """Digest and imports of one module, from the cache when its bytes were seen before."""
+    file = module_file(name)
+    raw = file.read_bytes()
+    key = f"{name}:{ENGINE}:{hashlib.sha256(raw).hexdigest()}"
+    store = _store()
+    if key not in store:
+        store[key] = _analyse(name, file.name == "__init__.py", raw)
+        _dirty.add(key)
+    found = store[key]
+    return Module(found[0], tuple(found[1]))
+
+
+def forget() -> None:
+    """Read every file anew from here on (the runner looks twice)."""
+    scan.cache_clear()
+    file_digest.cache_clear()
+
+
+# ---- the cache of analysed modules ------------------------------------------------------------------------------
+
+_dirty: set[str] = set()
+
+
+def _cache_file() -> Path:
+    return Path(os.environ.get("TESSERAE_CACHE", SOURCE.parent / ".tesserae")) / "modules.json"
+
+
+@functools.cache
+def _store() -> dict[str, list]:
+    try:
+        return json.loads(_cache_file().read_text())
+    except (OSError, ValueError):  # a cache: whatever is wrong with it, start a new one
+        return {}
+
+
+def save_cache() -> None:
+    """Write what was analysed since the start; a reader never sees half a file."""
+    if not _dirty:
+        return
+    file = _cache_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_suffix(f".{os.getpid()}")
+    aside.write_text(json.dumps(_store()))
+    os.replace(aside, file)
+    _dirty.clear()
+
+
+# ---- analysis ---------------------------------------------------------------------------------------------------
+
+
+def _analyse(name: str, is_package: bool, raw: bytes) -> list:
+    tree = ast.parse(raw)
+    imports = sorted(_imports(tree, name, is_package))
+    out: list[str] = []
+    _dump(tree, out)
+    return [hashlib.sha256("".join(out).encode()).hexdigest()[:16], imports]
+
+
+def _imports(tree: ast.AST, name: str, is_package: bool) -> set[str]:
+    found: set[str] = set()
+
+    def add(target: str) -> None:
+        parts = target.split(".")
+        if parts[0] == PACKAGE:
+            found.update(".".join(parts[:i]) for i in range(1, len(parts) + 1))
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                add(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = name.split(".") if is_package else name.split(".")[:-1]
+                package = package[: len(package) - node.level + 1]
+                base = ".".join([*package, *([node.module] if node.module else [])])
+            add(base)
+            for alias in node.names:
+                add(f"{base}.{alias.name}")
+    return found
+
+
+def _dump(node: Any, out: list[str]) -> None:
+    if isinstance(node, ast.AST):
+        out.append(f"({type(node).__name__}")
+        for field in node._fields:
+            value = getattr(node, field, None)
+            if field == "body" and isinstance(node, _DOCUMENTED):
+                value = _without_docstring(value)
+            if field in _SILENT_FIELDS or (value in (None, []) and not isinstance(node, ast.Constant)):
+                continue
+            out.append(f" {field}=")
+            _dump(value, out)
+        out.append(")")
+    elif isinstance(node, list):
+        out.append("[")
+        for child in node:
+            _dump(child, out)
+        out.append("]")
+    else:
+        out.append(repr(node))
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(
+        first.value.value, str)
+    return body[1:] if is_docstring else body

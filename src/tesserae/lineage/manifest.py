@@ -1,0 +1,91 @@
+"""The manifest: one JSON record beside every artifact, written by this module alone.
+
+It says what was made (outputs with hash and size), from what (spec, code, inputs, sources), where (environment,
+hardware), when, and what it measured. Everything else (MLflow, DVC, reports) is an export of manifests.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+NAME = "manifest.json"
+VERSION = 1
+# Libraries that shape numbers: recorded and audited, never invalidating.
+LIBRARIES = ("numpy", "torch", "torchvision", "timm", "torch-fidelity", "torchdiffeq", "lightning-fabric", "scipy",
+             "pandas", "matplotlib", "pillow", "safetensors")
+
+
+def describe(path: Path, root: Path) -> dict[str, Any]:
+    """Path relative to `root`, sha256 and size in bytes of a file."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"path": str(path.relative_to(root)), "sha256": digest, "bytes": path.stat().st_size}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The manifest in an artifact's folder; FileNotFoundError if there is none."""
+    return json.loads((folder / NAME).read_text())
+
+
+def write(file: Path, record: dict[str, Any]) -> None:
+    """Write a record aside and rename it; sorted, indented, ends in a newline."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside.write_text(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    os.replace(aside, file)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def environment() -> dict[str, Any]:
+    """Python, platform and the versions of the libraries that shape numbers."""
+    return {"python": platform.python_version(), "platform": platform.platform(), "libraries": _versions()}
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores, host; and the accelerator, if torch is loaded and sees one."""
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
+    return {"host": platform.node(), "processor": _processor(), "cores": os.cpu_count(), "gpu": gpu,
+            "scheduler_job": os.environ.get("SLURM_JOB_ID")}
+
+
+@functools.cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def commit(root: Path) -> dict[str, Any]:
+    """The git commit of the project folder, and whether the tree differs from it; nulls outside git."""
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        return {"commit": git("rev-parse", "HEAD").strip(),
+                "dirty": bool(git("status", "--porcelain", "--untracked-files=no").strip())}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}

@@ -1,0 +1,25 @@
+"""What the runner hands to a stage: its spec, the folders it may read, and the folder it writes to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Work:
+    """One job, as its stage sees it. A stage sees no configuration beyond `spec`."""
+
+    stage: str
+    recipe: str
+    spec: dict[str, Any]
+    inputs: dict[str, Path]  # role -> folder of the artifact
+    sources: dict[str, Path]  # role -> git-tracked file
+    out: Path  # new, empty folder; the runner renames its files into place
+    state: Path  # survives a kill; holds checkpoints of this very job
+    identity: str  # the job's own fingerprint: state of another identity must not be resumed
+    data_root: Path | None  # where real data sets lie on this machine
+    device: str  # auto, cpu or cuda
+
+    @property
+    def title(self) -> str:
+        return f"{self.stage}/{self.recipe}"

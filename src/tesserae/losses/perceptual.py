@@ -1,0 +1,163 @@
+"""The perceptual loss of l-DeTok (Eq. 6): VGG-LPIPS and ConvNeXt logits, (1.0 LPIPS + 0.1 ConvNeXt) / 1.1.
+
+Sources: LPIPS (arXiv 1801.03924, Sec. 3) with the linear heads of taming-transformers; the ConvNeXt term and the two
+weights are those of the TiTok code base, which l-DeTok says it follows (Sec. A.1, reference 69). Both networks are
+frozen and never part of a model's state.
+
+Shapes: B batch, S image side. Images are float (B, 3, S, S) in [0, 1]; reconstructions may leave that range.
+"""
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LPIPS_WEIGHT, CONVNEXT_WEIGHT = 1.0, 0.1
+CONVNEXT_SIDE = 224
+
+VGG16_CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # arXiv 1409.1556, Tab. 1 D
+
+FOLDER_VARIABLE = "TESSERAE_WEIGHTS"
+
+# role -> file name, hash and the start of its digest, where it comes from
+FILES = {
+    "vgg": ("vgg16-397923af.pth", "sha256", "397923af", "torchvision's VGG16_Weights.IMAGENET1K_V1"),
+    "heads": ("vgg.pth", "md5", "d507d7349b931f0638a25a48a722f98a",
+              "the LPIPS heads of CompVis/taming-transformers (taming/util.py fetches them as `vgg_lpips`)"),
+    "convnext": ("convnext_small-0c510722.pth", "sha256", "0c510722",
+                 "torchvision's ConvNeXt_Small_Weights.IMAGENET1K_V1"),
+}
+
+
+def weights_folder() -> Path | None:
+    """The folder named by TESSERAE_WEIGHTS, or None where it is not set."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return Path(folder) if folder else None
+
+
+def missing_weights(folder: Path | None) -> list[str]:
+    """One line for each file that the pretrained loss needs and `folder` lacks; empty if all are there."""
+    lines = []
+    for name, _, _, origin in FILES.values():
+        if folder is None or not (folder / name).is_file():
+            place = f"${FOLDER_VARIABLE}/{name}" if folder is None else str(folder / name)
+            lines.append(f"{name}: expected at {place}; get it from {origin}")
+    return lines
+
+
+def require_weights(folder: Path | None) -> Path:
+    """`folder`, if it has all files. Raises FileNotFoundError that names every missing one and the remedy."""
+    if missing := missing_weights(folder):
+        raise FileNotFoundError(
+            "the perceptual loss needs pretrained weights that are not there:\n  " + "\n  ".join(missing)
+            + f"\n  remedy: put them into one folder and set {FOLDER_VARIABLE} to it,"
+            + " or set `perceptual: none` in the recipe or the scale")
+    return folder
+
+
+def _read(folder: Path, role: str) -> dict[str, Tensor]:
+    name, algorithm, digest, origin = FILES[role]
+    with open(folder / name, "rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if not found.startswith(digest):
+        raise ValueError(f"{folder / name}: its {algorithm} is {found}, expected {digest}; fetch it again from {origin}")
+    return torch.load(folder / name, map_location="cpu", weights_only=True)
+
+
+class LPIPS(nn.Module):
+    """Distance of two batches (B, 3, S, S) in [-1, 1] -> (B,), from five VGG16 stages (arXiv 1801.03924, Eq. 1)."""
+
+    def __init__(self):
+        super().__init__()
+        self.stages = nn.ModuleList()
+        before = 3
+        for i, channels in enumerate(VGG16_CHANNELS):
+            modules: list[nn.Module] = [nn.MaxPool2d(2)] if i else []
+            for width in channels:
+                modules += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(inplace=True)]
+                before = width
+            self.stages.append(nn.Sequential(*modules))
+        self.heads = nn.ModuleList(nn.Conv2d(channels[-1], 1, 1, bias=False) for channels in VGG16_CHANNELS)
+        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1), persistent=False)
+
+    def load_pretrained(self, vgg: dict[str, Tensor], heads: dict[str, Tensor]) -> None:
+        """Take torchvision's `features.{i}.*` in order, and the heads `lin{k}.model.1.weight`."""
+        convolutions = [module for module in self.stages.modules() if isinstance(module, nn.Conv2d)]
+        names = sorted({int(key.split(".")[1]) for key in vgg if key.startswith("features.")})
+        for module, i in zip(convolutions, names, strict=True):
+            module.load_state_dict({part: vgg[f"features.{i}.{part}"] for part in ("weight", "bias")})
+        for k, head in enumerate(self.heads):
+            head.load_state_dict({"weight": heads[f"lin{k}.model.1.weight"]})
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The last ReLU of each stage, of unit length along channels."""
+        x, outputs = (images - self.shift) / self.scale, []
+        for stage in self.stages:
+            x = stage(x)
+            outputs.append(x / (x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
+        return outputs
+
+    def forward(self, target: Tensor, prediction: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.features(target)
+        pairs = zip(self.heads, wanted, self.features(prediction), strict=True)
+        return sum(head((a - b).square()).mean(dim=(1, 2, 3)) for head, a, b in pairs)
+
+
+class ConvNeXtDistance(nn.Module):
+    """Mean squared difference of the 1000 logits of ConvNeXt-Small (arXiv 2201.03545), images in [0, 1] -> 0-d."""
+
+    def __init__(self):
+        super().__init__()
+        from torchvision.models import convnext_small  # takes seconds to import, and most runs do without
+
+        self.net = convnext_small(weights=None)
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
+
+    def logits(self, images: Tensor) -> Tensor:
+        x = F.interpolate(images, size=(CONVNEXT_SIDE, CONVNEXT_SIDE), mode="bilinear", antialias=True)
+        return self.net((x - self.mean) / self.std)
+
+    def forward(self, target: Tensor, prediction: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.logits(target)
+        return F.mse_loss(self.logits(prediction), wanted)
+
+
+class PerceptualLoss(nn.Module):
+    """Both terms, frozen and in evaluation mode; the weights are random until `load_pretrained`."""
+
+    def __init__(self):
+        super().__init__()
+        self.lpips, self.convnext = LPIPS(), ConvNeXtDistance()
+        self.requires_grad_(False).eval()
+
+    def load_pretrained(self, folder: Path) -> "PerceptualLoss":
+        """Read FILES from `folder`. Raises FileNotFoundError as require_weights, ValueError for another checksum."""
+        require_weights(folder)
+        self.lpips.load_pretrained(_read(folder, "vgg"), _read(folder, "heads"))
+        self.convnext.net.load_state_dict(_read(folder, "convnext"))
+        return self
+
+    def forward(self, target: Tensor, prediction: Tensor) -> Tensor:
+        """Target and prediction (B, 3, S, S), [0, 1] -> 0-d. Only the prediction receives a gradient."""
+        lpips = self.lpips(2 * target - 1, 2 * prediction - 1).mean()
+        convnext = self.convnext(target, prediction)
+        return (LPIPS_WEIGHT * lpips + CONVNEXT_WEIGHT * convnext) / (LPIPS_WEIGHT + CONVNEXT_WEIGHT)
+
+
+def pretrained_perceptual_loss(target: Tensor, prediction: Tensor) -> Tensor:
+    """PerceptualLoss with the files of TESSERAE_WEIGHTS, read once per process and device, at the first call."""
+    return _pretrained(weights_folder(), target.device)(target, prediction)
+
+
+@functools.cache
+def _pretrained(folder: Path | None, device: torch.device) -> PerceptualLoss:
+    folder = require_weights(folder)  # before two networks are built
+    return PerceptualLoss().load_pretrained(folder).to(device)

@@ -1,0 +1,46 @@
+"""Rotary position tables and the one function that applies them.
+
+A table holds, for each position, [cos | sin] of the d angles of a head's d channels: (N, 2d), or (B, N, 2d) where
+every sample has its own positions. Shapes: B batch, H heads, N tokens, d head dim, G side of the token grid.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+MAX_FREQUENCY, MIN_FREQUENCY = 7.0, 7e-4  # turns per image side (l-DeTok, official code)
+
+
+def apply_rope(x: Tensor, table: Tensor) -> Tensor:
+    """Turn adjacent channel pairs: x cos + R(x) sin, with R(x0, x1, x2, x3, ...) = (-x1, x0, -x3, x2, ...).
+
+    x (B, H, N, d), table (N, 2d) or (B, N, 2d) -> (B, H, N, d) in the dtype of x. A rotation only if the table gives
+    both channels of a pair the same angle (RoFormer, arXiv 2104.09864, Eq. 34).
+    """
+    cos, sin = (table.unsqueeze(1) if table.ndim == 3 else table).chunk(2, dim=-1)
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack((-odd, even), dim=-1).flatten(-2)
+    return torch.addcmul(x * cos, turned, sin).to(x.dtype)
+
+
+def detok_rope_table(head_dim: int, grid: int) -> Tensor:
+    """Table of l-DeTok's tokenizer (Sec. 4 names RoPE; the rest is the official code): (G*G, 2d), row-major.
+
+    The first half of the head's channels carries the row, the second half the column, both as coordinates in [0, 1].
+    Each half is [f, f]: the d/4 geometric frequencies twice, one after the other.
+
+    DECISION: the paper does not print the layout. Because [f, f] is concatenated while apply_rope pairs adjacent
+    channels, the two channels of a pair turn at different frequencies, which is no rotation. Official weights were
+    trained with it, so it is reproduced exactly.
+
+    Raises ValueError if head_dim is not a multiple of 4.
+    """
+    if head_dim % 4:
+        raise ValueError(f"head dim {head_dim} is not a multiple of 4 (two axes, each with pairs of channels)")
+    turns = MAX_FREQUENCY * (MAX_FREQUENCY / MIN_FREQUENCY) ** torch.linspace(0, -1, head_dim // 4)
+    angles = torch.outer(torch.linspace(0, 1, grid), turns.repeat(2) * 2 * math.pi)  # (G, d/2)
+    rows = angles[:, None, :].expand(grid, grid, -1)
+    columns = angles[None, :, :].expand(grid, grid, -1)
+    angles = torch.cat([rows, columns], dim=-1).flatten(0, 1)  # (G*G, d)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)

@@ -1,0 +1,45 @@
+"""Small things that several stages share: devices, batches of images, JSON files."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from tesserae.data.transforms import to_float
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one; asking for CUDA where there is none is an error, not a fallback."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("config/config.yaml: device is cuda, but torch sees no GPU; set it to auto or cpu")
+    return torch.device(name)
+
+
+def slices(count: int, batch: int, title: str) -> Iterator[slice]:
+    """Consecutive slices of at most `batch`, with a progress bar in samples."""
+    with tqdm(total=count, desc=title, unit="img", mininterval=1.0) as bar:
+        for start in range(0, count, batch):
+            stop = min(start + batch, count)
+            yield slice(start, stop)
+            bar.update(stop - start)
+
+
+def float_images(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [-1, 1] on a device."""
+    return to_float(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Sorted keys, so that equal content is equal bytes."""
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())

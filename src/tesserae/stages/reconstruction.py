@@ -1,0 +1,46 @@
+"""Stage `reconstruction`: rFID, rIS and PSNR of a tokenizer on the validation set, and a few images to look at."""
+
+import numpy as np
+import torch
+
+from tesserae.data.cache import open_cache
+from tesserae.data.transforms import to_uint8
+from tesserae.lineage import fingerprint
+from tesserae.lineage.work import Work
+from tesserae.metrics.features import extract
+from tesserae.metrics.fidelity import Statistics, fid, inception_score, statistics
+from tesserae.metrics.reconstruction import psnr
+from tesserae.stages.common import float_images, pick_device, slices, write_json
+from tesserae.training import weights
+
+
+@torch.inference_mode()
+def run(work: Work) -> dict[str, float]:
+    """Writes metrics.json and images.npz. Averaged weights, posterior means, no noise, no mask (l-DeTok, official code)."""
+    spec, device = work.spec, pick_device(work.device)
+    images = open_cache(work.inputs["dataset"], "val").images
+    model = weights.load(work.inputs["tokenizer"] / "weights.safetensors").to(device)
+    rebuilt, ratios = np.empty_like(images), []
+    for part in slices(len(images), spec["batch"], work.title):
+        original = float_images(images[part], device)
+        decoded = model.decode(model.encode(original))
+        ratios.append(psnr(original, decoded).cpu())
+        rebuilt[part] = to_uint8(decoded, mode=spec["quantisation"]).cpu().numpy()
+    features = extract(rebuilt, spec["extractor"], [spec["layer"], "logits"], batch_size=spec["batch"], device=device)
+    score, deviation = inception_score(features["logits"], splits=spec["splits"])
+    values = {"rfid": fid(statistics(features[spec["layer"]]), Statistics.load(work.inputs["reference"] / "val.npz")),
+              "ris": score, "psnr": torch.cat(ratios).mean().item()}
+    measure = {"extractor": spec["extractor"], "layer": spec["layer"], "reference": f"{work.inputs['dataset'].name} val",
+               "samples": len(images), "quantisation": spec["quantisation"], "splits": spec["splits"],
+               "weights": "averaged", "latents": "posterior mean"}
+    write_json(work.out / "metrics.json", {"values": values, "deviation": {"ris": deviation}, "measure": measure,
+                                           "measure_id": fingerprint.digest(measure), "selection": None})
+    shown = np.linspace(0, len(images) - 1, spec["shown"]).astype(int)
+    np.savez(work.out / "images.npz", originals=images[shown], reconstructions=rebuilt[shown])
+    return values
+
+
+if __name__ == "__main__":
+    from tesserae.workflow.runner import by_hand
+
+    by_hand("reconstruction")

@@ -1,0 +1,45 @@
+"""Stage `search`: FID and IS at every point of a sweep, and which point is the best with and without guidance."""
+
+import numpy as np
+
+from tesserae.lineage import fingerprint
+from tesserae.lineage.work import Work
+from tesserae.metrics.features import extract
+from tesserae.metrics.fidelity import Statistics, fid, inception_score, statistics
+from tesserae.stages.common import pick_device, read_json, write_json
+
+STATISTIC = "fid"  # the lowest is selected
+
+
+def run(work: Work) -> dict[str, float]:
+    """Writes search.json: the whole sweep, and the selection of each kind of column."""
+    spec, folder = work.spec, work.inputs["samples"]
+    index, images = read_json(folder / "index.json"), np.load(folder / "samples.npy", mmap_mode="r")
+    reference = Statistics.load(work.inputs["reference"] / "train.npz")
+    points = []
+    for point, drawn in zip(index["points"], images, strict=True):
+        features = extract(drawn, spec["extractor"], [spec["layer"], "logits"], batch_size=spec["batch"],
+                           device=pick_device(work.device))
+        score, _ = inception_score(features["logits"], splits=spec["splits"])
+        points.append({**point, "fid": fid(statistics(features[spec["layer"]]), reference), "is": score})
+    guided = [point for point in points if point["guidance"] != 1.0]
+    unguided = [point for point in points if point["guidance"] == 1.0]
+    measure = {"extractor": spec["extractor"], "layer": spec["layer"],
+               "reference": f"{work.inputs['reference'].name} train", "samples": index["samples"],
+               "quantisation": index["quantisation"], "sampler": index["sampler"], "seed": index["seed"],
+               "splits": spec["splits"], "labels": "cycled"}
+    best = {name: min(some, key=lambda point: point[STATISTIC]) for name, some in
+            (("cfg", guided), ("nocfg", unguided))}
+    selected = {name: {key: point[key] for key in ("guidance", "temperature")} for name, point in best.items()}
+    candidates = {"cfg": [point["guidance"] for point in guided],
+                  "nocfg": [point["temperature"] for point in unguided if point["temperature"] is not None]}
+    write_json(work.out / "search.json", {
+        "samples": index["samples"], "statistic": STATISTIC, "measure": measure,
+        "measure_id": fingerprint.digest(measure), "points": points, "selected": selected, "candidates": candidates})
+    return {f"{name}_{key}": value for name, point in best.items() for key, value in point.items() if value is not None}
+
+
+if __name__ == "__main__":
+    from tesserae.workflow.runner import by_hand
+
+    by_hand("search")

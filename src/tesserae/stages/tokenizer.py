@@ -1,0 +1,40 @@
+"""Stage `tokenizer`: train one tokenizer on a cached data set."""
+
+import importlib
+
+import torch
+
+from tesserae.data.cache import open_cache
+from tesserae.data.transforms import random_flip
+from tesserae.lineage.work import Work
+from tesserae.stages.common import float_images
+from tesserae.training import weights
+from tesserae.training.loop import make_fabric, train
+from tesserae.training.order import Order
+
+
+def run(work: Work) -> dict[str, float]:
+    """Writes weights.safetensors (averaged weights, without the discriminator) and curves.jsonl."""
+    spec, training = work.spec, work.spec["training"]
+    data = open_cache(work.inputs["dataset"], "train")
+    torch.manual_seed(training["seed"])  # initialisation
+    model = importlib.import_module(spec["module"]).build(spec["model"])
+    fabric = make_fabric(training["precision"], work.device)
+    order = Order(len(data.images), training["batch"], training["seed"], rank=fabric.global_rank, world=fabric.world_size)
+
+    def source(step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        chosen = order(step)
+        images = float_images(data.images[chosen], torch.device("cpu"))
+        return {"images": random_flip(images, rng), "labels": torch.from_numpy(data.labels[chosen])}
+
+    trained = train(model, source, training, fabric=fabric, state=work.state, identity=work.identity,
+                    curves=work.out / "curves.jsonl", title=work.title)
+    kept = {name: tensor for name, tensor in trained.weights.items() if not name.startswith("discriminator.")}
+    weights.save(work.out / "weights.safetensors", kept, spec["module"], spec["model"])
+    return trained.numbers
+
+
+if __name__ == "__main__":
+    from tesserae.workflow.runner import by_hand
+
+    by_hand("tokenizer")

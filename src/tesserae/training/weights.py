@@ -1,0 +1,34 @@
+"""Trained weights on disk: one safetensors file that also says which module builds the network, with what."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+_KEY = "tesserae"  # one key only: the order of several is random in the file, and bytes must not be
+
+
+def save(file: Path, weights: dict[str, Tensor], module: str, model: dict[str, Any]) -> None:
+    """Write `weights` with the module and the keywords that build their network."""
+    header = json.dumps({"module": module, "model": model}, sort_keys=True)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, file, {_KEY: header})
+
+
+def load(file: Path) -> nn.Module:
+    """The network in `file`, in eval mode on the CPU; ValueError if the file is not one of ours."""
+    with safe_open(file, framework="pt") as opened:
+        header = (opened.metadata() or {}).get(_KEY)
+    if header is None:
+        raise ValueError(f"{file} does not say which network it holds; make it with the tokenizer or generator stage")
+    described = json.loads(header)
+    model = importlib.import_module(described["module"]).build(described["model"])
+    kept = {name for name in model.state_dict() if not name.startswith("discriminator.")}
+    weights = load_file(file)
+    if set(weights) != kept:
+        raise ValueError(f"{file} and {described['module']} disagree on {sorted(set(weights) ^ kept)[:5]}; train again")
+    model.load_state_dict(weights, strict=False)
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,236 @@
+"""The graph of stages as plain data: which jobs there are, what each reads, writes and is told.
+
+A job is `<stage>/<recipe>`; its artifact lies in results/<scale>/<stage>/<recipe>/. One small function per stage,
+in the order of the road. Nothing here imports torch or runs anything.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tesserae.config import spec as specs
+from tesserae.config.errors import ConfigError
+from tesserae.config.project import Project
+from tesserae.config.spec import Spec
+
+# stage -> the files of its artifact, beside the manifest. The rules of workflow/rules name the same (a test looks).
+OUTPUTS: dict[str, tuple[str, ...]] = {
+    "dataset": ("train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json"),
+    "reference": ("train.npz", "val.npz", "val_features.npy"),
+    "tokenizer": ("weights.safetensors", "curves.jsonl"),
+    "reconstruction": ("metrics.json", "images.npz"),
+    "denoising": ("denoising.npz",),
+    "tokens": ("moments.npy", "labels.npy", "statistics.npz"),
+    "generator": ("weights.safetensors", "curves.jsonl"),
+    "search_samples": ("samples.npy", "index.json"),
+    "search": ("search.json",),
+    "samples": ("samples.npy", "labels.npy", "index.json"),
+    "metrics": ("metrics.json", "preview.npy"),
+    "table": ("table.csv", "table.md", "table.tex", "table.html", "metrics.json"),
+    "figure": ("figure.png", "figure.svg", "figure.pdf"),
+    "notebook": ("notebook.ipynb", "notebook.html"),
+    "report": ("index.html",),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One step: its stage and recipe, the spec it is told, the artifacts it reads by role, the tracked files it reads."""
+
+    stage: str
+    recipe: str
+    spec: dict[str, Any]
+    origins: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)  # role -> job id
+    sources: dict[str, Path] = field(default_factory=dict)  # role -> file below the project folder
+    papers: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.stage}/{self.recipe}"
+
+
+def jobs(project: Project) -> dict[str, Job]:
+    """All jobs of a project by id, producers before consumers; ConfigError for a reference to nothing."""
+    found: dict[str, Job] = {}
+    for job in _all(project):
+        for role, producer in job.inputs.items():
+            if producer not in found:
+                raise ConfigError(f"config/papers/{job.papers[0] if job.papers else ''}.yaml", f"{job.id}: {role}",
+                                  f"there is no artifact {producer!r}", f"one of {_near(producer, found)}")
+        found.setdefault(job.id, job)
+    return found
+
+
+def _near(wanted: str, found: dict[str, Job]) -> str:
+    stage = wanted.split("/")[0]
+    return ", ".join(sorted(name for name in found if name.startswith(stage + "/"))) or ", ".join(OUTPUTS)
+
+
+def _all(project: Project) -> Iterator[Job]:
+    for recipe in project.tokenizers.values():
+        dataset = _dataset(project, recipe)
+        yield dataset
+        yield _reference(project, dataset)
+        tokenizer = _tokenizer(project, recipe, dataset)
+        yield tokenizer
+        yield _reconstruction(project, tokenizer, dataset)
+        yield _denoising(project, tokenizer, dataset)
+        yield _tokens(project, tokenizer, dataset)
+    for recipe in project.generators.values():
+        tokenizer_recipe = project.tokenizer(recipe.typed.tokenizer, recipe)
+        dataset = _dataset(project, tokenizer_recipe)
+        generator = _generator(project, recipe, tokenizer_recipe)
+        yield generator
+        yield from _evaluated(project, recipe, generator, dataset)
+    for paper in project.papers:
+        shown = [*_tables(project, paper), *_figures(project, paper)]
+        yield from shown
+        yield _notebook(project, paper, shown)
+    yield _report(project)
+
+
+# ---- data -------------------------------------------------------------------------------------------------------
+
+
+def _dataset(project: Project, recipe: Any) -> Job:
+    name, data, origin = project.context.dataset(recipe)
+    spec = Spec()
+    for key, value in data.model_dump().items():
+        if key not in ("corpus", "root"):  # where the bytes lie is not what they are
+            spec.set(key, value, f"config/datasets.yaml: datasets.{name}.{key}")
+    spec.set("image_size", project.context.mapped("image_size", recipe["image_size"]))
+    corpus = getattr(data, "corpus", None)
+    sources = {"corpus": Path(corpus), "checksums": Path(corpus).with_name("SHA256SUMS")} if corpus else {}
+    return Job("dataset", f"{name}-{spec.values['image_size']}", spec.values, spec.origins, sources=sources)
+
+
+def _reference(project: Project, dataset: Job) -> Job:
+    spec = specs.evaluation(project.context, "extractor", "layer", "reference_samples", "precision_recall_reference",
+                            "batch")
+    return Job("reference", dataset.recipe, spec.values, spec.origins, {"dataset": dataset.id})
+
+
+# ---- tokenizers -------------------------------------------------------------------------------------------------
+
+
+def _tokenizer(project: Project, recipe: Any, dataset: Job) -> Job:
+    spec = specs.tokenizer(recipe, project.context)
+    return Job("tokenizer", recipe.name, spec.values, spec.origins, {"dataset": dataset.id})
+
+
+def _reconstruction(project: Project, tokenizer: Job, dataset: Job) -> Job:
+    spec = specs.evaluation(project.context, "extractor", "layer", "splits", "quantisation", "batch", "shown")
+    spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+    return Job("reconstruction", tokenizer.recipe, spec.values, spec.origins,
+               {"dataset": dataset.id, "reference": f"reference/{dataset.recipe}", "tokenizer": tokenizer.id})
+
+
+def _denoising(project: Project, tokenizer: Job, dataset: Job) -> Job:
+    spec = specs.evaluation(project.context, "shown", "seed", "batch")
+    spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+    spec.set("gamma", 3.0, "Fig. A.1: the noise of the final tokenizer")
+    spec.set("taus", [round(0.1 * k, 1) for k in range(10)], "Fig. A.1")
+    return Job("denoising", tokenizer.recipe, spec.values, spec.origins,
+               {"dataset": dataset.id, "tokenizer": tokenizer.id})
+
+
+def _tokens(project: Project, tokenizer: Job, dataset: Job) -> Job:
+    spec = specs.evaluation(project.context, "batch")
+    spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+    return Job("tokens", tokenizer.recipe, spec.values, spec.origins,
+               {"dataset": dataset.id, "tokenizer": tokenizer.id})
+
+
+# ---- generators and their numbers -------------------------------------------------------------------------------
+
+
+def _generator(project: Project, recipe: Any, tokenizer_recipe: Any) -> Job:
+    _, data, _ = project.context.dataset(tokenizer_recipe)
+    tokenizer_spec = specs.tokenizer(tokenizer_recipe, project.context)
+    spec = specs.generator(recipe, tokenizer_spec, data.classes, project.context)
+    return Job("generator", recipe.name, spec.values, spec.origins, {"tokens": f"tokens/{tokenizer_recipe.name}"})
+
+
+def _evaluated(project: Project, recipe: Any, generator: Job, dataset: Job) -> Iterator[Job]:
+    """The search for guidance (and temperature), then samples and metrics at what it selected."""
+    context, tokenizer = project.context, f"tokenizer/{recipe.typed.tokenizer}"
+    sampler = specs.sampling(recipe, context)
+    models = {"generator": generator.id, "tokenizer": tokenizer, "tokens": f"tokens/{recipe.typed.tokenizer}"}
+
+    def sampling_spec(count: str, *more: str) -> Spec:
+        spec = specs.evaluation(context, count, "quantisation", "batch", "seed")
+        spec.set("modules.generator", generator.spec["module"], generator.origins["module"])
+        spec.set("modules.tokenizer", _module(project, recipe), "the tokenizer's module")
+        spec.set("classes", generator.spec["model"]["classes"], generator.origins["model.classes"])
+        spec.set("sampler", {"module": sampler.values["module"], **sampler.values["settings"]},
+                 f"{recipe.file}: generators.{recipe.name}.sampling")
+        for key in more:
+            spec.set(key, sampler.values[key], f"{recipe.file}: generators.{recipe.name}.sampling")
+        return spec
+
+    spec = sampling_spec("search_samples", "search")
+    yield Job("search_samples", recipe.name, spec.values, spec.origins, models)
+    reference = f"reference/{dataset.recipe}"
+    spec = specs.evaluation(context, "extractor", "layer", "splits", "batch")
+    yield Job("search", recipe.name, spec.values, spec.origins,
+              {"samples": f"search_samples/{recipe.name}", "reference": reference})
+    for guidance in ("cfg", "nocfg"):
+        name = f"{recipe.name}-{guidance}"
+        spec = sampling_spec("samples")
+        spec.set("selected", guidance, "Table columns w/ CFG and w/o CFG")
+        yield Job("samples", name, spec.values, spec.origins, {**models, "search": f"search/{recipe.name}"})
+        spec = specs.evaluation(context, "extractor", "layer", "splits", "neighbourhood", "batch", "shown")
+        yield Job("metrics", name, spec.values, spec.origins, {"samples": f"samples/{name}", "reference": reference})
+
+
+def _module(project: Project, recipe: Any) -> str:
+    return specs.tokenizer(project.tokenizer(recipe.typed.tokenizer, recipe), project.context).values["module"]
+
+
+# ---- tables, figures, notebooks, report -------------------------------------------------------------------------
+
+
+def _tables(project: Project, paper: str) -> Iterator[Job]:
+    for name, table in project.papers[paper].tables.items():
+        artifacts = {column.artifact.format(row=row) for column in table.columns.values() for row in table.rows}
+        spec = {"paper": paper, "scale": project.scale.scale, **table.model_dump(),
+                "rows": list(map(list, table.rows.items())),
+                "columns": [{"name": column, **found.model_dump()} for column, found in table.columns.items()]}
+        yield Job("table", f"{paper}_{name}", spec, inputs={artifact: artifact for artifact in sorted(artifacts)},
+                  sources={"published": Path(project.papers[paper].published)}, papers=(paper,))
+
+
+def _figures(project: Project, paper: str) -> Iterator[Job]:
+    for name, figure in project.papers[paper].figures.items():
+        artifacts = {pattern.format(row=row): None for row in figure.rows for pattern in figure.inputs}
+        spec = {"paper": paper, "scale": project.scale.scale, **figure.model_dump(),
+                "rows": list(map(list, figure.rows.items()))}
+        sources = {"published": Path(project.papers[paper].published)} if figure.published else {}
+        yield Job("figure", f"{paper}_{name}", spec, inputs={artifact: artifact for artifact in artifacts},
+                  sources=sources, papers=(paper,))
+
+
+def _notebook(project: Project, paper: str, shown: list[Job]) -> Job:
+    inputs = {job.id: job.id for job in shown}
+    trained = {**project.tokenizers, **project.generators}
+    for name, recipe in trained.items():  # its training curves
+        if recipe.file == Path(f"config/papers/{paper}.yaml"):
+            job = f"{recipe.section[:-1]}/{name}"
+            inputs[job] = job
+    return Job("notebook", paper, {"paper": paper, "scale": project.scale.scale}, inputs=inputs,
+               sources={"notebook": Path(project.papers[paper].notebook)}, papers=(paper,))
+
+
+def _report(project: Project) -> Job:
+    papers = [{"paper": name, "title": paper.title, "arxiv": paper.arxiv,
+               "tables": {f"{name}_{key}": table.title for key, table in paper.tables.items()},
+               "figures": {f"{name}_{key}": figure.title for key, figure in paper.figures.items()}}
+              for name, paper in project.papers.items()]
+    inputs = [f"{kind}/{key}" for paper in papers for kind, keys in (("table", paper["tables"]),
+                                                                    ("figure", paper["figures"])) for key in keys]
+    inputs += [f"notebook/{name}" for name in project.papers]
+    inputs += [f"reconstruction/{name}" for name in project.tokenizers]
+    return Job("report", "index", {"scale": project.scale.scale, "purpose": project.scale.purpose, "papers": papers},
+               inputs={name: name for name in inputs}, papers=tuple(project.papers))

@@ -1,0 +1,108 @@
+"""The plan: jobs with folders, chained fingerprints and resources. What the Snakefile loops over."""
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tesserae.config.project import Project, read_project
+from tesserae.lineage import fingerprint
+from tesserae.lineage import manifest as manifests
+from tesserae.workflow.graph import OUTPUTS, Job, jobs
+
+
+class Plan:
+    """All jobs of one project at one scale."""
+
+    def __init__(self, project: Project):
+        self.project = project
+        self.scale = project.scale.scale
+        self.jobs = jobs(project)
+        self._own: dict[str, fingerprint.Own] = {}
+        self._chained: dict[str, str] = {}
+
+    # ---- identity ---------------------------------------------------------------------------------------------
+
+    def own(self, job: Job) -> fingerprint.Own:
+        """Fingerprint of a job's code, spec and sources, without its producers."""
+        if job.id not in self._own:
+            self._own[job.id] = fingerprint.own([f"tesserae.stages.{job.stage}"], job.spec, job.sources,
+                                                self.project.root)
+        return self._own[job.id]
+
+    def fingerprint(self, job: Job) -> str:
+        """The chained fingerprint: the job's identity."""
+        if job.id not in self._chained:
+            producers = [self.fingerprint(self.jobs[name]) for name in job.inputs.values()]
+            self._chained[job.id] = fingerprint.chain(self.own(job).digest, producers)
+        return self._chained[job.id]
+
+    # ---- places -----------------------------------------------------------------------------------------------
+
+    def folder(self, job_id: str) -> Path:
+        """Where an artifact lies, relative to the project folder. The report lies at the top of its scale."""
+        results = Path("results") / self.scale
+        return results if job_id.startswith("report/") else results / job_id
+
+    def outputs(self, job: Job) -> list[Path]:
+        return [self.folder(job.id) / name for name in (*OUTPUTS[job.stage], manifests.NAME)]
+
+    def inputs(self, job: Job) -> list[Path]:
+        """Files of the producers, without their manifests (those carry times, the files carry content)."""
+        return [self.folder(name) / file for name in job.inputs.values() for file in OUTPUTS[self.jobs[name].stage]]
+
+    def state(self, job: Job) -> Path:
+        """Where a resumable stage keeps what must survive an interruption; never a declared output."""
+        return Path("results") / self.scale / ".state" / job.stage / job.recipe
+
+    # ---- for the rules: functions of the wildcards alone, so that Snakemake tracks them -------------------------
+
+    def rule_inputs(self, stage: str) -> Callable[[Any], list[str]]:
+        return lambda wildcards: [str(path) for path in self.inputs(self._job(stage, wildcards))]
+
+    def rule_sources(self, stage: str) -> Callable[[Any], list[str]]:
+        return lambda wildcards: [str(path) for path in self._job(stage, wildcards).sources.values()]
+
+    def rule_fingerprint(self, stage: str) -> Callable[[Any], str]:
+        return lambda wildcards: self.fingerprint(self._job(stage, wildcards))
+
+    def rule_spec(self, stage: str) -> Callable[[Any], str]:
+        return lambda wildcards: json.dumps(self._job(stage, wildcards).spec, sort_keys=True)
+
+    def resources(self, stage: str) -> dict[str, int]:
+        """Memory, minutes and GPUs of a stage's jobs."""
+        return self._resources(stage).model_dump(exclude={"threads"})
+
+    def threads(self, stage: str) -> int:
+        return self._resources(stage).threads
+
+    def targets(self, *stages: str, paper: str | None = None) -> list[str]:
+        """Output files of all jobs of the stages, of one paper if named."""
+        return [str(path) for job in self.jobs.values() if job.stage in stages and (not paper or paper in job.papers)
+                for path in self.outputs(job)]
+
+    @cached_property
+    def named(self) -> dict[str, str]:
+        """Tables and figures by the name a user asks for: `detok_table_1` -> job id."""
+        return {job.recipe: job.id for job in self.jobs.values() if job.stage in ("table", "figure")}
+
+    def _resources(self, stage: str):
+        resources = self.project.scale.resources
+        return resources.get(stage, resources["default"])
+
+    def _job(self, stage: str, wildcards: Any) -> Job:
+        recipe = getattr(wildcards, "recipe", "index")
+        if f"{stage}/{recipe}" not in self.jobs:
+            known = ", ".join(job.recipe for job in self.jobs.values() if job.stage == stage)
+            raise ValueError(f"no {stage} named {recipe!r} at scale {self.scale}; there are: {known}")
+        return self.jobs[f"{stage}/{recipe}"]
+
+
+def read_plan(root: Path, scale: str | None = None) -> Plan:
+    """Plan of the project in `root`; ConfigError if its configuration cannot be used."""
+    plan = Plan(read_project(root, scale))
+    for job in plan.jobs.values():
+        plan.fingerprint(job)
+    fingerprint.save_cache()
+    return plan

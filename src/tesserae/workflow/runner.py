@@ -1,0 +1,225 @@
+"""Runs one job: checks its identity before and after, keeps it honest while it runs, writes its manifest.
+
+Four guards make a finished artifact mean what its fingerprint says:
+1. code, spec and sources are still what was planned, before the stage starts;
+2. and again after it ended (an edit in between, even an undone one that a rerun would miss, discards the result);
+3. the stage opened no file of the project that it did not declare;
+4. it imported no module of the package that its fingerprint does not cover.
+Besides, what its producers left on disk must be what the plan counted on.
+"""
+
+import argparse
+import contextlib
+import importlib
+import os
+import shutil
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from tesserae.config.errors import ConfigError
+from tesserae.config.project import read_project
+from tesserae.lineage import fingerprint
+from tesserae.lineage import manifest as manifests
+from tesserae.lineage.work import Work
+from tesserae.workflow.graph import OUTPUTS, Job
+from tesserae.workflow.plan import Plan
+
+
+class Refused(Exception):
+    """The job cannot start, or its result cannot be trusted; the message says why and what to do."""
+
+
+def main(argv: list[str] | None = None, stage: str | None = None) -> None:
+    """Command line of every stage; exits with 1 and a message when a job fails."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m tesserae.stages.{stage}" if stage else "python -m tesserae.workflow.runner",
+        description="Make one artifact: results/<scale>/<stage>/<recipe>/.")
+    if not stage:
+        parser.add_argument("stage", choices=sorted(OUTPUTS))
+    parser.add_argument("recipe", help="name of the recipe, as in config/papers/*.yaml")
+    parser.add_argument("--scale", help="default: the scale of config/config.yaml")
+    parser.add_argument("--fingerprint", help="the planned identity; without it, the present one")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--project", type=Path, default=Path.cwd(), help="the project folder (default: this one)")
+    arguments = parser.parse_args(argv)
+    _limit_threads(arguments.threads)
+    try:
+        run(stage or arguments.stage, arguments.recipe, arguments.project.resolve(), arguments.scale,
+            arguments.fingerprint)
+    except (Refused, ConfigError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except Exception as error:
+        traceback.print_exc()
+        sys.exit(f"{stage or arguments.stage}/{arguments.recipe} failed: {error}")
+
+
+def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: str | None = None) -> dict:
+    """Make one artifact and return its manifest."""
+    plan = Plan(read_project(root, scale))
+    job = plan.jobs.get(f"{stage}/{recipe}")
+    if job is None:
+        known = ", ".join(other.recipe for other in plan.jobs.values() if other.stage == stage)
+        raise Refused(f"there is no {stage} named {recipe!r} at scale {plan.scale}; there are: {known}")
+    own = plan.own(job)
+    chained = _verify_start(plan, job, own, planned)
+    # Sibling of the artifact, so that the final rename stays within one file system.
+    folder = root / plan.folder(job.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f".{recipe}.making-*"):
+        shutil.rmtree(leftover)
+    making = folder.parent / f".{recipe}.making-{os.getpid()}"
+    making.mkdir()
+    state = root / plan.state(job)
+    work = Work(job.stage, job.recipe, job.spec, {role: root / plan.folder(name) for role, name in job.inputs.items()},
+                {role: root / path for role, path in job.sources.items()}, making, state, own.digest,
+                _data_root(plan, root), plan.project.settings.device)
+    try:
+        started, clock = manifests.now(), time.perf_counter()
+        print(f"{job.id} at scale {plan.scale}: {chained}", flush=True)
+        with _watch(root, {root / path for path in (*plan.inputs(job), *job.sources.values())},
+                    (making, state)) as undeclared:
+            numbers = importlib.import_module(f"tesserae.stages.{stage}").run(work) or {}
+        seconds = time.perf_counter() - clock
+        _verify_end(root, job, own, undeclared)
+        missing = [name for name in OUTPUTS[stage] if not (making / name).is_file()]
+        if missing:
+            raise Refused(f"{job.id} did not write {', '.join(missing)}")
+        for name in OUTPUTS[stage]:
+            os.replace(making / name, folder / name)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    record = _record(plan, job, root, own, chained)
+    record |= {"started": started, "ended": manifests.now(), "seconds": round(seconds, 3), "metrics": numbers}
+    manifests.write(folder / manifests.NAME, record)
+    shutil.rmtree(state, ignore_errors=True)
+    print(f"{job.id} done in {seconds:.1f} s", flush=True)
+    return record
+
+
+def by_hand(stage: str) -> None:
+    """Entry point of `python -m tesserae.stages.<stage>`."""
+    main(stage=stage)
+
+
+# ---- the guards -------------------------------------------------------------------------------------------------
+
+
+def _verify_start(plan: Plan, job: Job, own: fingerprint.Own, planned: str | None) -> str:
+    if planned is not None and planned.split("-")[0] != own.digest:
+        raise Refused(f"{job.id}: its code, settings or source files changed after planning "
+                      f"({planned.split('-')[0]} -> {own.digest}); run the workflow again")
+    made = {}
+    for producer in job.inputs.values():
+        folder = plan.project.root / plan.folder(producer)
+        try:
+            made[producer] = manifests.read(folder)["fingerprint"]
+        except FileNotFoundError:
+            raise Refused(f"{job.id} needs {producer}, which is not there ({folder}); make it first: "
+                          f"snakemake {plan.outputs(plan.jobs[producer])[0]}") from None
+    chained = fingerprint.chain(own.digest, list(made.values()))
+    if planned is not None and planned != chained or planned is None and chained != plan.fingerprint(job):
+        stale = [name for name, found in made.items() if found != plan.fingerprint(plan.jobs[name])]
+        raise Refused(f"{job.id}: on disk is another version of {', '.join(stale) or 'its inputs'} than planned; "
+                      "run the workflow again")
+    return chained
+
+
+def _verify_end(root: Path, job: Job, own: fingerprint.Own, undeclared: set[str]) -> None:
+    loaded = {name for name in sys.modules if name.split(".")[0] == fingerprint.PACKAGE}
+    uncovered = sorted(name for name in loaded - set(own.modules) if not _engine(name))
+    fingerprint.forget()
+    again = fingerprint.own([f"tesserae.stages.{job.stage}"], job.spec, job.sources, root)
+    if again.digest != own.digest:
+        changed = sorted(name for name in again.modules.keys() | own.modules
+                         if again.modules.get(name) != own.modules.get(name))
+        raise Refused(f"{job.id}: {', '.join(changed) or 'a source file'} was edited while it ran; result discarded")
+    if undeclared:
+        raise Refused(f"{job.id} read files it does not declare: {', '.join(sorted(undeclared))}; "
+                      "declare them as inputs or sources in workflow/graph.py")
+    if uncovered:
+        raise Refused(f"{job.id} imported {', '.join(uncovered)}, which its fingerprint does not cover; "
+                      "import it where the stage can be seen to, or name it in the recipe")
+
+
+def _engine(name: str) -> bool:
+    # The runner itself loads these; a stage that imports them has them in its fingerprint anyway.
+    return fingerprint.is_plumbing(name) or name.startswith(("tesserae.config", "tesserae.lineage")) or (
+        name == fingerprint.PACKAGE)
+
+
+@contextlib.contextmanager
+def _watch(root: Path, declared: set[Path], own_folders: tuple[Path, ...]):
+    """Collect the project's files that are opened for reading without being declared (Python-level opens only)."""
+    allowed = {str(path) for path in declared}
+    prefixes = tuple(f"{folder}{os.sep}" for folder in (*own_folders, Path(sys.prefix), root / ".tesserae"))
+    inside = f"{root}{os.sep}"
+    found: set[str] = set()
+    active = True
+
+    def hook(event: str, arguments: tuple) -> None:
+        if event != "open" or not active or not isinstance(arguments[0], str | bytes):
+            return
+        path = os.path.abspath(os.fsdecode(arguments[0]))
+        if not path.startswith(inside) or path in allowed or path.startswith(prefixes):
+            return
+        writes = (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+        if not writes and not path.endswith((".py", ".pyc")) and os.path.isfile(path):
+            found.add(os.path.relpath(path, root))
+
+    sys.addaudithook(hook)  # cannot be taken out again, hence `active`
+    try:
+        yield found
+    finally:
+        active = False
+
+
+# ---- the record -------------------------------------------------------------------------------------------------
+
+
+def _record(plan: Plan, job: Job, root: Path, own: fingerprint.Own, chained: str) -> dict:
+    folder = root / plan.folder(job.id)
+    return {
+        "manifest": manifests.VERSION,
+        "artifact": job.id,
+        "stage": job.stage,
+        "recipe": job.recipe,
+        "scale": plan.scale,
+        "papers": list(job.papers),
+        "fingerprint": chained,
+        "spec": job.spec,
+        "origins": job.origins,
+        "seed": _seed(job.spec),
+        "modules": own.modules,
+        "inputs": {name: {"fingerprint": manifests.read(root / plan.folder(name))["fingerprint"],
+                          "files": [manifests.describe(root / plan.folder(name) / file, root)
+                                    for file in OUTPUTS[plan.jobs[name].stage]]} for name in job.inputs.values()},
+        "sources": [manifests.describe(root / path, root) for path in job.sources.values()],
+        "outputs": [manifests.describe(folder / name, root) for name in OUTPUTS[job.stage]],
+        "environment": manifests.environment(),
+        "hardware": manifests.hardware(),
+        "git": manifests.commit(root),
+        "mlflow": {"experiment": f"tesserae-{plan.scale}", "tag": {"tesserae.fingerprint": chained}},
+    }
+
+
+def _seed(spec: dict) -> int | None:
+    return spec.get("seed", spec.get("training", {}).get("seed"))
+
+
+def _data_root(plan: Plan, root: Path) -> Path | None:
+    folder = plan.project.settings.data.root
+    return None if folder is None else root / Path(folder).expanduser()
+
+
+def _limit_threads(threads: int) -> None:
+    """One job, its own cores: two jobs side by side must not fight. Set before torch starts its pool."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    if "torch" in sys.modules:  # a child of the warm parent
+        sys.modules["torch"].set_num_threads(threads)
+
+
+if __name__ == "__main__":
+    main()

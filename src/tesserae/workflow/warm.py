@@ -1,0 +1,135 @@
+"""The warm parent: imports the heavy libraries once and forks one child per job.
+
+It preloads third-party packages only, never this one, so that a job always runs the code on disk. No tensor is
+touched before a fork. It ends with the workflow that started it. Nothing depends on it: without its socket every
+job starts its own interpreter. Off on GPU and SLURM.
+"""
+
+import array
+import contextlib
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+PRELOAD = ("numpy", "torch", "torch._dynamo", "torch.utils.data", "lightning_fabric", "timm", "torch_fidelity",
+           "torch_fidelity.metric_fid", "torch_fidelity.metric_isc", "torch_fidelity.metric_prc", "torchdiffeq",
+           "safetensors.torch", "pydantic", "yaml", "tqdm")
+
+
+def start(log: Path) -> subprocess.Popen:
+    """Start a warm parent for this process's children; they find it through TESSERAE_WARM."""
+    path = os.path.join(tempfile.mkdtemp(prefix="tesserae-"), "warm")
+    Path(path + ".starting").touch()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    os.environ["TESSERAE_WARM"] = path
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with open(log, "w") as out:
+        return subprocess.Popen([sys.executable, "-m", "tesserae.workflow.warm", path], env=environment, stdout=out,
+                                stderr=out, stdin=subprocess.DEVNULL)
+
+
+def stop(parent: subprocess.Popen) -> None:
+    """End the warm parent and forget its socket."""
+    parent.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        parent.wait(10)
+    os.environ.pop("TESSERAE_WARM", None)
+
+
+def serve(path: str) -> None:
+    """Preload, then fork a child for each connection until the starter is gone."""
+    starter = os.getppid()
+    try:
+        for name in PRELOAD:
+            importlib.import_module(name)
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(path)
+        listening.listen(64)
+    finally:
+        Path(path + ".starting").unlink(missing_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the system
+    try:
+        while os.getppid() == starter:
+            if not select.select([listening], [], [], 1.0)[0]:
+                continue
+            connection, _ = listening.accept()
+            if os.fork() == 0:
+                listening.close()
+                _attend(connection)
+            connection.close()
+    finally:
+        Path(path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            Path(path).parent.rmdir()
+
+
+def _attend(connection: socket.socket) -> None:
+    """Run one job in a grandchild; report its exit code; end it when the client goes away. Never returns."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    data, ancillary, *_ = connection.recvmsg(1 << 20, socket.CMSG_SPACE(3 * array.array("i").itemsize))
+    expected = int.from_bytes(data[:4], "big")
+    while len(data) - 4 < expected:
+        data += connection.recv(1 << 20)
+    request = json.loads(data[4:])
+    descriptors = array.array("i")
+    descriptors.frombytes(ancillary[0][2])
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        _run(request, descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    ended = os.pidfd_open(child)
+    while True:
+        readable, _, _ = select.select([ended, connection], [], [])
+        if ended in readable:
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            with contextlib.suppress(OSError):
+                connection.sendall(bytes([code if 0 <= code < 256 else 128 + abs(code)]))
+            os._exit(0)
+        with contextlib.suppress(ProcessLookupError):  # the client is gone: so is the job
+            os.killpg(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+        os._exit(0)
+
+
+def _run(request: dict, descriptors: array.array) -> None:
+    """Become the job: its folder, environment and standard streams. Never returns."""
+    code = 1
+    try:
+        for target, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, target)
+        os.setpgid(0, 0)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        sys.argv = ["tesserae.workflow.runner", *request["arguments"]]
+        # The parent has this module as __main__; the runner and all it imports are read from disk here.
+        from tesserae.workflow.runner import main
+
+        main(request["arguments"])
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

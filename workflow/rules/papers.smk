@@ -1,0 +1,65 @@
+rule table:  # published beside measured
+    input: PLAN.rule_inputs("table"), sources=ancient(PLAN.rule_sources("table"))
+    output:
+        csv="results/{scale}/table/{recipe}/table.csv",
+        markdown="results/{scale}/table/{recipe}/table.md",
+        latex="results/{scale}/table/{recipe}/table.tex",
+        html="results/{scale}/table/{recipe}/table.html",
+        metrics="results/{scale}/table/{recipe}/metrics.json",
+        manifest="results/{scale}/table/{recipe}/manifest.json",
+    params: fingerprint=PLAN.rule_fingerprint("table"), spec=PLAN.rule_spec("table")
+    log: "results/{scale}/table/{recipe}/stage.log"
+    threads: PLAN.threads("table")
+    resources: **PLAN.resources("table")
+    shell: RUNNER
+
+
+rule figure:  # one figure of a paper
+    input: PLAN.rule_inputs("figure"), sources=ancient(PLAN.rule_sources("figure"))
+    output:
+        png="results/{scale}/figure/{recipe}/figure.png",
+        svg="results/{scale}/figure/{recipe}/figure.svg",
+        pdf="results/{scale}/figure/{recipe}/figure.pdf",
+        manifest="results/{scale}/figure/{recipe}/manifest.json",
+    params: fingerprint=PLAN.rule_fingerprint("figure"), spec=PLAN.rule_spec("figure")
+    log: "results/{scale}/figure/{recipe}/stage.log"
+    threads: PLAN.threads("figure")
+    resources: **PLAN.resources("figure")
+    shell: RUNNER
+
+
+rule notebook:  # the story of a paper's results, executed
+    input: PLAN.rule_inputs("notebook"), sources=ancient(PLAN.rule_sources("notebook"))
+    output:
+        notebook="results/{scale}/notebook/{recipe}/notebook.ipynb",
+        html="results/{scale}/notebook/{recipe}/notebook.html",
+        manifest="results/{scale}/notebook/{recipe}/manifest.json",
+    params: fingerprint=PLAN.rule_fingerprint("notebook"), spec=PLAN.rule_spec("notebook")
+    log: "results/{scale}/notebook/{recipe}/stage.log"
+    threads: PLAN.threads("notebook")
+    resources: **PLAN.resources("notebook")
+    shell: RUNNER
+
+
+rule report:  # what there is, on one page
+    input: PLAN.rule_inputs("report")
+    output:
+        html="results/{scale}/index.html",
+        manifest="results/{scale}/manifest.json",
+    params: fingerprint=PLAN.rule_fingerprint("report"), spec=PLAN.rule_spec("report")
+    log: "results/{scale}/report.log"
+    threads: PLAN.threads("report")
+    resources: **PLAN.resources("report")
+    shell: RUNNER.replace("{wildcards.recipe}", "index")
+
+
+# Targets by name: a paper, a table, a figure.
+for NAME in PLAN.project.papers:
+    rule:
+        name: NAME
+        input: PLAN.targets("notebook", paper=NAME)
+
+for NAME, ID in PLAN.named.items():
+    rule:
+        name: NAME
+        input: [str(path) for path in PLAN.outputs(PLAN.jobs[ID])]

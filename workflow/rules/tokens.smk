@@ -1,0 +1,12 @@
+rule tokens:  # images -> token cache, with channel statistics
+    input: PLAN.rule_inputs("tokens"), sources=ancient(PLAN.rule_sources("tokens"))
+    output:
+        moments="results/{scale}/tokens/{recipe}/moments.npy",
+        labels="results/{scale}/tokens/{recipe}/labels.npy",
+        statistics="results/{scale}/tokens/{recipe}/statistics.npz",
+        manifest="results/{scale}/tokens/{recipe}/manifest.json",
+    params: fingerprint=PLAN.rule_fingerprint("tokens"), spec=PLAN.rule_spec("tokens")
+    log: "results/{scale}/tokens/{recipe}/stage.log"
+    threads: PLAN.threads("tokens")
+    resources: **PLAN.resources("tokens")
+    shell: RUNNER
