@@ -141,7 +141,7 @@ class Figure(Strict):
     title: str
     draw: str = Field(description="function of tesserae.reporting.figures, by its name")
     rows: dict[str, str] = Field(description="key -> label as printed")
-    inputs: list[str] = Field(description="artifacts it shows; {row} stands for each row's key")
+    inputs: dict[str, dict[str, str]] = Field(description="group -> role -> artifact; {row} stands for each row's key")
     published: str | None = Field(None, description="table of config/published/<paper>.csv that is shown beside it")
 
 

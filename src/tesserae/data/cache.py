@@ -132,11 +132,11 @@ def open_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
 
 
 def describe(provider: Provider, size: int) -> dict:
-    """What both splits of a cache have in common. The root is left out: where the data lay is no property of it."""
-    settings = {field.name: getattr(provider, field.name) for field in fields(provider) if field.name != "root"}
+    """What both splits of a cache have in common. Where the data lay, and how it came there, is no property of it."""
+    names = [field.name for field in fields(provider) if field.name not in ("root", "download")]
     return {
         "provider": provider.name,
-        "settings": settings,
+        "settings": {name: getattr(provider, name) for name in names},
         "size": size,
         "class_names": list(provider.class_names),
     }

@@ -174,7 +174,7 @@ def compose(picture: np.ndarray, appearance: Appearance, size: int) -> np.ndarra
     under = canvas[top : top + side, left : left + side]
     under *= 1 - glyph[..., 3:] / 255
     under += glyph[..., :3]
-    return (np.clip(canvas, 0, 255) + 0.5).astype(np.uint8)
+    return (canvas + 0.5).astype(np.uint8)  # in range: no premultiplied colour exceeds its alpha
 
 
 def background(appearance: Appearance, size: int) -> np.ndarray:

@@ -7,7 +7,7 @@ torch nor torchvision unless the data set needs them. `check` runs before anythi
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -233,9 +233,8 @@ class Imagenette(ImageNet):
     With `download` the archive is fetched by `check`, if its folder is not there.
     """
 
-    classes: int = field(default=10, init=False)  # a fact, not a setting
     edition: str
-    download: bool
+    download: bool = False
     name = "imagenette"
 
     @property
@@ -275,7 +274,8 @@ class Cifar10(Provider):
     """
 
     root: Path | None
-    download: bool
+    classes: int
+    download: bool = False
     name = "cifar10"
 
     @cached_property
@@ -303,6 +303,13 @@ class Cifar10(Provider):
 
             fetch(self, lambda: CIFAR10(self.root, download=True))
         self.need_images()  # reads and verifies every file
+        if len(self.class_names) != self.classes:
+            raise DataError(
+                self.root,
+                expected=f"{self.classes} classes",
+                found=f"{len(self.class_names)}",
+                remedy="Correct the number of classes of the data set.",
+            )
 
     def keys(self, split: str) -> list[str]:
         return [f"{split}/{number:05d}" for number in range(len(self.sets[split].targets))]

@@ -36,13 +36,18 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
 
 
 class DDPMSampler:
-    """Ancestral sampler over `steps` of a diffusion; `timesteps[i]` is the training step of sampling step i."""
+    """Ancestral sampler over `steps` of a diffusion; `timesteps[i]` is the training step of sampling step i.
 
-    def __init__(self, diffusion: GaussianDiffusion, steps: int):
+    With `x0_limit`, predicted clean values are clamped to +-x0_limit (None, as in the papers: never). A cosine schedule
+    ends at a signal of 5e-5, by whose inverse the first step multiplies the model's error: a model that has not learned
+    its last times yet leaves the range of the data there and never comes back.
+    """
+
+    def __init__(self, diffusion: GaussianDiffusion, steps: int, x0_limit: float | None = None):
         self.timesteps = spaced_timesteps(diffusion.steps, steps)
         kept = diffusion.alpha_bar[self.timesteps]
         self.process = GaussianDiffusion(1 - kept / np.append(1.0, kept[:-1]))
-        self.steps = steps
+        self.steps, self.x0_limit = steps, x0_limit
 
     def step(self, x: Tensor, output: Tensor, i: int, noise: Tensor | None, temperature: float) -> Tensor:
         """From x_i (B, ..., C) and the model's output (B, ..., 2C) to x_{i-1}. `noise` (like x) is unused at i = 0.
@@ -51,10 +56,10 @@ class DDPMSampler:
         """
         p = self.process
         predicted, logits = output.float().chunk(2, dim=-1)
-        # Mean of q(x_{i-1} | x_i, x_0) at the predicted x_0 = (x - noise_i eps) / signal_i, multiplied out in float64.
-        from_x = p.mean_from_x0[i] / p.signal[i] + p.mean_from_xt[i]
-        from_eps = -p.mean_from_x0[i] * p.noise[i] / p.signal[i]
-        mean = from_x * x + from_eps * predicted
+        x0 = (x - p.noise[i] * predicted) / p.signal[i]  # DDPM Eq. 15
+        if self.x0_limit is not None:
+            x0 = x0.clamp(-self.x0_limit, self.x0_limit)
+        mean = p.mean_from_x0[i] * x0 + p.mean_from_xt[i] * x  # DDPM Eq. 7
         if i == 0:
             return mean
         fraction = (logits + 1) / 2

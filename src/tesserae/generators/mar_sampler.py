@@ -91,11 +91,12 @@ def generate(
     guidance_schedule: str,
     iterations: int,
     temperature: float,
+    x0_limit: float | None = None,
 ) -> Tensor:
     """Tokens (B, N, C) for labels (B,) from given randomness. Two model halves unless guidance is 1."""
     (B, N, steps, C), guided = streams.noise.shape, guidance != 1
     order, noise = streams
-    sampler = DDPMSampler(model.diffloss.diffusion, steps)
+    sampler = DDPMSampler(model.diffloss.diffusion, steps, x0_limit)
     times = model.diffloss.net.time_embed(torch.tensor(sampler.timesteps, device=labels.device))
     classes = model.class_emb(labels)
     if guided:
@@ -137,9 +138,11 @@ def sample(
     iterations: int,
     diffusion_steps: int,
     temperature: float,
+    x0_limit: float | None = None,
 ) -> Tensor:
     """Standardised tokens (B, N, C) for labels (B,), one seed per sample; dropout is off whatever the model's mode.
 
+    x0_limit, in standard deviations of the tokens, is not in the papers: see DDPMSampler.
     Memory for the noise: 4 N S C bytes per sample (1.6 MB at 256 tokens, 100 steps, 16 channels).
     """
     if len(seeds) != len(labels):
@@ -159,6 +162,7 @@ def sample(
             guidance_schedule=guidance_schedule,
             iterations=iterations,
             temperature=temperature,
+            x0_limit=x0_limit,
         )
     finally:
         model.train(was_training)

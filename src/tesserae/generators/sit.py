@@ -74,11 +74,9 @@ class SiT(nn.Module):
     def initialise(self) -> None:
         """DiT, official code: Xavier-uniform linear maps, small embeddings, and a network that starts as zero."""
         for module in self.modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, (nn.Linear, nn.Conv2d)):  # a 1x1 convolution has the fans of its linear map
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-        nn.init.xavier_uniform_(self.x_embedder.proj.weight.flatten(1))  # a view: the convolution as a linear map
-        nn.init.zeros_(self.x_embedder.proj.bias)
         for weight in (
             self.y_embedder.embedding_table.weight,
             self.t_embedder.mlp[0].weight,

@@ -61,11 +61,12 @@ def require_weights(folder: Path | None) -> Path:
 
 def _read(folder: Path, role: str) -> dict[str, Tensor]:
     name, algorithm, digest, origin = FILES[role]
-    with open(folder / name, "rb") as file:
+    path = folder / name
+    with path.open("rb") as file:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if not found.startswith(digest):
-        raise ValueError(f"{folder / name}: its {algorithm} is {found}, expected {digest}; fetch it again from {origin}")
-    return torch.load(folder / name, map_location="cpu", weights_only=True)
+        raise ValueError(f"{path}: its {algorithm} is {found}, expected {digest}; fetch it again from {origin}")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 class LPIPS(nn.Module):

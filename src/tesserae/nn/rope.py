@@ -28,14 +28,12 @@ def detok_rope_table(head_dim: int, grid: int) -> Tensor:
     """Table of l-DeTok's tokenizer (Sec. 4 names RoPE; the rest is the official code): (G*G, 2d), row-major.
 
     The first half of the head's channels carries the row, the second half the column, both as coordinates in [0, 1].
-    Each half is [f, f]: the d/4 geometric frequencies twice, one after the other.
-
-    DECISION: the paper does not print the layout. Because [f, f] is concatenated while apply_rope pairs adjacent
-    channels, the two channels of a pair turn at different frequencies, which is no rotation. Official weights were
-    trained with it, so it is reproduced exactly.
-
-    Raises ValueError if head_dim is not a multiple of 4.
+    Each half is [f, f]: the d/4 geometric frequencies twice, one after the other. Raises ValueError if head_dim is not
+    a multiple of 4.
     """
+    # DECISION: l-DeTok does not print the layout of its RoPE; the official one is kept although it is no rotation: f is
+    # concatenated to itself while apply_rope pairs adjacent channels, so a pair turns at two frequencies. Official
+    # weights need it.
     if head_dim % 4:
         raise ValueError(f"head dim {head_dim} is not a multiple of 4 (two axes, each with pairs of channels)")
     turns = MAX_FREQUENCY * (MAX_FREQUENCY / MIN_FREQUENCY) ** torch.linspace(0, -1, head_dim // 4)

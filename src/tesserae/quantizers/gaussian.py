@@ -13,6 +13,7 @@ class GaussianPosterior:
     """q(z | image) = N(mean, exp(logvar)), both of one shape (B, ...), in float32 whatever the autocast."""
 
     def __init__(self, mean: Tensor, logvar: Tensor):
+        # DEPARTS: under bf16 autocast l-DeTok's official code leaves mean, log-variance and KL in bf16.
         self.mean = mean.float()
         self.logvar = logvar.float().clamp(LOGVAR_MIN, LOGVAR_MAX)
 

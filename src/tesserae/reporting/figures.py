@@ -102,6 +102,8 @@ def _bars(axes: "Axes", rows: Mapping[str, str], generators: Sequence[str],
     axes.set_xlim(-0.55, len(generators) - 0.45)
     axes.set_ylim(0, 1.12 * highest)
     axes.set_ylabel("FID ↓")
+    if all(value is None for value in values.values()):
+        axes.set_yticks([])
 
 
 def _curves(axes: "Axes", rows: Mapping[str, str], searches: Mapping[str, Mapping[str, Any] | None],

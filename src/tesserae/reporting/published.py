@@ -79,7 +79,7 @@ def find(frame: pd.DataFrame, table: str, row: str, column: str) -> pd.Series:
 def _record(fields: list[str], where: str) -> dict:
     if len(fields) != len(COLUMNS):
         raise PublishedError(f"{where}: {len(fields)} fields instead of {len(COLUMNS)}, in {','.join(fields)!r}")
-    record: dict = dict(zip(COLUMNS, (field.strip() for field in fields), strict=True))
+    record: dict = dict(zip(COLUMNS, (" ".join(field.split()) for field in fields), strict=True))
     for name in ("table", "row", "column"):
         if not record[name]:
             raise PublishedError(f"{where}: {name} is empty, in {_key(record)}")

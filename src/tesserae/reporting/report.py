@@ -1,4 +1,4 @@
-"""The index page of a scale's results, and the helper with which notebooks show what the stages made."""
+"""The index page of a scale's results, and `show`, with which notebooks display what the stages made."""
 
 import base64
 import posixpath
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tesserae.reporting.style import TABLE_CSS, page, render, template
+from tesserae.reporting.style import RC, TABLE_CSS, page, render, template
 from tesserae.reporting.tables import fragment_of
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ not comparable in absolute value.</p>
 {%- if entry.note %}
 <p>{{ entry.note }}</p>
 {%- endif %}
-<div class="picture"><img src="{{ pictures[entry.name] }}" alt="{{ entry.title or entry.name }}"></div>
+<div class="picture"><img src="{{ pictures[entry.name].source }}" width="{{ pictures[entry.name].width }}"
+ alt="{{ entry.title or entry.name }}"></div>
 <p class="quiet">{{ entry.name }}: {{ links(entry) }}</p>
 {%- endfor %}
 </section>
@@ -191,8 +192,9 @@ def write_index(folder: str | Path, entries: Sequence[Entry], *, scale: str, hea
         fragments[entry.name] = Markup(fragment_of(path.read_text(encoding="utf-8"), where=str(path)))
     pictures = {}
     for entry in shown["figure"]:
-        content = base64.b64encode((base / _file(entry, ".png")).read_bytes()).decode("ascii")
-        pictures[entry.name] = f"data:image/png;base64,{content}"
+        png = (base / _file(entry, ".png")).read_bytes()
+        pictures[entry.name] = {"source": f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
+                                "width": _width(png)}
     times = [entry.seconds for entry in made if entry.seconds is not None]
     content = template(INDEX).render(
         heading=heading, scale=scale, lead=lead, made=sorted(made, key=lambda entry: order[entry.kind]),
@@ -243,10 +245,14 @@ def show(path: "str | Path | Figure") -> Any:
 
 
 def _picture(png: bytes) -> Any:
-    """A PNG at 96 of its 160 dots per inch, at most 900 wide."""
     from IPython.display import Image
 
-    return Image(data=png, width=min(900, int.from_bytes(png[16:20], "big") * 96 // 160))
+    return Image(data=png, width=min(900, _width(png)))
+
+
+def _width(png: bytes) -> int:
+    """How wide a screen shows a picture so that its text has the size it was given: 96 of its dots are an inch."""
+    return int.from_bytes(png[16:20], "big") * 96 // int(RC["savefig.dpi"])
 
 
 def _file(entry: Entry, suffix: str) -> str:

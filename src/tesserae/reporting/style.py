@@ -121,8 +121,8 @@ figure.tesserae-table .cells caption { text-align: left; padding-bottom: .5rem; 
 figure.tesserae-table .cells caption b { font-weight: 650; }
 figure.tesserae-table .cells tr:nth-child(n) { background: none; }
 figure.tesserae-table .cells tbody tr:nth-child(n):hover { background: rgba(128, 128, 128, .1); }
-figure.tesserae-table .cells th, figure.tesserae-table .cells td { padding: .3rem .42rem; white-space: nowrap; border: 0;
-  background: none; text-align: right; }
+figure.tesserae-table .cells th, figure.tesserae-table .cells td { padding: .3rem .42rem; white-space: nowrap;
+  border: 0; background: none; text-align: right; }
 figure.tesserae-table .cells thead th { font-weight: 600; text-align: center; vertical-align: bottom; }
 figure.tesserae-table .cells thead th.span { border-bottom: 1px solid rgba(128, 128, 128, .55); }
 figure.tesserae-table .cells thead tr.kind th { font-weight: 400; font-size: .82em; opacity: .75; }

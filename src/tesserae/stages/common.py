@@ -33,7 +33,7 @@ def slices(count: int, batch: int, title: str) -> Iterator[slice]:
 
 def float_images(images: np.ndarray, device: torch.device) -> Tensor:
     """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [-1, 1] on a device."""
-    return to_float(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+    return to_float(torch.from_numpy(np.array(images)).to(device))  # a copy: memory maps are read-only
 
 
 def write_json(path: Path, content: Any) -> None:

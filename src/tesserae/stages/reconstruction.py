@@ -7,10 +7,10 @@ from tesserae.data.cache import open_cache
 from tesserae.data.transforms import to_uint8
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
-from tesserae.metrics.features import extract
-from tesserae.metrics.fidelity import Statistics, fid, inception_score, statistics
+from tesserae.metrics.fidelity import Statistics, fid
 from tesserae.metrics.reconstruction import psnr
 from tesserae.stages.common import float_images, pick_device, slices, write_json
+from tesserae.stages.scoring import score
 from tesserae.training import weights
 
 
@@ -26,14 +26,13 @@ def run(work: Work) -> dict[str, float]:
         decoded = model.decode(model.encode(original))
         ratios.append(psnr(original, decoded).cpu())
         rebuilt[part] = to_uint8(decoded, mode=spec["quantisation"]).cpu().numpy()
-    features = extract(rebuilt, spec["extractor"], [spec["layer"], "logits"], batch_size=spec["batch"], device=device)
-    score, deviation = inception_score(features["logits"], splits=spec["splits"])
-    values = {"rfid": fid(statistics(features[spec["layer"]]), Statistics.load(work.inputs["reference"] / "val.npz")),
-              "ris": score, "psnr": torch.cat(ratios).mean().item()}
+    scored = score(rebuilt, spec, device)
+    values = {"rfid": fid(scored.statistics, Statistics.load(work.inputs["reference"] / "val.npz")),
+              "ris": scored.inception.mean, "psnr": torch.cat(ratios).mean().item()}
     measure = {"extractor": spec["extractor"], "layer": spec["layer"], "reference": f"{work.inputs['dataset'].name} val",
                "samples": len(images), "quantisation": spec["quantisation"], "splits": spec["splits"],
                "weights": "averaged", "latents": "posterior mean"}
-    write_json(work.out / "metrics.json", {"values": values, "deviation": {"ris": deviation}, "measure": measure,
+    write_json(work.out / "metrics.json", {"values": values, "deviation": {"ris": scored.inception.std}, "measure": measure,
                                            "measure_id": fingerprint.digest(measure), "selection": None})
     shown = np.linspace(0, len(images) - 1, spec["shown"]).astype(int)
     np.savez(work.out / "images.npz", originals=images[shown], reconstructions=rebuilt[shown])

@@ -4,9 +4,9 @@ import numpy as np
 
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
-from tesserae.metrics.features import extract
-from tesserae.metrics.fidelity import Statistics, fid, inception_score, statistics
+from tesserae.metrics.fidelity import Statistics, fid
 from tesserae.stages.common import pick_device, read_json, write_json
+from tesserae.stages.scoring import score
 
 STATISTIC = "fid"  # the lowest is selected
 
@@ -18,10 +18,8 @@ def run(work: Work) -> dict[str, float]:
     reference = Statistics.load(work.inputs["reference"] / "train.npz")
     points = []
     for point, drawn in zip(index["points"], images, strict=True):
-        features = extract(drawn, spec["extractor"], [spec["layer"], "logits"], batch_size=spec["batch"],
-                           device=pick_device(work.device))
-        score, _ = inception_score(features["logits"], splits=spec["splits"])
-        points.append({**point, "fid": fid(statistics(features[spec["layer"]]), reference), "is": score})
+        scored = score(drawn, spec, pick_device(work.device))
+        points.append({**point, "fid": fid(scored.statistics, reference), "is": scored.inception.mean})
     guided = [point for point in points if point["guidance"] != 1.0]
     unguided = [point for point in points if point["guidance"] == 1.0]
     measure = {"extractor": spec["extractor"], "layer": spec["layer"],

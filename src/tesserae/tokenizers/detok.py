@@ -79,11 +79,9 @@ def draw_mask_ratio(largest: float, rng: torch.Generator) -> float:
 
 
 def visible_tokens(tokens: int, ratio: float) -> int:
-    """K = ceil(N (1 - m)): how many of N tokens a masking ratio m leaves.
-
-    DECISION: the paper states no rounding. The official code's is used for random ratios and for the constant ones of
-    Fig. 3b, which that code does not contain.
-    """
+    """K = ceil(N (1 - m)): how many of N tokens a masking ratio m leaves."""
+    # DECISION: the paper states no rounding; the official code's serves random ratios and also the constant ones of
+    # Fig. 3b, which that code does not contain.
     return math.ceil(tokens * (1 - ratio))
 
 
@@ -306,7 +304,8 @@ class DeTok(nn.Module):
             groups["discriminator"] = []
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                groups["discriminator" if name.startswith("discriminator.") else "autoencoder"].append((name, parameter))
+                group = "discriminator" if name.startswith("discriminator.") else "autoencoder"
+                groups[group].append((name, parameter))
         return groups
 
     def no_weight_decay(self, name: str, parameter: nn.Parameter) -> bool:
@@ -340,9 +339,9 @@ def mask_sweep(model: DeTok, images: Tensor, ratios: list[float], seed: int) -> 
     """Fig. A.2: images (B, 3, S, S), encoded from their visible patches at each ratio and decoded from the posterior
     means -> (R, B, 3, S, S).
 
-    DEPARTS: image i draws one random order of its patches, from a generator of seed + i, and a higher ratio hides more
-    of it; the official notebook draws anew for every ratio and model.
+    Image i draws one random order of its patches, from a generator of seed + i, and a higher ratio hides more of it.
     """
+    # DEPARTS: the official notebook draws other patches for every ratio and model; here all see the same nested masks.
     generators = [torch.Generator().manual_seed(seed + i) for i in range(len(images))]
     order = torch.stack([torch.randperm(model.tokens, generator=rng) for rng in generators]).to(images.device)
     rebuilt = []

@@ -29,7 +29,7 @@ def our_name(official: str) -> str:
 
 
 def read_official(path: Path) -> dict[str, Tensor]:
-    """The tensors of an official file, under official names: `model_ema` if it is there, else `model`, else the file."""
+    """The tensors of an official file under official names: of its `model_ema`, else its `model`, else of the file."""
     if path.suffix == ".safetensors":
         return load_file(path)
     content = torch.load(path, map_location="cpu", weights_only=True)

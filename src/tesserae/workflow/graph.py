@@ -33,6 +33,9 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "report": ("index.html",),
 }
 
+# What notebooks may import of the package: they run in a process of their own, so their imports are named here.
+NOTEBOOK_MODULES = ["tesserae.reporting.figures", "tesserae.reporting.report", "tesserae.reporting.tables"]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -204,7 +207,8 @@ def _tables(project: Project, paper: str) -> Iterator[Job]:
 
 def _figures(project: Project, paper: str) -> Iterator[Job]:
     for name, figure in project.papers[paper].figures.items():
-        artifacts = {pattern.format(row=row): None for row in figure.rows for pattern in figure.inputs}
+        artifacts = {pattern.format(row=row): None for group in figure.inputs.values() for pattern in group.values()
+                     for row in figure.rows}
         spec = {"paper": paper, "scale": project.scale.scale, **figure.model_dump(),
                 "rows": list(map(list, figure.rows.items()))}
         sources = {"published": Path(project.papers[paper].published)} if figure.published else {}
@@ -219,7 +223,8 @@ def _notebook(project: Project, paper: str, shown: list[Job]) -> Job:
         if recipe.file == Path(f"config/papers/{paper}.yaml"):
             job = f"{recipe.section[:-1]}/{name}"
             inputs[job] = job
-    return Job("notebook", paper, {"paper": paper, "scale": project.scale.scale}, inputs=inputs,
+    spec = {"paper": paper, "scale": project.scale.scale, "modules": NOTEBOOK_MODULES}
+    return Job("notebook", paper, spec, inputs=inputs,
                sources={"notebook": Path(project.papers[paper].notebook)}, papers=(paper,))
 
 
@@ -231,6 +236,8 @@ def _report(project: Project) -> Job:
     inputs = [f"{kind}/{key}" for paper in papers for kind, keys in (("table", paper["tables"]),
                                                                     ("figure", paper["figures"])) for key in keys]
     inputs += [f"notebook/{name}" for name in project.papers]
-    inputs += [f"reconstruction/{name}" for name in project.tokenizers]
+    inputs += [f"{stage}/{name}" for stage in ("tokenizer", "reconstruction") for name in project.tokenizers]
+    inputs += [f"{stage}/{name}" for stage in ("generator", "search") for name in project.generators]
+    inputs += [f"metrics/{name}-{kind}" for name in project.generators for kind in ("cfg", "nocfg")]
     return Job("report", "index", {"scale": project.scale.scale, "purpose": project.scale.purpose, "papers": papers},
                inputs={name: name for name in inputs}, papers=tuple(project.papers))

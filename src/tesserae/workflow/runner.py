@@ -74,11 +74,11 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
     state = root / plan.state(job)
     work = Work(job.stage, job.recipe, job.spec, {role: root / plan.folder(name) for role, name in job.inputs.items()},
                 {role: root / path for role, path in job.sources.items()}, making, state, own.digest,
-                _data_root(plan, root), plan.project.settings.device)
+                root, _data_root(plan, root), plan.project.settings.device)
     try:
         started, clock = manifests.now(), time.perf_counter()
         print(f"{job.id} at scale {plan.scale}: {chained}", flush=True)
-        with _watch(root, {root / path for path in (*plan.inputs(job), *job.sources.values())},
+        with _watch(root, _declared(plan, job, root),
                     (making, state)) as undeclared:
             numbers = importlib.import_module(f"tesserae.stages.{stage}").run(work) or {}
         seconds = time.perf_counter() - clock
@@ -173,6 +173,12 @@ def _watch(root: Path, declared: set[Path], own_folders: tuple[Path, ...]):
         yield found
     finally:
         active = False
+
+
+def _declared(plan: Plan, job: Job, root: Path) -> set[Path]:
+    """What a stage may read of the project: its producers' files and manifests, and its sources."""
+    producers = {path for name in job.inputs.values() for path in plan.outputs(plan.jobs[name])}
+    return {root / path for path in (*producers, *job.sources.values())}
 
 
 # ---- the record -------------------------------------------------------------------------------------------------

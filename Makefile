@@ -1,0 +1,37 @@
+# The commands of the README. Each makes .venv from requirements.lock when it is missing or stale.
+PYTHON ?= python3.11
+SCALE ?=
+PROFILE ?=
+BIN := .venv/bin
+ARGUMENTS := $(if $(PROFILE),--profile $(PROFILE))
+CONFIG := $(if $(SCALE),--config scale=$(SCALE))
+
+.PHONY: reproduce quick test lint lock clean
+
+reproduce: .venv/.ready  ## every table and figure at the scale of config/config.yaml (or SCALE=...)
+	@$(BIN)/tesserae $(if $(SCALE),--scale $(SCALE)) reproduce $(ARGUMENTS)
+
+quick: .venv/.ready  ## the same road at smoke scale, for a first look
+	@$(BIN)/tesserae --scale smoke reproduce
+
+test: .venv/.ready  ## the whole test suite
+	@$(BIN)/python -m pytest
+
+lint: .venv/.ready
+	@$(BIN)/ruff check . && $(BIN)/tesserae schema --check && $(BIN)/snakemake --lint
+
+.venv/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
+lock:  ## pin what pyproject.toml admits today
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet -e ".[test]"
+	.venv-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
+	rm -rf .venv-lock
+
+clean:  ## the environment only; results stay
+	rm -rf .venv

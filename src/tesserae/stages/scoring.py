@@ -1,0 +1,26 @@
+"""Images in, features and the scores that need no reference out: what the measuring stages share."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tesserae.metrics.features import default_layer, extract
+from tesserae.metrics.fidelity import InceptionScore, Statistics, inception_score, statistics
+
+
+class Scored(NamedTuple):
+    """What a set of images says by itself."""
+
+    features: Tensor  # (N, D) of the layer behind FID, precision and recall
+    statistics: Statistics
+    inception: InceptionScore
+
+
+def score(images: np.ndarray, spec: dict[str, Any], device: torch.device) -> Scored:
+    """Images uint8 (N, H, W, 3) through a spec's extractor; `spec` has extractor, layer, splits and batch."""
+    classes = default_layer(spec["extractor"], "isc")
+    features = extract(images, spec["extractor"], [spec["layer"], classes], batch_size=spec["batch"], device=device)
+    return Scored(features[spec["layer"]], statistics(features[spec["layer"]]),
+                  inception_score(features[classes], splits=spec["splits"]))

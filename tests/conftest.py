@@ -1,0 +1,19 @@
+"""Shared fixtures: a copy of the project's configuration that a test may edit."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project folder with this project's configuration and nothing made yet."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    for name in ("data", "notebooks", "workflow"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path

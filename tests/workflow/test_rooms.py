@@ -1,0 +1,64 @@
+"""Who may import whom (docs/architecture in the README), and which rooms must start without torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+SOURCE = ROOT / "src" / "tesserae"
+MAY = {
+    "config": set(),
+    "lineage": {"config"},
+    "nn": {"config"},
+    "data": {"config"},
+    "quantizers": {"nn"},
+    "diffusion": {"nn"},
+    "encoders": {"nn"},
+    "losses": {"encoders", "nn"},
+    "training": {"config", "lineage"},
+    "tokenizers": {"nn", "quantizers", "diffusion", "encoders", "losses"},
+    "generators": {"nn", "quantizers", "diffusion", "encoders", "losses"},
+    "metrics": {"encoders", "data"},
+    "reporting": {"config", "lineage"},
+    "workflow": {"config", "lineage"},
+    "stages": {"data", "nn", "quantizers", "diffusion", "encoders", "losses", "training", "tokenizers", "generators",
+               "metrics", "reporting", "lineage", "workflow"},
+}
+SYSTEMS = {"tokenizers": {"detok"}, "generators": {"mar", "sit"}}
+
+
+def imports(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tesserae"):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("tesserae.")}
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(SOURCE.glob("*/*.py")), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_imports_point_down(file):
+    room = file.parent.name
+    for name in imports(file):
+        target = name.split(".")[1]
+        assert target == room or target in MAY[room], f"{file.name} imports {name}"
+        if target == room and room in SYSTEMS:
+            own, other = file.stem.split("_")[0], name.split(".")[2].split("_")[0]
+            assert other not in SYSTEMS[room] - {own}, f"two systems import each other: {file.name}, {name}"
+
+
+def test_packages_are_empty():
+    assert all(not file.read_text().strip() for file in SOURCE.rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("module", ["tesserae.cli", "tesserae.workflow.plan", "tesserae.workflow.runner",
+                                    "tesserae.stages.dataset", "tesserae.stages.table", "tesserae.stages.figure",
+                                    "tesserae.stages.report", "tesserae.reporting.figures"])
+def test_starts_without_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

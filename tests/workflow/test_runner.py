@@ -1,0 +1,117 @@
+"""The runner's guards: a finished artifact means what its fingerprint says, or there is none."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+STAGE = '''
+from tesserae.lineage.work import Work
+from tesserae.workflow.graph import OUTPUTS
+
+
+def run(work: Work):
+    for name in ("train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json"):
+        (work.out / name).write_text("made")
+    return {"count": 1}
+
+
+if __name__ == "__main__":
+    from tesserae.workflow.runner import by_hand
+
+    by_hand("dataset")
+'''
+FOLDER = Path("results/pocket/dataset/emoji-32")
+
+
+@pytest.fixture
+def toy(copy):
+    """A copy whose dataset stage does nothing but write its files."""
+    (copy.root / "src/tesserae/stages/dataset.py").write_text(STAGE)
+    return copy
+
+
+def make(toy, *arguments: str):
+    return toy.python("-m", "tesserae.stages.dataset", "emoji-32", *arguments)
+
+
+def with_body(toy, line: str) -> None:
+    toy.edit("src/tesserae/stages/dataset.py", "    return {", f"    {line}\n    return {{")
+
+
+def refused(toy, done, *words: str) -> None:
+    assert done.returncode == 1
+    assert all(word in done.stderr for word in words), done.stderr
+    assert not (toy.root / FOLDER / "manifest.json").exists()
+    assert not list((toy.root / FOLDER.parent).glob(".*"))  # nothing half-made stays
+
+
+def test_a_job_leaves_files_and_a_manifest(toy):
+    done = make(toy, "--fingerprint", toy.fingerprints()["dataset/emoji-32"])
+    assert done.returncode == 0, done.stderr
+    record = json.loads((toy.root / FOLDER / "manifest.json").read_text())
+    assert record["fingerprint"] == toy.fingerprints()["dataset/emoji-32"]
+    assert {Path(entry["path"]).name for entry in record["outputs"]} == {
+        "train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json"}
+    assert all(entry["bytes"] == 4 for entry in record["outputs"])
+    assert record["metrics"] == {"count": 1} and record["spec"]["image_size"] == 32
+    assert {entry["path"] for entry in record["sources"]} == {"data/emoji/emoji.npz", "data/emoji/SHA256SUMS"}
+    for key in ("environment", "hardware", "git", "started", "ended", "seconds", "modules", "seed", "mlflow"):
+        assert key in record
+
+
+def test_an_edit_after_planning_is_refused(toy):
+    planned = toy.fingerprints()["dataset/emoji-32"]
+    with_body(toy, "x = 1")
+    refused(toy, make(toy, "--fingerprint", planned), "changed after planning")
+
+
+def test_an_edit_while_running_discards_the_result(toy):
+    with_body(toy, "import pathlib; f = pathlib.Path(__file__); f.write_text(f.read_text() + 'x = 1')")
+    refused(toy, make(toy), "tesserae.stages.dataset was edited while it ran")
+
+
+def test_a_read_that_is_not_declared_is_refused(toy):
+    with_body(toy, "open(work.root / 'config' / 'config.yaml').read()")
+    refused(toy, make(toy), "read files it does not declare", "config/config.yaml")
+
+
+def test_a_dynamic_import_is_refused(toy):
+    with_body(toy, "__import__('importlib').import_module('tesserae.' + 'data.transforms')")
+    refused(toy, make(toy), "tesserae.data", "does not cover")
+
+
+def test_a_missing_output_is_refused(toy):
+    with_body(toy, "(work.out / 'index.json').unlink()")
+    refused(toy, make(toy), "did not write index.json")
+
+
+def test_a_failing_stage_leaves_nothing(toy):
+    with_body(toy, "raise RuntimeError('the disk is full')")
+    refused(toy, make(toy), "dataset/emoji-32 failed: the disk is full")
+
+
+def test_a_job_without_its_inputs_says_what_to_make(toy):
+    done = toy.python("-m", "tesserae.stages.reference", "emoji-32")
+    assert done.returncode == 1 and "needs dataset/emoji-32" in done.stderr and "snakemake results/" in done.stderr
+
+
+def test_inputs_of_another_version_are_refused(toy):
+    assert make(toy).returncode == 0
+    with_body(toy, "x = 1")
+    done = toy.python("-m", "tesserae.stages.reference", "emoji-32")
+    assert done.returncode == 1 and "another version of dataset/emoji-32" in done.stderr
+
+
+def test_an_unknown_recipe_names_those_there_are(toy):
+    done = toy.python("-m", "tesserae.stages.tokenizer", "detok")
+    assert done.returncode == 1 and "detok_sb_joint" in done.stderr
+
+
+def test_every_stage_runs_by_hand(copy):
+    for file in sorted((copy.root / "src/tesserae/stages").glob("*.py")):
+        if "def run(work" not in file.read_text():
+            continue
+        done = copy.python("-m", "tesserae.workflow.runner", file.stem, "--help")
+        assert done.returncode == 0 and "--scale" in done.stdout
+        assert f'by_hand("{file.stem}")' in file.read_text()

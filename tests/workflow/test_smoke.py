@@ -1,0 +1,94 @@
+"""The whole road at smoke scale: from the corpus to the rendered table, once, and then not again."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tesserae.workflow.graph import OUTPUTS
+from tesserae.workflow.plan import read_plan
+from tests.conftest import ROOT
+from tests.workflow.conftest import reproduce
+
+
+@pytest.fixture(scope="module")
+def plan(smoke):
+    return read_plan(smoke, "smoke")
+
+
+def test_every_demanded_artifact_is_there_and_matches_its_manifest(smoke, plan):
+    demanded, todo = set(), ["report/index"]
+    while todo:
+        name = todo.pop()
+        if name not in demanded:
+            demanded.add(name)
+            todo += plan.jobs[name].inputs.values()
+    assert len(demanded) > 90
+    for name in demanded:
+        record = json.loads((smoke / plan.folder(name) / "manifest.json").read_text())
+        assert record["fingerprint"] == plan.fingerprint(plan.jobs[name])
+        for entry in [*record["outputs"], *record["sources"], *(f for i in record["inputs"].values() for f in i["files"])]:
+            assert hashlib.sha256((smoke / entry["path"]).read_bytes()).hexdigest() == entry["sha256"], entry["path"]
+
+
+def test_the_table_shows_every_cell_published_and_measured(smoke):
+    table = pd.read_csv(smoke / "results/smoke/table/detok_table_1/table.csv")
+    assert len(table) == 30
+    assert table["published"].notna().all() and table["measured"].notna().all()
+    assert set(table["extractor"]) == {"embedded"} and set(table["scale"]) == {"smoke"}
+    numbers = json.loads((smoke / "results/smoke/metrics/mar_b_joint-cfg/metrics.json").read_text())["values"]
+    cell = table[(table["row"] == "Joint noise") & (table["column"] == "MAR-B w/ CFG FID")].iloc[0]
+    assert cell["published"] == 2.65 and cell["measured"] == pytest.approx(numbers["fid"])
+
+
+def test_a_second_run_does_nothing(smoke):
+    before = {path: path.stat().st_mtime_ns for path in (smoke / "results").rglob("*") if path.is_file()}
+    done = reproduce(smoke)
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr and "up to date" in done.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in (smoke / "results").rglob("*") if path.is_file()}
+
+
+def test_the_page_links_only_what_exists(smoke):
+    page = smoke / "results/smoke/index.html"
+    links = [link for link in re.findall(r'(?:href|src)="([^"#]+)"', page.read_text()) if not link.startswith("data:")]
+    assert links and not [link for link in links if not link.startswith("http") and not (page.parent / link).exists()]
+
+
+def test_mlflow_has_one_run_per_artifact_and_a_second_sync_adds_none(smoke, plan):
+    from mlflow.tracking import MlflowClient
+
+    def sync():
+        return subprocess.run([sys.executable, "-m", "tesserae.cli", "--scale", "smoke", "mlflow", "sync"], cwd=smoke,
+                              capture_output=True, text=True, env={**os.environ, "MLFLOW_TRACKING_URI": ""}).stdout
+
+    made = len(list((smoke / "results/smoke").rglob("manifest.json")))
+    assert f"0 runs added, {made} already there" in sync()
+    client = MlflowClient(f"sqlite:///{smoke / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tesserae-smoke")
+    runs = client.search_runs([experiment.experiment_id], "tags.`tesserae.artifact` = 'generator/mar_b_joint'")
+    assert len(runs) == 1
+    assert runs[0].data.tags["tesserae.fingerprint"] == plan.fingerprint(plan.jobs["generator/mar_b_joint"])
+    assert client.get_metric_history(runs[0].info.run_id, "train.diffloss_mse")
+    assert runs[0].inputs.dataset_inputs
+
+
+def test_rules_name_the_files_of_the_plan():
+    text = "".join(file.read_text() for file in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    for stage, outputs in OUTPUTS.items():
+        folder = "results/{scale}" if stage == "report" else f"results/{{scale}}/{stage}/{{recipe}}"
+        named = re.search(rf"^rule {stage}:.*?shell:", text, re.M | re.S)[0]
+        assert set(re.findall(rf'"{re.escape(folder)}/([\w.]+)"', named.split("params:")[0])) == {*outputs, "manifest.json"}
+
+
+def test_targets_by_name_are_planned(smoke):
+    for target in ("detok", "detok_table_1", "detok_figure_4"):
+        done = subprocess.run([sys.executable, "-m", "snakemake", "-n", "--config", "scale=pocket", "--", target], cwd=smoke,
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert re.search(r"^tokenizer\s+5", done.stdout, re.M) or target == "detok_figure_4"
