@@ -331,6 +331,18 @@ class TestSampling:
         noise = torch.randn(16, 4, generator=torch.Generator().manual_seed(11))
         assert torch.equal(seen[0][0][1], noise)
 
+    def test_the_sde_draws_on_from_the_same_stream(self):
+        model, passes = tiny(), []
+        velocity = sit_sampler.guided_velocity(model, torch.tensor([0]), 1.5)
+        rng = torch.Generator().manual_seed(10)
+        start, increments = torch.randn(1, 16, 4, generator=rng), torch.randn(1, 5, 16, 4, generator=rng)
+        with torch.no_grad():
+            expected = integrators.euler_maruyama(velocity, start, increments, form="sigma", last_step=0.04)
+        model.register_forward_hook(lambda module, arguments, output: passes.append(1))
+        tokens = draw(model, method="euler_maruyama", labels=(0,), seeds=(10,), steps=6)
+        torch.testing.assert_close(tokens, expected)
+        assert len(passes) == 6
+
     def test_euler_converges_to_dopri5(self):
         model = tiny()
         exact = draw(model, method="dopri5", atol=1e-6, rtol=1e-5)

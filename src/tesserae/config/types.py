@@ -172,14 +172,19 @@ class EmojiData(Strict):
 
 
 class FolderData(Strict):
-    provider: Literal["imagenet", "cifar10", "imagenette"]
+    provider: Literal["imagenet", "cifar10"]
     root: str = Field(description="folder below data.root of config.yaml")
     classes: int
     train_images: int = Field(description="how many there must be; epochs are counted from it")
     val_images: int
 
 
-Dataset = Annotated[EmojiData | FolderData, Field(discriminator="provider")]
+class ImagenetteData(FolderData):
+    provider: Literal["imagenette"]
+    edition: Literal["full", "320px", "160px"]
+
+
+Dataset = Annotated[EmojiData | FolderData | ImagenetteData, Field(discriminator="provider")]
 
 
 class Datasets(Strict):

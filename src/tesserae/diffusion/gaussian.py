@@ -63,8 +63,7 @@ class GaussianDiffusion:
         """(signal, noise, mean_from_x0, log_posterior, log_beta) at times t, each (B, 1, ..., 1) with `ndim` axes."""
         if t.device not in self._on_device:
             rows = np.stack([self.signal, self.noise, self.mean_from_x0, self.log_posterior, self.log_beta])
-            with torch.inference_mode(False):  # a table first asked for by a sampler must still serve the training
-                self._on_device[t.device] = torch.from_numpy(rows.astype(np.float32)).to(t.device)
+            self._on_device[t.device] = torch.from_numpy(rows.astype(np.float32)).to(t.device)
         return self._on_device[t.device][:, t].view(5, -1, *[1] * (ndim - 1)).unbind()
 
     def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:

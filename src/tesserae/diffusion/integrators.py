@@ -36,9 +36,9 @@ def dopri5(velocity: Velocity, x: Tensor, *, atol: float, rtol: float) -> Tensor
 
     The error that sets the step size is a root mean square over the whole batch, so a sample depends slightly, at the
     order of the tolerance, on the others in its batch; rounding can move the steps in the same way.
-    DECISION: the last step overshoots t = 1, where nothing was learned, and is interpolated back, as in SiT's code.
-    A step that lands on 1 would be about ten times as accurate (exact Gaussian flow), but is not what was published.
     """
+    # DECISION: the last step overshoots t = 1, where nothing was learned, and is interpolated back, as in SiT's code.
+    # A step that lands on 1 is 1 to 20 times as accurate on an exact Gaussian flow, but is not what was published.
     ends = torch.tensor([0.0, 1.0], device=x.device)
     return odeint(lambda t, state: velocity(state, t), x, ends, method="dopri5", atol=atol, rtol=rtol)[-1]
 
@@ -68,9 +68,9 @@ def diffusion(form: str, t: Tensor) -> Tensor:
     """The diffusion w(t) >= 0 of the SDE dx = (v + w * score) dt + sqrt(2 w) dW; one of DIFFUSION_FORMS.
 
     Any w has the marginals of the ODE; it sets how much fresh noise replaces old. Raises ValueError for other names.
-    DECISION: no "SBDM" form, w = (1 - t) / t: with velocity prediction the time starts at 0, where it is infinite.
-    "linear" of the transport library is "sigma" on this path.
     """
+    # DECISION: no "SBDM" form, w = (1 - t) / t: with velocity prediction the time starts at 0, where it is infinite.
+    # "linear" of the transport library is "sigma" on this path.
     match form:
         case "sigma":
             return 1 - t

@@ -106,8 +106,8 @@ class EmbeddedNetwork(nn.Module):
     """Frozen EfficientNet-Lite0; no method draws random numbers, gradients flow to float images.
 
     `side` is S, to which all images are resized (bilinear, antialiased when shrinking). `weights` may name a copy of
-    the weights file, for a machine where the package cannot be installed. On a CPU batches of 16 to 32 images are the
-    fastest per image: larger ones leave the cache.
+    the weights file, for a machine where the package cannot be installed. On a CPU batches of 16 images are the fastest
+    per image: larger ones leave the cache.
     """
 
     def __init__(self, side: int, weights: Path | None = None):

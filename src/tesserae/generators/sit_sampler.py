@@ -21,8 +21,8 @@ def guided_velocity(model: SiT, labels: Tensor, guidance: float) -> Velocity:
     """The velocity field u + s (c - u), c and u with labels (B,) and the null class, over all channels.
 
     At s = 1 that is c, for one forward pass per evaluation instead of one of twice the batch.
-    DEPARTS: below 1 the formula holds too (0 samples without classes); l-DeTok's code ignores a guidance below 1.
     """
+    # DEPARTS: below 1 the formula holds too (0 samples without classes); l-DeTok's code ignores a guidance below 1.
     classes = model.y_embedder(labels)
     if guidance == 1:
         return lambda x, t: model(x, t[None], classes).to(x.dtype)

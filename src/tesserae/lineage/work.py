@@ -18,7 +18,7 @@ class Work:
     state: Path  # survives a kill; holds checkpoints of this very job
     identity: str  # the job's own fingerprint: state of another identity must not be resumed
     root: Path  # the project folder
-    data_root: Path | None  # where real data sets lie on this machine
+    data_root: Path | None  # where the real data set of a dataset job lies on this machine
     device: str  # auto, cpu or cuda
 
     @property

@@ -16,7 +16,7 @@ def run(work: Work) -> dict[str, int]:
         classes, root = settings.pop("classes"), work.sources["corpus"]
         provider = open_provider(name, root=root, **settings)
     else:
-        classes, root = settings["classes"], work.data_root and work.data_root / name
+        classes, root = settings["classes"], work.data_root
         counts = {split: settings.pop(f"{split}_images") for split in SPLITS}
         provider = open_provider(name, root=root, **settings)
     check(provider)

@@ -168,8 +168,9 @@ class Decoder(Transformer):
         if kept is None:
             x = x + (self.positional_embedding + 0 * self.mask_token)  # a zero gradient, so that every step has one
         else:
-            masked = self.mask_token.to(x.dtype).expand(len(x), tokens, -1).flatten(0, 1)  # (B * N, D)
-            x = masked.index_copy(0, flat_positions(kept, tokens), x.flatten(0, 1)).unflatten(0, (-1, tokens))
+            masked = self.mask_token.expand(len(x), tokens, -1).flatten(0, 1)  # (B * N, D)
+            x = masked.index_copy(0, flat_positions(kept, tokens), x.flatten(0, 1).type_as(masked))
+            x = x.unflatten(0, (-1, tokens))
             x = x + self.positional_embedding
         x = self.transform(x, self.rope)  # (B, N, D)
         grid, patch = math.isqrt(tokens), self.patch_size

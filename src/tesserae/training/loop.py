@@ -59,7 +59,7 @@ def train(model: nn.Module, source: Source, training: dict[str, Any], *, fabric:
     """
     steps, batch_size = training["steps"], training["batch"]
     model.to(fabric.device).train()
-    optimizers = {group: _adamw(model, parameters, training) for group, parameters in model.parameter_groups().items()}
+    optimizers = optimizers_of(model, training)
     averaged = _averaged(model)
     checkpoints = Checkpoints(state, identity)
     log = checkpoints.folder / "curves.jsonl"
@@ -76,11 +76,7 @@ def train(model: nn.Module, source: Source, training: dict[str, Any], *, fabric:
             batch = fabric.to_device(source(step, rng))
             rate = learning_rate(step, rate=training["rate"], steps=steps, warmup_steps=training["warmup_steps"],
                                  decay=training["decay"])
-            for group, terms in _under_autocast(fabric, model.losses(batch, step, rng)):
-                loss = sum(terms.values())
-                _check_finite(loss, terms, step, title)
-                fabric.backward(loss)
-                _update(fabric, optimizers[group], rate, training["clip"])
+            for terms in train_step(fabric, model, optimizers, batch, step, rng, rate, training["clip"], title):
                 since.add(terms)
             _average(model, averaged, training["ema"])
             if (step + 1) % math.ceil(steps / LOGGED) == 0 or step + 1 == steps:
@@ -104,6 +100,22 @@ def train(model: nn.Module, source: Source, training: dict[str, Any], *, fabric:
 
 
 # ---- the parts of a step --------------------------------------------------------------------------------------
+
+
+def train_step(fabric: Fabric, model: nn.Module, optimizers: dict[str, torch.optim.Optimizer], batch: Batch, step: int,
+               rng: torch.Generator, rate: float, clip: float | None, title: str) -> Iterator[dict[str, Tensor]]:
+    """Loss, backward and update of each group in turn; yields the loss terms of each."""
+    for group, terms in _under_autocast(fabric, model.losses(batch, step, rng)):
+        loss = sum(terms.values())
+        _check_finite(loss, terms, step, title)
+        fabric.backward(loss)
+        _update(fabric, optimizers[group], rate, clip)
+        yield terms
+
+
+def optimizers_of(model: nn.Module, training: dict[str, Any]) -> dict[str, torch.optim.Optimizer]:
+    """One AdamW for each parameter group of the model."""
+    return {group: _adamw(model, parameters, training) for group, parameters in model.parameter_groups().items()}
 
 
 def _under_autocast(fabric: Fabric, losses: Iterator) -> Iterator[tuple[str, dict[str, Tensor]]]:

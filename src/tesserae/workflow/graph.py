@@ -48,6 +48,7 @@ class Job:
     inputs: dict[str, str] = field(default_factory=dict)  # role -> job id
     sources: dict[str, Path] = field(default_factory=dict)  # role -> file below the project folder
     papers: tuple[str, ...] = ()
+    data: str | None = None  # folder below data.root of a real data set
 
     @property
     def id(self) -> str:
@@ -106,7 +107,8 @@ def _dataset(project: Project, recipe: Any) -> Job:
     spec.set("image_size", project.context.mapped("image_size", recipe["image_size"]))
     corpus = getattr(data, "corpus", None)
     sources = {"corpus": Path(corpus), "checksums": Path(corpus).with_name("SHA256SUMS")} if corpus else {}
-    return Job("dataset", f"{name}-{spec.values['image_size']}", spec.values, spec.origins, sources=sources)
+    return Job("dataset", f"{name}-{spec.values['image_size']}", spec.values, spec.origins, sources=sources,
+               data=getattr(data, "root", None))
 
 
 def _reference(project: Project, dataset: Job) -> Job:

@@ -74,7 +74,7 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
     state = root / plan.state(job)
     work = Work(job.stage, job.recipe, job.spec, {role: root / plan.folder(name) for role, name in job.inputs.items()},
                 {role: root / path for role, path in job.sources.items()}, making, state, own.digest,
-                root, _data_root(plan, root), plan.project.settings.device)
+                root, _data_root(plan, job, root), plan.project.settings.device)
     try:
         started, clock = manifests.now(), time.perf_counter()
         print(f"{job.id} at scale {plan.scale}: {chained}", flush=True)
@@ -214,9 +214,9 @@ def _seed(spec: dict) -> int | None:
     return spec.get("seed", spec.get("training", {}).get("seed"))
 
 
-def _data_root(plan: Plan, root: Path) -> Path | None:
+def _data_root(plan: Plan, job: Job, root: Path) -> Path | None:
     folder = plan.project.settings.data.root
-    return None if folder is None else root / Path(folder).expanduser()
+    return None if folder is None or job.data is None else root / Path(folder).expanduser() / job.data
 
 
 def _limit_threads(threads: int) -> None:
