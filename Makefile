@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGUMENTS := $(if $(PROFILE),--profile $(PROFILE))
 CONFIG := $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: reproduce quick test lint lock clean
+.PHONY: reproduce quick test lint lock save clean
 
 reproduce: .venv/.ready  ## every table and figure at the scale of config/config.yaml (or SCALE=...)
 	@$(BIN)/tesserae $(if $(SCALE),--scale $(SCALE)) reproduce $(ARGUMENTS)
@@ -35,3 +35,7 @@ lock:  ## pin what pyproject.toml admits today
 
 clean:  ## the environment only; results stay
 	rm -rf .venv
+
+save: .venv/.ready  ## record the results of SCALE (default: pocket) with DVC
+	@test -d .dvc || $(BIN)/dvc init --quiet
+	$(BIN)/dvc add results/$(or $(SCALE),pocket)

@@ -21,6 +21,9 @@ RUNNER = (
     f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {{threads}} > {{log}} 2>&1"
 )
 
+if workflow.dag_settings is not None:  # as if by --forcerun
+    workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, *PLAN.stale()}
+
 wildcard_constraints:
     scale=SCALE,
     recipe=r"[\w-]+",

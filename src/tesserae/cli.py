@@ -31,7 +31,7 @@ def reproduce(settings: dict, arguments: tuple[str, ...]) -> None:
 
     plan = _plan(settings)
     root = plan.project.root
-    command = [sys.executable, "-m", "snakemake", "--quiet", "rules", *arguments]
+    command = [sys.executable, "-m", "snakemake", "--quiet", "rules", "host", *arguments]
     if settings["scale"]:
         command += ["--config", f"scale={settings['scale']}"]
     failed = subprocess.run(command, cwd=root).returncode

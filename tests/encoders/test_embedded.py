@@ -98,9 +98,7 @@ def test_small_images_are_enlarged_and_large_ones_averaged(network):
 
 def test_bytes_and_floats_are_the_same_images(network):
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    torch.testing.assert_close(
-        network(images.float() / 127.5 - 1).logits, network(images).logits, atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(network(images.float() / 127.5 - 1).logits, network(images).logits, atol=1e-4, rtol=1e-4)
 
 
 def test_an_image_does_not_depend_on_its_batch(network):

@@ -25,7 +25,8 @@ def test_fid_of_a_set_with_itself_is_zero():
 def test_fid_of_a_shifted_set_is_the_squared_shift():
     shift = torch.arange(8) / 8
     features = gaussian(200, 8).double()
-    assert fid(statistics(features), statistics(features + shift)) == pytest.approx(shift.square().sum().item(), abs=1e-8)
+    expected = shift.square().sum().item()
+    assert fid(statistics(features), statistics(features + shift)) == pytest.approx(expected, abs=1e-8)
 
 
 def test_fid_of_a_scaled_set():
@@ -163,7 +164,8 @@ def test_kid_against_the_unbiased_estimate_over_whole_sets():
 
 def test_kid_grows_with_the_shift():
     real = gaussian(200, 5)
-    shifted = [kid(gaussian(200, 5, seed=1) + shift, real, subsets=10, subset_size=100, seed=0).mean for shift in (0, 1, 2)]
+    other = gaussian(200, 5, seed=1)
+    shifted = [kid(other + shift, real, subsets=10, subset_size=100, seed=0).mean for shift in (0, 1, 2)]
     assert abs(shifted[0]) < 0.2 < shifted[1] < shifted[2]
 
 

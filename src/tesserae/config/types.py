@@ -80,6 +80,7 @@ class MARSampling(Strict):
     guidance_schedule: Literal["linear", "constant"]
     guidance: list[float] = Field(min_length=1, description="scales tried with guidance, at temperature 1")
     temperature: list[float] = Field(min_length=1, description="temperatures tried without guidance")
+    x0_limit: float | None = Field(None, gt=0, description="clamp of the predicted clean token; null: none")
 
 
 class MARRecipe(Strict):

@@ -28,12 +28,12 @@ INCEPTION = "inception-v3-compat"
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 # DECISION: at small scales images enter the extractor at 96 pixels. One CPU thread then takes about 1.8 ms per image
-# (3.0 ms at 128, 1.1 ms at 64). FID rises steadily with blur and noise of 32- and 64-pixel glyphs at all three; but a
-# glyph's nearest neighbour among other pictures of 500 glyphs (32 pixels) is the same glyph 87 times in 100 at 96, 93
-# at 128 and only 69 at 64.
+# (3.0 ms at 128, 1.1 ms at 64). At all three FID rises steadily with blur and noise of 32- and 64-pixel glyphs; but the
+# nearest of 500 glyphs, drawn again elsewhere in 32 x 32 pixels, is the same glyph 87 times in 100 at 96, 93 at 128 and
+# only 69 at 64.
 EMBEDDED_SIDE = 96
 
-CPU_BATCH = 16  # images that go through the network at a time: larger batches leave the cache, and 128 take twice as long
+CPU_BATCH = 16  # images in the network at a time: larger batches leave the cache, and 128 take twice as long per image
 
 # DECISION: FID, KID, precision and recall of `embedded` use the 320 channels of its last stage, not the 1280 of its
 # head: small scales measure about 1000 images, too few for a covariance of 1280 features (it would be singular), and
