@@ -5,7 +5,7 @@
 from pathlib import Path
 from snakemake.utils import min_version
 from tesserae.config.errors import ConfigError
-from tesserae.workflow import warm
+from tesserae.workflow import records, warm
 from tesserae.workflow.plan import read_plan
 
 min_version("9.0")
@@ -15,14 +15,13 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error))
 
+records.introduce(PLAN)
+
 SCALE = PLAN.scale
 RUNNER = (
     f"{sys.executable} -I -S {workflow.basedir}/src/tesserae/workflow/client.py {{rule}} {{wildcards.recipe}}"
     f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {{threads}} > {{log}} 2>&1"
 )
-
-if workflow.dag_settings is not None:  # as if by --forcerun
-    workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, *PLAN.stale()}
 
 wildcard_constraints:
     scale=SCALE,

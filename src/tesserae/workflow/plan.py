@@ -56,18 +56,6 @@ class Plan:
         """Where a resumable stage keeps what must survive an interruption; never a declared output."""
         return Path("results") / self.scale / ".state" / job.stage / job.recipe
 
-    def stale(self) -> list[str]:
-        """Manifests on disk that name another identity than planned: whatever made them, they must be made again.
-
-        Snakemake knows only the artifacts it made itself; those made by hand or unpacked have no record there.
-        """
-        found = []
-        for job in self.jobs.values():
-            file = self.project.root / self.folder(job.id) / manifests.NAME
-            if file.exists() and manifests.read(file.parent).get("fingerprint") != self.fingerprint(job):
-                found.append(str(self.folder(job.id) / manifests.NAME))
-        return found
-
     # ---- for the rules: functions of the wildcards alone, so that Snakemake tracks them -------------------------
 
     def rule_inputs(self, stage: str) -> Callable[[Any], list[str]]:

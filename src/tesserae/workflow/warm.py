@@ -24,7 +24,7 @@ PRELOAD = ("numpy", "torch", "torch._dynamo", "torch.utils.data", "lightning_fab
            "safetensors.torch", "pydantic", "yaml", "tqdm")
 
 
-def start(log: Path) -> subprocess.Popen:
+def start(log: Path, preload: tuple[str, ...] = PRELOAD) -> subprocess.Popen:
     """Start a warm parent for this process's children; they find it through TESSERAE_WARM."""
     path = os.path.join(tempfile.mkdtemp(prefix="tesserae-"), "warm")
     Path(path + ".starting").touch()
@@ -32,7 +32,7 @@ def start(log: Path) -> subprocess.Popen:
     os.environ["TESSERAE_WARM"] = path
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with open(log, "w") as out:
-        return subprocess.Popen([sys.executable, "-m", "tesserae.workflow.warm", path], env=environment, stdout=out,
+        return subprocess.Popen([sys.executable, "-m", "tesserae.workflow.warm", path, *preload], env=environment, stdout=out,
                                 stderr=out, stdin=subprocess.DEVNULL)
 
 
@@ -44,11 +44,11 @@ def stop(parent: subprocess.Popen) -> None:
     os.environ.pop("TESSERAE_WARM", None)
 
 
-def serve(path: str) -> None:
+def serve(path: str, preload: list[str]) -> None:
     """Preload, then fork a child for each connection until the starter is gone."""
     starter = os.getppid()
     try:
-        for name in PRELOAD:
+        for name in preload:
             importlib.import_module(name)
         listening = socket.socket(socket.AF_UNIX)
         listening.bind(path)
@@ -132,4 +132,4 @@ def _run(request: dict, descriptors: array.array) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,23 @@
+"""Labels and seeds of samples: every class equally often, streams that never meet."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tesserae.stages.sampling import FINAL, SEARCH, labels_of, seeds_of
+
+
+@given(st.integers(1, 500), st.integers(1, 50))
+def test_labels_are_cycled(count, classes):
+    labels = labels_of(count, classes)
+    assert len(labels) == count and labels.dtype == np.int64
+    counts = np.bincount(labels, minlength=classes)
+    assert counts.max() - counts.min() <= 1
+
+
+@given(st.integers(0, 100), st.integers(1, 300))
+def test_seeds_are_distinct_and_streams_do_not_meet(seed, count):
+    final, search = seeds_of(seed, FINAL, count), seeds_of(seed, SEARCH, count)
+    assert len({*final, *search}) == 2 * count
+    assert final == seeds_of(seed, FINAL, count)
+    assert set(final).isdisjoint(seeds_of(seed + 1, FINAL, count))

@@ -1,0 +1,92 @@
+"""A job is the same job in a child of the warm parent and in an interpreter of its own."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tesserae.workflow import warm
+from tests.workflow.test_runner import FOLDER, STAGE, with_body
+
+CLIENT = "src/tesserae/workflow/client.py"
+
+
+@pytest.fixture
+def toy(copy):
+    (copy.root / "src/tesserae/stages/dataset.py").write_text(STAGE)
+    return copy
+
+
+@pytest.fixture
+def parent(tmp_path, monkeypatch):
+    """A warm parent that preloads little, so that the test is quick; the mechanism is the same."""
+    started = warm.start(tmp_path / "warm.log", preload=("numpy", "json"))
+    yield os.environ["TESSERAE_WARM"]
+    warm.stop(started)
+
+
+def ask(toy, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-I", "-S", CLIENT, *arguments], cwd=toy.root, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(toy.root / "src"), **environment})
+
+
+def test_warm_and_cold_runs_leave_the_same_bytes(toy, parent):
+    contents = []
+    for path in (parent, ""):
+        with_body(toy, "import os; print('parent', os.getppid(), 'numpy' in __import__('sys').modules)") if path else None
+        done = ask(toy, "reference", "emoji-32", TESSERAE_WARM=path)  # refused alike: its input is not there
+        assert done.returncode == 1 and "needs dataset/emoji-32" in done.stderr
+        done = ask(toy, "dataset", "emoji-32", TESSERAE_WARM=path)
+        assert done.returncode == 0, done.stderr
+        contents.append({file.name: file.read_bytes() for file in (toy.root / FOLDER).iterdir()
+                         if file.name != "manifest.json"})
+    assert contents[0] == contents[1]
+
+
+def test_a_failing_job_gives_its_message_and_code(toy, parent):
+    with_body(toy, "raise RuntimeError('the disk is full')")
+    while os.path.exists(parent + ".starting"):
+        time.sleep(0.05)
+    done = ask(toy, "dataset", "emoji-32", TESSERAE_WARM=parent)
+    assert done.returncode == 1 and "the disk is full" in done.stderr
+
+
+def test_a_job_ends_with_its_client(toy, parent):
+    with_body(toy, "import time, pathlib; pathlib.Path('started').touch(); time.sleep(60)")
+    while os.path.exists(parent + ".starting"):
+        time.sleep(0.05)
+    client = subprocess.Popen([sys.executable, "-I", "-S", CLIENT, "dataset", "emoji-32"], cwd=toy.root,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              env={**os.environ, "PYTHONPATH": str(toy.root / "src")})
+    deadline = time.monotonic() + 20
+    while not (toy.root / "started").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    client.kill()
+    while _working_in(toy.root):
+        assert time.monotonic() < deadline, "the job outlived its client"
+        time.sleep(0.05)
+    assert not (toy.root / FOLDER / "manifest.json").exists()
+
+
+def _working_in(folder) -> list[str]:
+    """Processes whose working folder is `folder`."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{pid}/cwd") == str(folder):
+                found.append(pid)
+    return found
+
+
+def test_the_parent_ends_with_its_starter(tmp_path):
+    code = ("from tesserae.workflow import warm; from pathlib import Path; "
+            f"print(warm.start(Path({str(tmp_path / 'log')!r}), preload=('json',)).pid)")
+    pid = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    deadline = time.monotonic() + 15
+    while os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().split()[2] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
