@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.flop_counter import FlopCounterMode
 
-from tesserae.training.loop import make_fabric, train_step, optimizers_of
+from tesserae.training.loop import make_fabric, optimizers_of, train_step
 from tesserae.training.order import seed_step
 from tesserae.workflow.plan import read_plan
 
@@ -46,7 +46,9 @@ def measure(spec: dict, fabric: Fabric, steps: int) -> tuple[float, float]:
 
     def step(number: int) -> None:
         rng = seed_step(0, 0, number, fabric.device)
-        for _ in train_step(fabric, model, optimizers, batch, first + number, rng, 1e-4, spec["training"]["clip"], "benchmark"):
+        for _ in train_step(
+            fabric, model, optimizers, batch, first + number, rng, 1e-4, spec["training"]["clip"], "benchmark"
+        ):
             pass
 
     with FlopCounterMode(display=False) as counter:

@@ -11,8 +11,12 @@ import click
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--project", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(),
-              help="Project folder (default: this one).")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path(),
+    help="Project folder (default: this one).",
+)
 @click.option("--scale", help="smoke, pocket, desk or paper (default: the scale of config/config.yaml).")
 @click.pass_context
 def main(context: click.Context, project: Path, scale: str | None) -> None:
@@ -38,12 +42,17 @@ def reproduce(settings: dict, arguments: tuple[str, ...]) -> None:
     try:
         click.echo(sync_if_new(root, plan.scale))
     except Exception as error:  # tracking may never cost a result
-        click.echo(f"MLflow: not synchronised ({type(error).__name__}: {error}); "
-                   "results are complete without it, `tesserae mlflow sync` tries again", err=True)
+        click.echo(
+            f"MLflow: not synchronised ({type(error).__name__}: {error}); "
+            "results are complete without it, `tesserae mlflow sync` tries again",
+            err=True,
+        )
     page = root / plan.folder("report/index") / "index.html"
     if failed:
-        raise click.ClickException("the workflow did not finish; the log of each failed job is named above. "
-                                   "Run the same command again to go on where it stopped.")
+        raise click.ClickException(
+            "the workflow did not finish; the log of each failed job is named above. "
+            "Run the same command again to go on where it stopped."
+        )
     click.echo(f"Everything at scale {plan.scale} is up to date: {page.relative_to(root)}")
 
 
@@ -57,7 +66,9 @@ def spec(settings: dict, artifact: str, as_json: bool) -> None:
     job = plan.jobs.get(artifact)
     if job is None:
         stage = artifact.split("/")[0]
-        near = [name for name in plan.jobs if name.startswith(stage + "/")] or sorted({j.stage for j in plan.jobs.values()})
+        near = [name for name in plan.jobs if name.startswith(stage + "/")] or sorted(
+            {j.stage for j in plan.jobs.values()}
+        )
         raise click.ClickException(f"no artifact {artifact!r} at scale {plan.scale}; there are: {', '.join(near)}")
     if as_json:
         click.echo(json.dumps(job.spec, indent=1, sort_keys=True))
@@ -74,7 +85,9 @@ def spec(settings: dict, artifact: str, as_json: bool) -> None:
     console.print(table, markup=False)
     for role, producer in job.inputs.items():
         console.print(f"reads {producer}" + (f" as {role}" if role != producer else ""), markup=False, highlight=False)
-    console.print(f"fingerprint {plan.fingerprint(job)}\nfolder      {plan.folder(job.id)}", markup=False, highlight=False)
+    console.print(
+        f"fingerprint {plan.fingerprint(job)}\nfolder      {plan.folder(job.id)}", markup=False, highlight=False
+    )
 
 
 @main.command()

@@ -23,32 +23,85 @@ def edit(project: Path, file: str, change) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-@pytest.mark.parametrize("file, change, key, problem", [
-    ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb"].update(gama=1.0), "tokenizers.detok_sb", "Extra inputs"),
-    ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb"].update(gamma="3"), "gamma", "valid number"),
-    ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb"].update(gamma=-1.0), "gamma", "greater than or equal"),
-    ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb"]["training"].update(batch=16.5), "training.batch", "integer"),
-    ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb_joint"].update(base="detok_xx"), "detok_sb_joint.base",
-     "unknown recipe 'detok_xx'"),
-    ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb"].update(base="detok_sb_joint"), "base", "cyclic base"),
-    ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb"].update(system="vqgan"), "system", "unknown system"),
-    ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb"].pop("gamma"), "gamma", "required"),
-    ("papers/detok.yaml", lambda c: c["generators"]["sit_b_joint"].update(tokenizer="nothing"), "sit_b_joint.tokenizer",
-     "unknown tokenizer recipe"),
-    ("papers/detok.yaml", lambda c: c["generators"]["sit_b"].update(size="XXL"), "size", "unknown size 'XXL'"),
-    ("papers/detok.yaml", lambda c: c["generators"]["mar_b"]["training"].update(base_rate=1e-4), "training", "exactly one"),
-    ("papers/detok.yaml", lambda c: c["tables"]["table_1"]["columns"]["MAR-B w/ CFG FID"].update(artifact="metrics/no"),
-     "table/detok_table_1", "there is no artifact 'metrics/no'"),
-    ("scales/pocket.yaml", lambda c: c["datasets"].update(imagenet="emojis"), "datasets.imagenet", "unknown data set"),
-    ("scales/pocket.yaml", lambda c: c["patch_size"].update({16: 5}), "patch_size", "not divisible"),
-    ("scales/pocket.yaml", lambda c: c["exceptions"].update(nobody={"set": {}, "reason": "x"}), "exceptions.nobody",
-     "no such recipe"),
-    ("scales/pocket.yaml", lambda c: c["exceptions"]["detok_bb_extended"]["set"].update({"training.epoch": 3}),
-     "training.epoch", "no such key"),
-    ("scales/pocket.yaml", lambda c: c.update(scale="desk"), "scale", "'desk'"),
-    ("config.yaml", lambda c: c.update(device="gpu"), "device", "auto"),
-    ("config.yaml", lambda c: c.update(scale="pokcet"), "", "no such file"),
-])
+@pytest.mark.parametrize(
+    "file, change, key, problem",
+    [
+        (
+            "papers/detok.yaml",
+            lambda c: c["tokenizers"]["detok_sb"].update(gama=1.0),
+            "tokenizers.detok_sb",
+            "Extra inputs",
+        ),
+        ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb"].update(gamma="3"), "gamma", "valid number"),
+        (
+            "papers/detok.yaml",
+            lambda c: c["tokenizers"]["detok_sb"].update(gamma=-1.0),
+            "gamma",
+            "greater than or equal",
+        ),
+        (
+            "papers/detok.yaml",
+            lambda c: c["tokenizers"]["detok_sb"]["training"].update(batch=16.5),
+            "training.batch",
+            "integer",
+        ),
+        (
+            "papers/detok.yaml",
+            lambda c: c["tokenizers"]["detok_sb_joint"].update(base="detok_xx"),
+            "detok_sb_joint.base",
+            "unknown recipe 'detok_xx'",
+        ),
+        (
+            "papers/detok.yaml",
+            lambda c: c["tokenizers"]["detok_sb"].update(base="detok_sb_joint"),
+            "base",
+            "cyclic base",
+        ),
+        ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb"].update(system="vqgan"), "system", "unknown system"),
+        ("papers/detok.yaml", lambda c: c["tokenizers"]["detok_sb"].pop("gamma"), "gamma", "required"),
+        (
+            "papers/detok.yaml",
+            lambda c: c["generators"]["sit_b_joint"].update(tokenizer="nothing"),
+            "sit_b_joint.tokenizer",
+            "unknown tokenizer recipe",
+        ),
+        ("papers/detok.yaml", lambda c: c["generators"]["sit_b"].update(size="XXL"), "size", "unknown size 'XXL'"),
+        (
+            "papers/detok.yaml",
+            lambda c: c["generators"]["mar_b"]["training"].update(base_rate=1e-4),
+            "training",
+            "exactly one",
+        ),
+        (
+            "papers/detok.yaml",
+            lambda c: c["tables"]["table_1"]["columns"]["MAR-B w/ CFG FID"].update(artifact="metrics/no"),
+            "table/detok_table_1",
+            "there is no artifact 'metrics/no'",
+        ),
+        (
+            "scales/pocket.yaml",
+            lambda c: c["datasets"].update(imagenet="emojis"),
+            "datasets.imagenet",
+            "unknown data set",
+        ),
+        ("scales/pocket.yaml", lambda c: c["patch_size"].update({16: 5}), "patch_size", "not divisible"),
+        (
+            "scales/pocket.yaml",
+            lambda c: c["exceptions"].update(nobody={"set": {}, "reason": "x"}),
+            "exceptions.nobody",
+            "no such recipe",
+        ),
+        (
+            "scales/pocket.yaml",
+            lambda c: c["exceptions"]["detok_bb_extended"]["set"].update({"training.epoch": 3}),
+            "training.epoch",
+            "no such key",
+        ),
+        ("scales/pocket.yaml", lambda c: c.update(scale="desk"), "scale", "'desk'"),
+        ("config.yaml", lambda c: c.update(device="gpu"), "device", "auto"),
+        ("config.yaml", lambda c: c.update(scale="pokcet"), "", "no such file"),
+    ],
+)
 def test_bad_configuration_names_file_and_key(project, file, change, key, problem):
     edit(project, file, change)
     with pytest.raises(ConfigError) as caught:
@@ -77,8 +130,18 @@ def test_paper_scale_has_the_papers_numbers():
     project = read_project(ROOT, "paper")
     spec = specs.tokenizer(project.tokenizers["detok_bb_extended"], project.context).values
     assert spec["training"] | {"rate": pytest.approx(4e-4)} == {
-        "steps": 200 * 1251, "batch": 1024, "rate": pytest.approx(4e-4), "warmup_steps": 50 * 1251, "decay": "cosine",
-        "ema": 0.999, "precision": "bf16", "betas": [0.9, 0.95], "weight_decay": 1e-4, "clip": 3.0, "seed": 1}
+        "steps": 200 * 1251,
+        "batch": 1024,
+        "rate": pytest.approx(4e-4),
+        "warmup_steps": 50 * 1251,
+        "decay": "cosine",
+        "ema": 0.999,
+        "precision": "bf16",
+        "betas": [0.9, 0.95],
+        "weight_decay": 1e-4,
+        "clip": 3.0,
+        "seed": 1,
+    }
     assert spec["model"]["gan_start_step"] == 100 * 1251
     assert (spec["model"]["gamma"], spec["model"]["mask_ratio"]) == (3.0, 0.7)
     assert spec["model"]["encoder"] == {"width": 768, "blocks": 12, "heads": 12}
@@ -91,22 +154,27 @@ def test_paper_scale_has_the_papers_numbers():
 def test_what_a_claim_needs_survives_the_mapping(scale):
     project = read_project(ROOT, scale)
     found = {name: specs.tokenizer(recipe, project.context).values for name, recipe in project.tokenizers.items()}
-    assert [(found[f"detok_{row}"]["model"]["gamma"], found[f"detok_{row}"]["model"]["mask_ratio"]) for row in
-            ("sb_baseline", "sb_masking", "sb_latent", "sb_joint", "bb_extended")] == [
-                (0.0, 0.0), (0.0, 0.7), (3.0, 0.0), (3.0, 0.7), (3.0, 0.7)]
+    assert [
+        (found[f"detok_{row}"]["model"]["gamma"], found[f"detok_{row}"]["model"]["mask_ratio"])
+        for row in ("sb_baseline", "sb_masking", "sb_latent", "sb_joint", "bb_extended")
+    ] == [(0.0, 0.0), (0.0, 0.7), (3.0, 0.0), (3.0, 0.7), (3.0, 0.7)]
     ablations = [found[f"detok_sb_{row}"]["training"] for row in ("baseline", "masking", "latent", "joint")]
     assert all(training == ablations[0] for training in ablations)  # rows differ in the corruption alone
     assert found["detok_bb_extended"]["training"]["steps"] > ablations[0]["steps"]
-    assert found["detok_bb_extended"]["model"]["encoder"]["blocks"] > found["detok_sb_joint"]["model"]["encoder"]["blocks"]
+    assert (
+        found["detok_bb_extended"]["model"]["encoder"]["blocks"] > found["detok_sb_joint"]["model"]["encoder"]["blocks"]
+    )
 
 
 def test_every_value_of_a_spec_has_an_origin():
     project = read_project(ROOT, "pocket")
     for job in jobs(project).values():
         if job.stage in ("tokenizer", "generator", "dataset", "reference"):
+
             def leaves(nested, prefix=""):
                 for key, value in nested.items():
                     yield from leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
+
             assert all(job.origins.get(leaf) for leaf in leaves(job.spec)), job.id
 
 
@@ -129,4 +197,6 @@ def test_schemas_are_up_to_date():
     from tesserae.config.recipes import schema
 
     for name, content in schema().items():
-        assert json.loads((ROOT / "workflow" / "schemas" / f"{name}.json").read_text()) == content, "run `tesserae schema`"
+        assert json.loads((ROOT / "workflow" / "schemas" / f"{name}.json").read_text()) == content, (
+            "run `tesserae schema`"
+        )

@@ -171,7 +171,7 @@ def test_training_loss_agrees(reference, model, inputs):
 @pytest.mark.parametrize("case", range(3))
 def test_sampling_agrees(reference, model, inputs, case):
     """With untrained weights the values are huge (x_0 is noise over a tiny signal): compared by their largest."""
-    tokens, labels, order = inputs
+    _, labels, order = inputs
     settings = dict(reference["samples"][case])
     expected = settings.pop("tokens")
     noise = golden.seeded_array("noise", (*order.shape, reference["sampling_steps"], TINY["token_width"]))

@@ -21,7 +21,8 @@ def test_official_numbers():
     real, fake = golden.seeded_array("real", (4, 3, 32, 32)), golden.seeded_array("fake", (4, 3, 32, 32), 0.8)
     logits = network(real).flatten().double()
     assert logits[torch.linspace(0, len(logits) - 1, 32).long()].tolist() == pytest.approx(
-        GOLDEN["logits"]["values"], rel=1e-4, abs=1e-5)
+        GOLDEN["logits"]["values"], rel=1e-4, abs=1e-5
+    )
     assert discriminator_loss(network, real, fake).item() == pytest.approx(GOLDEN["hinge"], rel=1e-5)
     assert generator_loss(network, fake).item() == pytest.approx(GOLDEN["generator"], rel=1e-4)
 

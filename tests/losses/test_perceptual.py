@@ -91,8 +91,11 @@ def test_checksums(tmp_path, monkeypatch):
 
 def test_published_files_are_loaded(loss, tmp_path, monkeypatch):
     vgg, heads = published_files()
-    contents = {"vgg": vgg | {"classifier.0.weight": torch.zeros(1)}, "convnext": loss.convnext.net.state_dict(),
-                "heads": {name: 2 * tensor for name, tensor in heads.items()}}
+    contents = {
+        "vgg": vgg | {"classifier.0.weight": torch.zeros(1)},
+        "convnext": loss.convnext.net.state_dict(),
+        "heads": {name: 2 * tensor for name, tensor in heads.items()},
+    }
     for name, *_ in perceptual.FILES.values():
         (tmp_path / name).touch()
     monkeypatch.setattr(perceptual, "_read", lambda folder, role: contents[role])

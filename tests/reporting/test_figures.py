@@ -30,13 +30,29 @@ def drawn(monkeypatch):
 
 def figure_4_inputs(**changes) -> dict:
     return {
-        "rows": ROWS, "generators": GENERATORS, "scale": "pocket",
+        "rows": ROWS,
+        "generators": GENERATORS,
+        "scale": "pocket",
         "published": dict(zip(PLACES, (3.31, 6.97, 2.65, None), strict=True)),
-        "measured": dict(zip(PLACES, (metrics(45.0, 2.0), metrics(50.0, 2.0, sampler={"steps": 4}), metrics(40.0, 3.0),
-                                      None), strict=True)),
-        "searches": dict(zip(PLACES, (search({1.0: 60.0, 2.0: 50.0, 3.0: 55.0}, 2.0),
-                                      search({1.5: 44.0, 2.0: 52.0}, 1.5, temperature=None),
-                                      search({2.0: 48.0, 3.0: 47.0}, 3.0), None), strict=True)),
+        "measured": dict(
+            zip(
+                PLACES,
+                (metrics(45.0, 2.0), metrics(50.0, 2.0, sampler={"steps": 4}), metrics(40.0, 3.0), None),
+                strict=True,
+            )
+        ),
+        "searches": dict(
+            zip(
+                PLACES,
+                (
+                    search({1.0: 60.0, 2.0: 50.0, 3.0: 55.0}, 2.0),
+                    search({1.5: 44.0, 2.0: 52.0}, 1.5, temperature=None),
+                    search({2.0: 48.0, 3.0: 47.0}, 3.0),
+                    None,
+                ),
+                strict=True,
+            )
+        ),
     } | changes
 
 
@@ -117,9 +133,9 @@ def test_a_mosaic_keeps_every_pixel_and_leaves_gaps_clear():
     for row, y in zip(rows, ys, strict=True):
         for image, x in zip(row, xs, strict=False):
             top, left = round(y - figures.SIDE / 2), round(x - figures.SIDE / 2)
-            tile = sheet[top: top + figures.SIDE, left: left + figures.SIDE]
+            tile = sheet[top : top + figures.SIDE, left : left + figures.SIDE]
             assert (tile[::factor, ::factor, :3] == image).all()
-            assert (tile[factor - 1:: factor, factor - 1:: factor, :3] == image).all()
+            assert (tile[factor - 1 :: factor, factor - 1 :: factor, :3] == image).all()
             assert (tile[..., 3] == 255).all()
     assert (sheet[..., 3] == 255).sum() == 5 * figures.SIDE**2
 
@@ -150,7 +166,7 @@ def test_denoising_has_a_row_per_tokenizer_and_a_column_per_noise_level(drawn):
     shown = sheet.images[0].get_array()
     factor = figures.SIDE // 4
     step = round(sheet.get_xticks()[1] - sheet.get_xticks()[0])
-    assert (shown[: figures.SIDE: factor, step: step + figures.SIDE: factor, :3] == denoised()["images"][0, 1]).all()
+    assert (shown[: figures.SIDE : factor, step : step + figures.SIDE : factor, :3] == denoised()["images"][0, 1]).all()
     assert curves.lines[0].get_xydata().tolist() == [[0.0, 20.0], [0.5, 15.0], [0.9, 9.0]]
 
 
@@ -172,8 +188,12 @@ def test_samples_of_other_classes_raise(drawn):
 
 def test_curves_of_a_resumed_run_count_each_step_once(tmp_path):
     path = tmp_path / "curves.jsonl"
-    path.write_text("".join(json.dumps({"step": step, "mse": value}) + "\n" for step, value in
-                            [(10, 3.0), (20, 2.0), (30, 1.5), (20, 2.5), (30, 1.0)]))
+    path.write_text(
+        "".join(
+            json.dumps({"step": step, "mse": value}) + "\n"
+            for step, value in [(10, 3.0), (20, 2.0), (30, 1.5), (20, 2.5), (30, 1.0)]
+        )
+    )
     assert [(line["step"], line["mse"]) for line in figures.read_curves(path)] == [(10, 3.0), (20, 2.5), (30, 1.0)]
     path.write_text('{"step": 10}\n{"step": 20, "ms')
     with pytest.raises(FigureError, match=r"curves\.jsonl:2: not a JSON object"):
@@ -182,8 +202,10 @@ def test_curves_of_a_resumed_run_count_each_step_once(tmp_path):
 
 def test_all_logged_terms_are_drawn_and_missing_runs_named(tmp_path):
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "curves.jsonl").write_text('{"step": 1, "images": 8, "lr": 0.1, "mse": 2.0, "gan": -1.0}\n'
-                                                 '{"step": 2, "images": 16, "lr": 0.1, "mse": 1.0}\n')
+    (tmp_path / "a" / "curves.jsonl").write_text(
+        '{"step": 1, "images": 8, "lr": 0.1, "mse": 2.0, "gan": -1.0}\n'
+        '{"step": 2, "images": 16, "lr": 0.1, "mse": 1.0}\n'
+    )
     figure = figures.draw_curves(runs=figures.read_runs(tmp_path, {"Baseline": "a", "Joint noise": "b"}), scale="smoke")
     assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()] == ["mse", "gan"]
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[1.0, 2.0], [2.0, 1.0]]
@@ -219,8 +241,9 @@ def test_two_renders_are_the_same_bytes(tmp_path):
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", OTHERWISE, str(tmp_path / "there")], check=True, env=elsewhere, cwd=root)
     files = sorted((tmp_path / "here").iterdir())
-    assert [path.name for path in files] == [f"{stem}.{kind}" for stem in ("denoising", "four")
-                                             for kind in ("pdf", "png", "svg")]
+    assert [path.name for path in files] == [
+        f"{stem}.{kind}" for stem in ("denoising", "four") for kind in ("pdf", "png", "svg")
+    ]
     for path in files:
         content = path.read_bytes()
         assert content == (tmp_path / "there" / path.name).read_bytes(), path.name

@@ -29,26 +29,40 @@ def test_blank_is_none(tmp_path):
     assert lookup(published_frame(tmp_path), "Table 1", "+Extended", "MAR-B w/o CFG FID") is None
 
 
-@pytest.mark.parametrize(("table", "row", "column", "expected"), [
-    ("Table 9", "Baseline", "FID", "no table 'Table 9'; there is 'Table 1'"),
-    ("Table 1", "Base", "FID", "no row 'Base' in 'Table 1'; there is 'Baseline', 'Joint noise', '+Extended'"),
-    ("Table 1", "Baseline", "FID", "no column 'FID' in 'Table 1', row 'Baseline'; there is 'MAR-B w/ CFG FID', "),
-])
+@pytest.mark.parametrize(
+    ("table", "row", "column", "expected"),
+    [
+        ("Table 9", "Baseline", "FID", "no table 'Table 9'; there is 'Table 1'"),
+        ("Table 1", "Base", "FID", "no row 'Base' in 'Table 1'; there is 'Baseline', 'Joint noise', '+Extended'"),
+        ("Table 1", "Baseline", "FID", "no column 'FID' in 'Table 1', row 'Baseline'; there is 'MAR-B w/ CFG FID', "),
+    ],
+)
 def test_a_missing_key_names_the_file_and_what_is_there(tmp_path, table, row, column, expected):
     with pytest.raises(PublishedError, match=r"paper\.csv") as caught:
         lookup(published_frame(tmp_path), table, row, column)
     assert expected in str(caught.value)
 
 
-@pytest.mark.parametrize(("line", "expected"), [
-    ("Table 1,g,Row,s,FID,lower,2.5x,", "paper.csv:2: value '2.5x' of ('Table 1', 'Row', 'FID') is not a number"),
-    ("Table 1,g,Row,s,FID,lower,nan,", "paper.csv:2: value 'nan' of ('Table 1', 'Row', 'FID') is not a finite number"),
-    ("Table 1,g,Row,s,FID,down,2.5,", "paper.csv:2: direction 'down' of ('Table 1', 'Row', 'FID') is not one of lower"),
-    ("Table 1,g,,s,FID,lower,2.5,", "paper.csv:2: row is empty"),
-    ("Table 1,g,Row,s,FID,lower,2.5", "paper.csv:2: 7 fields instead of 8"),
-    ("Table 1,g,Row,s,FID,lower,2.5,a\nTable 1,g,Row,s,FID,lower,2.6,b",
-     "paper.csv:3: ('Table 1', 'Row', 'FID') is given twice, first on line 2"),
-])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Table 1,g,Row,s,FID,lower,2.5x,", "paper.csv:2: value '2.5x' of ('Table 1', 'Row', 'FID') is not a number"),
+        (
+            "Table 1,g,Row,s,FID,lower,nan,",
+            "paper.csv:2: value 'nan' of ('Table 1', 'Row', 'FID') is not a finite number",
+        ),
+        (
+            "Table 1,g,Row,s,FID,down,2.5,",
+            "paper.csv:2: direction 'down' of ('Table 1', 'Row', 'FID') is not one of lower",
+        ),
+        ("Table 1,g,,s,FID,lower,2.5,", "paper.csv:2: row is empty"),
+        ("Table 1,g,Row,s,FID,lower,2.5", "paper.csv:2: 7 fields instead of 8"),
+        (
+            "Table 1,g,Row,s,FID,lower,2.5,a\nTable 1,g,Row,s,FID,lower,2.6,b",
+            "paper.csv:3: ('Table 1', 'Row', 'FID') is given twice, first on line 2",
+        ),
+    ],
+)
 def test_a_bad_line_is_named(tmp_path, line, expected):
     path = tmp_path / "paper.csv"
     path.write_text(f"{HEADER}\n{line}\n")

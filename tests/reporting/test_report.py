@@ -43,33 +43,65 @@ def results(tmp_path):
     table = build_table(description(), usual_cells(), published_frame(tmp_path), scale="pocket")
     tables.write(table, folder / "table" / "detok_table_1")
     images = np.zeros((2, 4, 4, 3), np.uint8)
-    figures.qualitative(folder / "figure" / "detok_reconstructions" / "figure", originals=images,
-                        reconstructions={"Baseline": images}, scale="pocket")
+    figures.qualitative(
+        folder / "figure" / "detok_reconstructions" / "figure",
+        originals=images,
+        reconstructions={"Baseline": images},
+        scale="pocket",
+    )
     return folder
 
 
 def entries() -> list[Entry]:
     files = tuple(f"table/detok_table_1/table.{kind}" for kind in ("html", "csv", "md", "tex"))
     return [
-        Entry("table", "detok_table_1", files, title="Table 1 <of> l-DeTok & co", seconds=75.0,
-              manifest="table/detok_table_1/manifest.json", finished="2026-01-05 10:11:12", numbers={"fid": 12.34567}),
+        Entry(
+            "table",
+            "detok_table_1",
+            files,
+            title="Table 1 <of> l-DeTok & co",
+            seconds=75.0,
+            manifest="table/detok_table_1/manifest.json",
+            finished="2026-01-05 10:11:12",
+            numbers={"fid": 12.34567},
+        ),
         Entry("figure", "detok_reconstructions", ("figure/detok_reconstructions/figure.png",)),
         Entry("metrics", "mar_b_extended-cfg", ("metrics/mar_b_extended-cfg/metrics.json",), note="takes too long"),
     ]
 
 
 def test_the_index_shows_what_is_there_and_names_what_is_not(results):
-    html = write_index(results, entries(), scale="pocket",
-                       remarks=[Remark("DECISION", "a.py:3", "chosen <b>so</b>")]).read_text()
+    html = write_index(
+        results, entries(), scale="pocket", remarks=[Remark("DECISION", "a.py:3", "chosen <b>so</b>")]
+    ).read_text()
     page = Page(html)
     assert page.open == []
     local = [link for link in page.links if not link.startswith("#")]
-    assert local == ["table/detok_table_1/table.html", "table/detok_table_1/table.csv", "table/detok_table_1/table.md",
-                     "table/detok_table_1/table.tex", "table/detok_table_1/manifest.json",
-                     "figure/detok_reconstructions/figure.png"] * 2
+    assert (
+        local
+        == [
+            "table/detok_table_1/table.html",
+            "table/detok_table_1/table.csv",
+            "table/detok_table_1/table.md",
+            "table/detok_table_1/table.tex",
+            "table/detok_table_1/manifest.json",
+            "figure/detok_reconstructions/figure.png",
+        ]
+        * 2
+    )
     assert page.images[0].startswith("data:image/png;base64,iVBOR")
-    for expected in ("Table 1 <of> l-DeTok & co", "16.70", "45.50", "2 of 3 outputs", "1 min 15 s", "fid 12.35",
-                     "mar_b_extended-cfg", "takes too long", "chosen <b>so</b>", "not comparable in absolute value"):
+    for expected in (
+        "Table 1 <of> l-DeTok & co",
+        "16.70",
+        "45.50",
+        "2 of 3 outputs",
+        "1 min 15 s",
+        "fid 12.35",
+        "mar_b_extended-cfg",
+        "takes too long",
+        "chosen <b>so</b>",
+        "not comparable in absolute value",
+    ):
         assert expected in re.sub(r"\s+", " ", page.text)
 
 
@@ -100,17 +132,38 @@ def test_an_entry_twice_and_a_table_that_is_none_raise(results):
 
 
 def test_an_entry_of_a_manifest():
-    manifest = {"stage": "metrics", "recipe": "sit_b-cfg", "ended": "2026-01-05T10:11:12.345+00:00", "seconds": 3.5,
-                "metrics": {"fid": 1.0, "is": 2.0},
-                "outputs": [{"path": "results/pocket/metrics/sit_b-cfg/metrics.json"}]}
+    manifest = {
+        "stage": "metrics",
+        "recipe": "sit_b-cfg",
+        "ended": "2026-01-05T10:11:12.345+00:00",
+        "seconds": 3.5,
+        "metrics": {"fid": 1.0, "is": 2.0},
+        "outputs": [{"path": "results/pocket/metrics/sit_b-cfg/metrics.json"}],
+    }
     entry = entry_of(manifest, start="results/pocket", numbers=["fid"])
-    assert entry == Entry("metrics", "sit_b-cfg", ("metrics/sit_b-cfg/metrics.json",),
-                          manifest="metrics/sit_b-cfg/manifest.json", finished="2026-01-05 10:11:12", seconds=3.5,
-                          numbers={"fid": 1.0})
+    assert entry == Entry(
+        "metrics",
+        "sit_b-cfg",
+        ("metrics/sit_b-cfg/metrics.json",),
+        manifest="metrics/sit_b-cfg/manifest.json",
+        finished="2026-01-05 10:11:12",
+        seconds=3.5,
+        numbers={"fid": 1.0},
+    )
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(None, ""), (0.04, "0.0 s"), (59.9, "59.9 s"), (59.97, "1 min 00 s"),
-                                               (200, "3 min 20 s"), (3599.7, "1 h 00 min"), (3720, "1 h 02 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, ""),
+        (0.04, "0.0 s"),
+        (59.9, "59.9 s"),
+        (59.97, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 00 min"),
+        (3720, "1 h 02 min"),
+    ],
+)
 def test_durations(seconds, text):
     assert duration(seconds) == text
 
@@ -145,11 +198,16 @@ def test_the_notebook_is_ready_for_papermill():
 
 
 def test_the_notebook_has_no_logic_of_its_own():
-    code = "\n".join("".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text())["cells"]
-                     if cell["cell_type"] == "code")
+    code = "\n".join(
+        "".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"
+    )
     assert not re.search(r"^\s*(def|class|while|if|for|import (?!IPython))\b", code, flags=re.MULTILINE)
     assert set(re.findall(r"^from (\S+) import", code, flags=re.MULTILINE)) == {
-        "IPython.display", "tesserae.reporting", "tesserae.reporting.figures", "tesserae.reporting.report"}
+        "IPython.display",
+        "tesserae.reporting",
+        "tesserae.reporting.figures",
+        "tesserae.reporting.report",
+    }
 
 
 def test_the_notebook_runs_even_where_only_the_table_was_made(results, monkeypatch):

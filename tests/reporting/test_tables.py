@@ -30,8 +30,11 @@ def table(printed):
 def with_values(printed, fid: dict[str, float | None], score: dict[str, float | None] | None = None):
     """The table with these guided FID and IS by row key; None is a blank."""
     score = score or {}
-    given_cells = {(key, name): None if value is None else metrics(value, score.get(key, 1.0))
-                   for key, value in fid.items() for name in (FID, IS, UNGUIDED)}
+    given_cells = {
+        (key, name): None if value is None else metrics(value, score.get(key, 1.0))
+        for key, value in fid.items()
+        for name in (FID, IS, UNGUIDED)
+    }
     return build_table(description(), given_cells, printed, scale="pocket")
 
 
@@ -48,7 +51,14 @@ def test_each_number_stays_in_its_own_kind(table):
 def test_an_unmeasured_cell_shows_no_published_number_in_its_place(table):
     row = next(line for line in tables.to_markdown(table).splitlines() if line.startswith("| +Extended"))
     assert [field.strip() for field in row.strip("|").split("|")] == [
-        "+Extended", "**2.43**", "–", "**266.50**", "–", "–", "–"]
+        "+Extended",
+        "**2.43**",
+        "–",
+        "**266.50**",
+        "–",
+        "–",
+        "–",
+    ]
 
 
 def test_the_printed_digits_are_kept(table):
@@ -64,14 +74,15 @@ def marked(found: set, column: str) -> set[str]:
 
 
 def test_best_follows_direction(printed):
-    table = with_values(printed, {"baseline": 30.0, "joint": 20.0, "extended": 40.0},
-                        {"baseline": 3.0, "joint": 2.0, "extended": 4.0})
+    table = with_values(
+        printed, {"baseline": 30.0, "joint": 20.0, "extended": 40.0}, {"baseline": 3.0, "joint": 2.0, "extended": 4.0}
+    )
     published, measured = best(table)
     assert marked(measured, FID) == {"joint"}
     assert marked(measured, IS) == {"extended"}
     assert marked(published, FID) == {"extended"}
     assert marked(published, IS) == {"extended"}
-    assert marked(published, UNGUIDED) == {"joint"}      # +Extended is a blank here
+    assert marked(published, UNGUIDED) == {"joint"}  # +Extended is a blank here
 
 
 def test_numbers_printed_alike_are_all_best(printed):
@@ -98,8 +109,11 @@ def test_without_direction_nothing_is_best(table):
 def test_two_extractors_in_one_column_raise(printed):
     mixed = usual_cells()
     mixed["joint", FID] = metrics(1.0, 1.0, guidance=4.0, extractor="inception")
-    with pytest.raises(TableError, match=r"'MAR-B w/ CFG FID' mixes feature extractors: embedded \(Baseline\) and "
-                                         r"inception \(Joint noise\)"):
+    with pytest.raises(
+        TableError,
+        match=r"'MAR-B w/ CFG FID' mixes feature extractors: embedded \(Baseline\) and "
+        r"inception \(Joint noise\)",
+    ):
         build_table(description(), mixed, printed, scale="pocket")
 
 
@@ -179,8 +193,9 @@ def test_a_temperature_that_the_sampler_does_not_know_is_not_mentioned(printed):
 
 
 def test_an_empty_table_says_that_nothing_was_measured(printed):
-    blank = build_table(description(), cells(baseline=(None, None), joint=(None, None), extended=(None, None)), printed,
-                        scale="paper")
+    blank = build_table(
+        description(), cells(baseline=(None, None), joint=(None, None), extended=(None, None)), printed, scale="paper"
+    )
     assert "scale paper; nothing was measured" in tables.notes(blank)[0]
     assert "3.31" in tables.to_html(blank)
 
@@ -240,8 +255,15 @@ def test_html_groups_headings_and_pairs_columns(table):
     parsed = Cells(tables.to_html(table))
     assert parsed.open == []
     heads = [(text.strip(), attributes.get("colspan")) for tag, attributes, text in parsed.cells if tag == "th"]
-    assert heads[:7] == [("Setup", None), ("MAR-B", "6"), ("w/ CFG", "4"), ("w/o CFG", "2"), ("FID ↓", "2"),
-                         ("IS ↑", "2"), ("FID ↓", "2")]
+    assert heads[:7] == [
+        ("Setup", None),
+        ("MAR-B", "6"),
+        ("w/ CFG", "4"),
+        ("w/o CFG", "2"),
+        ("FID ↓", "2"),
+        ("IS ↑", "2"),
+        ("FID ↓", "2"),
+    ]
     assert [text for text, _ in heads[7:13]] == ["published", "measured"] * 3
     row = [(attributes["class"].split(), text.strip()) for tag, attributes, text in parsed.cells if tag == "td"][6:12]
     assert [classes[0] for classes, _ in row] == ["published", "measured"] * 3
@@ -277,7 +299,7 @@ def unescape_latex(text: str) -> str:
     while text:
         match = re.match("|".join(tokens), text)
         if match:
-            plain, text = plain + backward[match[0]], text[match.end():]
+            plain, text = plain + backward[match[0]], text[match.end() :]
         elif text.startswith("-{}"):
             plain, text = plain + "-", text[3:]
         else:
@@ -298,7 +320,7 @@ def test_latex_escapes_and_nothing_is_lost(text):
 @given(label=SPECIAL, title=SPECIAL)
 def test_latex_is_balanced_whatever_the_labels(tmp_path_factory, label, title):
     text = tables.to_latex(labelled(tmp_path_factory.mktemp("published"), label, title))
-    text = re.sub(r"(?<!\\)%.*", "", text)                                # comments
+    text = re.sub(r"(?<!\\)%.*", "", text)  # comments
     opened: list[str] = []
     for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
         if kind == "begin":
@@ -330,7 +352,8 @@ def test_markdown_keeps_its_columns_whatever_the_label(tmp_path_factory, label):
         assert len(re.findall(r"(?<!\\)\|", re.sub(r"\\\\", "", line))) == 2 + 2 * len(COLUMNS)
     shown = re.sub(r"\\([\\`*_\[\]|~$^+#-])", r"\1", lines[2].split(" | 3.31")[0][2:])
     assert shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").replace("\\", "") == (
-        " ".join(label.split()).replace("\\", ""))
+        " ".join(label.split()).replace("\\", "")
+    )
 
 
 def test_equal_tables_are_equal_bytes(table, printed, tmp_path):
@@ -341,6 +364,8 @@ def test_equal_tables_are_equal_bytes(table, printed, tmp_path):
 
 
 def test_reporting_imports_no_torch():
-    code = ("import sys; from tesserae.reporting import published, tables, figures, report, style; "
-            "assert 'torch' not in sys.modules, 'torch'; assert 'matplotlib' not in sys.modules, 'matplotlib'")
+    code = (
+        "import sys; from tesserae.reporting import published, tables, figures, report, style; "
+        "assert 'torch' not in sys.modules, 'torch'; assert 'matplotlib' not in sys.modules, 'matplotlib'"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -18,11 +18,19 @@ from tesserae.tokenizers.detok_weights import load_official, our_name, read_offi
 from tests import golden
 
 TINY = {
-    "image_size": 32, "patch_size": 4, "latent_channels": 8,
-    "encoder": {"width": 32, "blocks": 2, "heads": 2}, "decoder": {"width": 48, "blocks": 1, "heads": 3},
-    "noise": "interpolative", "gamma": 3.0, "mask_ratio": 0.7, "mask_mode": "random", "perceptual": "none",
+    "image_size": 32,
+    "patch_size": 4,
+    "latent_channels": 8,
+    "encoder": {"width": 32, "blocks": 2, "heads": 2},
+    "decoder": {"width": 48, "blocks": 1, "heads": 3},
+    "noise": "interpolative",
+    "gamma": 3.0,
+    "mask_ratio": 0.7,
+    "mask_mode": "random",
+    "perceptual": "none",
     "loss_weights": {"mse": 1.0, "perceptual": 1.0, "kl": 1e-6, "gan": 0.1},
-    "gan_start_step": None, "discriminator": {"channels": 8, "layers": 2},
+    "gan_start_step": None,
+    "discriminator": {"channels": 8, "layers": 2},
 }
 SIZES = {"S": (512, 8, 8), "B": (768, 12, 12), "L": (1024, 24, 16), "XL": (1152, 28, 16)}
 GOLDEN = golden.load("detok")
@@ -121,16 +129,21 @@ def test_rope_carries_rows_then_columns():
         detok_rope_table(6, 4)
 
 
-@pytest.mark.parametrize(("encoder", "decoder", "counts"), [
-    ("S", "B", (25_754_480, 85_850_964, 111_605_444)),
-    ("B", "S", (85_861_664, 25_747_620, 111_609_284)),
-    ("B", "B", (85_861_664, 85_850_964, 171_712_628)),
-    ("L", "L", (303_328_256, 303_313_716, 606_641_972)),
-    ("XL", "XL", (None, None, 895_033_076)),
-])
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "counts"),
+    [
+        ("S", "B", (25_754_480, 85_850_964, 111_605_444)),
+        ("B", "S", (85_861_664, 25_747_620, 111_609_284)),
+        ("B", "B", (85_861_664, 85_850_964, 171_712_628)),
+        ("L", "L", (303_328_256, 303_313_716, 606_641_972)),
+        ("XL", "XL", (None, None, 895_033_076)),
+    ],
+)
 def test_parameter_counts_of_table_a1(encoder, decoder, counts):
-    size = {part: dict(zip(("width", "blocks", "heads"), SIZES[name], strict=True))
-            for part, name in (("encoder", encoder), ("decoder", decoder))}
+    size = {
+        part: dict(zip(("width", "blocks", "heads"), SIZES[name], strict=True))
+        for part, name in (("encoder", encoder), ("decoder", decoder))
+    }
     with torch.device("meta"):
         model = build(TINY | size | {"image_size": 256, "patch_size": 16, "latent_channels": 16})
     parts = [sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder, model)]
@@ -266,8 +279,9 @@ def test_order_of_visible_tokens_does_not_matter():
     shuffled = model.encoder(images, order)
     torch.testing.assert_close(shuffled, moments.take_along_dim(order[..., None], dim=1), atol=1e-5, rtol=1e-4)
     z = moments[..., :8]
-    torch.testing.assert_close(model.decoder(z.take_along_dim(order[..., None], 1), order), model.decoder(z),
-                               atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        model.decoder(z.take_along_dim(order[..., None], 1), order), model.decoder(z), atol=1e-5, rtol=1e-4
+    )
 
 
 # ---- the interface ----------------------------------------------------------------------------------------------
@@ -325,8 +339,15 @@ def test_mask_token_gets_a_zero_gradient_when_nothing_is_masked():
 
 
 def test_unusable_settings_are_refused():
-    for changes in ({"patch_size": 5}, {"noise": "salt"}, {"mask_mode": "often"}, {"mask_ratio": 1.0}, {"gamma": -1.0},
-                    {"perceptual": "lpips"}, {"gan_start_step": 0, "discriminator": None}):
+    for changes in (
+        {"patch_size": 5},
+        {"noise": "salt"},
+        {"mask_mode": "often"},
+        {"mask_ratio": 1.0},
+        {"gamma": -1.0},
+        {"perceptual": "lpips"},
+        {"gan_start_step": 0, "discriminator": None},
+    ):
         with pytest.raises(ValueError):
             tiny(**changes)
 
@@ -380,8 +401,9 @@ def test_without_gan_there_is_no_discriminator():
 
 def test_each_update_moves_its_own_half():
     model = tiny(gan_start_step=0).train()
-    optimizers = {group: torch.optim.SGD([p for _, p in named], lr=0.1)
-                  for group, named in model.parameter_groups().items()}
+    optimizers = {
+        group: torch.optim.SGD([p for _, p in named], lr=0.1) for group, named in model.parameter_groups().items()
+    }
     for group, terms in model.losses({"images": some_images()}, 0, seeded()):
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         sum(terms.values()).backward()
@@ -395,8 +417,9 @@ def test_each_update_moves_its_own_half():
 
 
 def test_gan_term_pushes_images_and_hinge_uses_both_sides():
-    model = tiny(gan_start_step=0, gamma=0.0, mask_ratio=0.0,
-                 loss_weights={"mse": 0.0, "perceptual": 0.0, "kl": 0.0, "gan": 0.5}).eval()
+    model = tiny(
+        gan_start_step=0, gamma=0.0, mask_ratio=0.0, loss_weights={"mse": 0.0, "perceptual": 0.0, "kl": 0.0, "gan": 0.5}
+    ).eval()
     images = some_images()
     groups = all_losses(model, images)
     fake, real = model(images).images * 0.5 + 0.5, images * 0.5 + 0.5
@@ -420,7 +443,7 @@ def test_perceptual_loss_is_weighted_outside_the_model_and_optional():
 
     model.perceptual_loss, images = distance, some_images()
     terms = all_losses(model, images)["autoencoder"]
-    (target, prediction), = seen
+    ((target, prediction),) = seen
     torch.testing.assert_close(target, images * 0.5 + 0.5)
     assert terms["perceptual"].item() == pytest.approx(0.5 * (target - prediction).abs().mean().item())
     weightless = {"mse": 1.0, "perceptual": 0.0, "kl": 0.0, "gan": 0.0}
@@ -441,8 +464,13 @@ def test_weight_decay_spares_embeddings_tokens_and_vectors():
     model = tiny(gan_start_step=0)
     spared = {name for name, p in model.named_parameters() if model.no_weight_decay(name, p)}
     vectors = {name for name, p in model.named_parameters() if p.ndim < 2}
-    assert spared - vectors == {"encoder.positional_embedding", "decoder.positional_embedding", "decoder.mask_token",
-                                "encoder.patch_embed.weight", "decoder.decoder_embed.weight"}
+    assert spared - vectors == {
+        "encoder.positional_embedding",
+        "decoder.positional_embedding",
+        "decoder.mask_token",
+        "encoder.patch_embed.weight",
+        "decoder.decoder_embed.weight",
+    }
     assert vectors <= spared
 
 
@@ -484,8 +512,14 @@ def test_official_files_load(tmp_path, container):
     if container == "safetensors":
         save_file(state, path)
     else:
-        torch.save({"model_ema": {"model": wrong, "model_ema": state, "epoch": 3},
-                    "model": {"model": state, "epoch": 3}, "plain": state}[container], path)
+        torch.save(
+            {
+                "model_ema": {"model": wrong, "model_ema": state, "epoch": 3},
+                "model": {"model": state, "epoch": 3},
+                "plain": state,
+            }[container],
+            path,
+        )
     load_official(model, read_official(path))
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in source.state_dict().items())
 
@@ -499,8 +533,11 @@ def test_weights_that_do_not_fit_are_explained():
     before = model.encoder.latent_head.weight.clone()
     with pytest.raises(ValueError) as error:
         load_official(model, state)
-    for part in ("missing: decoder.head.bias", "unexpected: decoder.extra",
-                 "shape of decoder.mask_token: (1, 1, 7) in the file, (1, 1, 48) in the model"):
+    for part in (
+        "missing: decoder.head.bias",
+        "unexpected: decoder.extra",
+        "shape of decoder.mask_token: (1, 1, 7) in the file, (1, 1, 48) in the model",
+    ):
         assert part in str(error.value)
     assert torch.equal(model.encoder.latent_head.weight, before)
 

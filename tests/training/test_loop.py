@@ -20,8 +20,19 @@ from tesserae.training.order import Order, seed_step
 from tesserae.training.schedule import learning_rate
 from tesserae.training.state import Checkpoints
 
-TRAINING = {"steps": 40, "batch": 4, "rate": 1e-3, "warmup_steps": 4, "decay": "cosine", "betas": [0.9, 0.95],
-            "weight_decay": 0.1, "clip": 1.0, "ema": 0.9, "precision": "fp32", "seed": 3}
+TRAINING = {
+    "steps": 40,
+    "batch": 4,
+    "rate": 1e-3,
+    "warmup_steps": 4,
+    "decay": "cosine",
+    "betas": [0.9, 0.95],
+    "weight_decay": 0.1,
+    "clip": 1.0,
+    "ema": 0.9,
+    "precision": "fp32",
+    "seed": 3,
+}
 
 
 class Tiny(torch.nn.Module):
@@ -57,8 +68,16 @@ def fit(folder: Path, state: Path, slow: float = 0.0, **changes):
 
     torch.manual_seed(training["seed"])
     folder.mkdir(parents=True, exist_ok=True)
-    trained = train(Tiny(), source, training, fabric=make_fabric("fp32", "cpu"), state=state, identity="same",
-                    curves=folder / "curves.jsonl", title="tiny")
+    trained = train(
+        Tiny(),
+        source,
+        training,
+        fabric=make_fabric("fp32", "cpu"),
+        state=state,
+        identity="same",
+        curves=folder / "curves.jsonl",
+        title="tiny",
+    )
     weights.save(folder / "weights.safetensors", trained.weights, "none", {})
     return trained
 
@@ -74,11 +93,18 @@ def straight(tmp_path_factory):
 @pytest.mark.parametrize("at", [3, 17, 31])
 def test_interrupted_training_ends_in_the_same_bytes(straight, tmp_path, kind, at):
     """kill -9 (falls back to the last checkpoint) and SIGTERM (saves first) in mid-training, then run again."""
-    code = (f"from tests.training.test_loop import fit; from pathlib import Path; "
-            f"fit(Path({str(tmp_path)!r}), Path({str(tmp_path / 'state')!r}), slow=0.03)")
+    code = (
+        f"from tests.training.test_loop import fit; from pathlib import Path; "
+        f"fit(Path({str(tmp_path)!r}), Path({str(tmp_path / 'state')!r}), slow=0.03)"
+    )
     environment = {**os.environ, "TESSERAE_CHECKPOINT_SECONDS": "0.1"}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=Path(__file__).parents[2],
-                               stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
     saved = tmp_path / "state" / "same"
     deadline = time.monotonic() + 60
     while not any(int(file.stem) >= at for file in saved.glob("*.pt")):
@@ -149,8 +175,10 @@ def test_impossible_batches_are_refused():
 
 
 def test_the_noise_of_a_step_depends_on_the_step_alone():
-    draw = [torch.randn(3, generator=seed_step(0, rank, step, torch.device("cpu"))) for rank, step in
-            ((0, 5), (0, 6), (1, 5), (0, 5))]
+    draw = [
+        torch.randn(3, generator=seed_step(0, rank, step, torch.device("cpu")))
+        for rank, step in ((0, 5), (0, 6), (1, 5), (0, 5))
+    ]
     assert torch.equal(draw[0], draw[3])
     assert not torch.equal(draw[0], draw[1]) and not torch.equal(draw[0], draw[2])
 

@@ -21,7 +21,9 @@ class Copy:
 
     def python(self, *arguments: str) -> subprocess.CompletedProcess:
         environment = {**os.environ, "PYTHONPATH": str(self.root / "src")}
-        return subprocess.run([sys.executable, *arguments], cwd=self.root, env=environment, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=self.root, env=environment, capture_output=True, text=True
+        )
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.root / file
@@ -30,9 +32,11 @@ class Copy:
         path.write_text(text.replace(old, new))
 
     def fingerprints(self, scale: str = "pocket") -> dict[str, str]:
-        code = (f"import json; from pathlib import Path; from tesserae.workflow.plan import read_plan; "
-                f"p = read_plan(Path('.').resolve(), {scale!r}); "
-                "print(json.dumps({name: p.fingerprint(job) for name, job in p.jobs.items()}))")
+        code = (
+            f"import json; from pathlib import Path; from tesserae.workflow.plan import read_plan; "
+            f"p = read_plan(Path('.').resolve(), {scale!r}); "
+            "print(json.dumps({name: p.fingerprint(job) for name, job in p.jobs.items()}))"
+        )
         done = self.python("-c", code)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -60,5 +64,10 @@ def smoke(tmp_path_factory) -> Path:
 
 
 def reproduce(root: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "tesserae.cli", "--scale", "smoke", "reproduce"], cwd=root,
-                          capture_output=True, text=True, env={**os.environ, "MLFLOW_TRACKING_URI": ""})
+    return subprocess.run(
+        [sys.executable, "-m", "tesserae.cli", "--scale", "smoke", "reproduce"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+    )

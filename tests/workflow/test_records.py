@@ -18,8 +18,17 @@ def made(copy):
 
 
 def planned(copy) -> str:
-    done = copy.python("-m", "snakemake", "-n", "--snakefile", str(copy.root / "Snakefile"), "--directory", str(copy.root),
-                       "--", "results/pocket/dataset/emoji-32/index.json")
+    done = copy.python(
+        "-m",
+        "snakemake",
+        "-n",
+        "--snakefile",
+        str(copy.root / "Snakefile"),
+        "--directory",
+        str(copy.root),
+        "--",
+        "results/pocket/dataset/emoji-32/index.json",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

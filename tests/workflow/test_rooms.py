@@ -25,8 +25,21 @@ MAY = {
     "metrics": {"encoders", "data"},
     "reporting": {"config", "lineage"},
     "workflow": {"config", "lineage"},
-    "stages": {"data", "nn", "quantizers", "diffusion", "encoders", "losses", "training", "tokenizers", "generators",
-               "metrics", "reporting", "lineage", "workflow"},
+    "stages": {
+        "data",
+        "nn",
+        "quantizers",
+        "diffusion",
+        "encoders",
+        "losses",
+        "training",
+        "tokenizers",
+        "generators",
+        "metrics",
+        "reporting",
+        "lineage",
+        "workflow",
+    },
 }
 SYSTEMS = {"tokenizers": {"detok"}, "generators": {"mar", "sit"}}
 
@@ -56,9 +69,19 @@ def test_packages_are_empty():
     assert all(not file.read_text().strip() for file in SOURCE.rglob("__init__.py"))
 
 
-@pytest.mark.parametrize("module", ["tesserae.cli", "tesserae.workflow.plan", "tesserae.workflow.runner",
-                                    "tesserae.stages.dataset", "tesserae.stages.table", "tesserae.stages.figure",
-                                    "tesserae.stages.report", "tesserae.reporting.figures"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "tesserae.cli",
+        "tesserae.workflow.plan",
+        "tesserae.workflow.runner",
+        "tesserae.stages.dataset",
+        "tesserae.stages.table",
+        "tesserae.stages.figure",
+        "tesserae.stages.report",
+        "tesserae.reporting.figures",
+    ],
+)
 def test_starts_without_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-STAGE = '''
+STAGE = """
 from tesserae.lineage.work import Work
 from tesserae.workflow.graph import OUTPUTS
 
@@ -20,7 +20,7 @@ if __name__ == "__main__":
     from tesserae.workflow.runner import by_hand
 
     by_hand("dataset")
-'''
+"""
 FOLDER = Path("results/pocket/dataset/emoji-32")
 
 
@@ -52,7 +52,12 @@ def test_a_job_leaves_files_and_a_manifest(toy):
     record = json.loads((toy.root / FOLDER / "manifest.json").read_text())
     assert record["fingerprint"] == toy.fingerprints()["dataset/emoji-32"]
     assert {Path(entry["path"]).name for entry in record["outputs"]} == {
-        "train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json"}
+        "train_images.npy",
+        "train_labels.npy",
+        "val_images.npy",
+        "val_labels.npy",
+        "index.json",
+    }
     assert all(entry["bytes"] == 4 for entry in record["outputs"])
     assert record["metrics"] == {"count": 1} and record["spec"]["image_size"] == 32
     assert {entry["path"] for entry in record["sources"]} == {"data/emoji/emoji.npz", "data/emoji/SHA256SUMS"}

@@ -32,7 +32,11 @@ def test_every_demanded_artifact_is_there_and_matches_its_manifest(smoke, plan):
     for name in demanded:
         record = json.loads((smoke / plan.folder(name) / "manifest.json").read_text())
         assert record["fingerprint"] == plan.fingerprint(plan.jobs[name])
-        for entry in [*record["outputs"], *record["sources"], *(f for i in record["inputs"].values() for f in i["files"])]:
+        for entry in [
+            *record["outputs"],
+            *record["sources"],
+            *(f for i in record["inputs"].values() for f in i["files"]),
+        ]:
             assert hashlib.sha256((smoke / entry["path"]).read_bytes()).hexdigest() == entry["sha256"], entry["path"]
 
 
@@ -64,8 +68,13 @@ def test_mlflow_has_one_run_per_artifact_and_a_second_sync_adds_none(smoke, plan
     from mlflow.tracking import MlflowClient
 
     def sync():
-        return subprocess.run([sys.executable, "-m", "tesserae.cli", "--scale", "smoke", "mlflow", "sync"], cwd=smoke,
-                              capture_output=True, text=True, env={**os.environ, "MLFLOW_TRACKING_URI": ""}).stdout
+        return subprocess.run(
+            [sys.executable, "-m", "tesserae.cli", "--scale", "smoke", "mlflow", "sync"],
+            cwd=smoke,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+        ).stdout
 
     made = len(list((smoke / "results/smoke").rglob("manifest.json")))
     assert f"0 runs added, {made} already there" in sync()
@@ -83,12 +92,19 @@ def test_rules_name_the_files_of_the_plan():
     for stage, outputs in OUTPUTS.items():
         folder = "results/{scale}" if stage == "report" else f"results/{{scale}}/{stage}/{{recipe}}"
         named = re.search(rf"^rule {stage}:.*?shell:", text, re.M | re.S)[0]
-        assert set(re.findall(rf'"{re.escape(folder)}/([\w.]+)"', named.split("params:")[0])) == {*outputs, "manifest.json"}
+        assert set(re.findall(rf'"{re.escape(folder)}/([\w.]+)"', named.split("params:")[0])) == {
+            *outputs,
+            "manifest.json",
+        }
 
 
 def test_targets_by_name_are_planned(smoke):
     for target in ("detok", "detok_table_1", "detok_figure_4"):
-        done = subprocess.run([sys.executable, "-m", "snakemake", "-n", "--config", "scale=pocket", "--", target], cwd=smoke,
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "-n", "--config", "scale=pocket", "--", target],
+            cwd=smoke,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         assert re.search(r"^tokenizer\s+5", done.stdout, re.M) or target == "detok_figure_4"

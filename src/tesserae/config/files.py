@@ -63,8 +63,10 @@ def validated(model: type[Model], content: dict, file: Path, key: str = "") -> M
         path = ".".join(str(part) for part in (*filter(None, [key]), *first["loc"]))
         shown = "" if first["type"] == "missing" else f" (found {first['input']!r:.80})"
         known = ", ".join(model.model_fields)
-        remedy = f"known keys here: {known}" if first["type"] == "extra_forbidden" and len(first["loc"]) == 1 else (
-            "see the JSON schema in workflow/schemas for the keys and types"
+        remedy = (
+            f"known keys here: {known}"
+            if first["type"] == "extra_forbidden" and len(first["loc"]) == 1
+            else ("see the JSON schema in workflow/schemas for the keys and types")
         )
         raise ConfigError(file, path, first["msg"] + shown, remedy) from None
 

@@ -25,15 +25,20 @@ class Project:
 
     @cached_property
     def context(self) -> specs.Context:
-        return specs.Context(self.scale, Path(f"config/scales/{self.scale.scale}.yaml"), self.datasets.datasets,
-                             Path("config/datasets.yaml"))
+        return specs.Context(
+            self.scale,
+            Path(f"config/scales/{self.scale.scale}.yaml"),
+            self.datasets.datasets,
+            Path("config/datasets.yaml"),
+        )
 
     def tokenizer(self, name: str, wanted_by: Recipe) -> Recipe:
         """The tokenizer a generator names; ConfigError at the generator if there is none."""
         if name not in self.tokenizers:
             file, key = wanted_by.where("tokenizer")
-            raise ConfigError(file, key, f"unknown tokenizer recipe {name!r}",
-                              f"one of {', '.join(sorted(self.tokenizers))}")
+            raise ConfigError(
+                file, key, f"unknown tokenizer recipe {name!r}", f"one of {', '.join(sorted(self.tokenizers))}"
+            )
         return self.tokenizers[name]
 
 
@@ -55,13 +60,21 @@ def read_project(root: Path, scale: str | None = None) -> Project:
             entries = getattr(papers[paper], section)
             for recipe in concrete(entries):
                 if recipe in found:
-                    raise ConfigError(file, f"{section}.{recipe}", f"also a recipe of {found[recipe].file}",
-                                      "recipes of all papers share one name space: rename one")
+                    raise ConfigError(
+                        file,
+                        f"{section}.{recipe}",
+                        f"also a recipe of {found[recipe].file}",
+                        "recipes of all papers share one name space: rename one",
+                    )
                 found[recipe] = read_recipe(section, recipe, entries, file, scale_, scale_file)
     unused = set(scale_.exceptions) - {name for found in recipes.values() for name in found}
     if unused:
-        raise ConfigError(scale_file, f"exceptions.{sorted(unused)[0]}", "no such recipe",
-                          f"one of {', '.join(sorted(name for found in recipes.values() for name in found))}")
+        raise ConfigError(
+            scale_file,
+            f"exceptions.{sorted(unused)[0]}",
+            "no such recipe",
+            f"one of {', '.join(sorted(name for found in recipes.values() for name in found))}",
+        )
     return Project(root, settings, scale_, datasets, papers, recipes["tokenizers"], recipes["generators"])
 
 

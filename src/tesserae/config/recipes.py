@@ -41,7 +41,9 @@ class Recipe:
         return self.file, f"{self.section}.{self.name}.{key}"
 
 
-def read_recipe(section: str, name: str, entries: dict[str, dict], file: Path, scale: Scale, scale_file: Path) -> Recipe:
+def read_recipe(
+    section: str, name: str, entries: dict[str, dict], file: Path, scale: Scale, scale_file: Path
+) -> Recipe:
     """The recipe `name` of a paper's `section`; ConfigError names unknown, cyclic and mistyped entries."""
     merged: dict[str, Sourced] = {}
     for step in reversed(_chain(section, name, entries, file)):
@@ -50,14 +52,19 @@ def read_recipe(section: str, name: str, entries: dict[str, dict], file: Path, s
     exception = scale.exceptions.get(name)
     for key, value in (exception.set if exception else {}).items():
         if key not in merged:
-            raise ConfigError(scale_file, f"exceptions.{name}.set.{key}", "no such key in the recipe",
-                              f"one of {', '.join(sorted(merged))}")
+            raise ConfigError(
+                scale_file,
+                f"exceptions.{name}.set.{key}",
+                "no such key in the recipe",
+                f"one of {', '.join(sorted(merged))}",
+            )
         paper = merged[key].value
         merged[key] = Sourced(value, f"{scale_file}: exceptions.{name} ({exception.reason}; the paper: {paper})")
     system = merged.get("system", Sourced(None, "")).value
     if system not in RECIPES[section]:
-        raise ConfigError(file, f"{section}.{name}.system", f"unknown system {system!r}",
-                          f"one of {', '.join(RECIPES[section])}")
+        raise ConfigError(
+            file, f"{section}.{name}.system", f"unknown system {system!r}", f"one of {', '.join(RECIPES[section])}"
+        )
     typed = validated(RECIPES[section][system], _nested(merged), file, f"{section}.{name}")
     complete = _leaves(typed.model_dump(), "")
     leaves = {key: merged.get(key, Sourced(value, "default of the type")) for key, (value, _) in complete.items()}
@@ -73,8 +80,12 @@ def _chain(section: str, name: str, entries: dict[str, dict], file: Path) -> lis
     chain, at = [], name
     while at is not None:
         if at in chain:
-            raise ConfigError(file, f"{section}.{name}.base", f"cyclic base: {' -> '.join([*chain, at])}",
-                              "let one of them stand on its own")
+            raise ConfigError(
+                file,
+                f"{section}.{name}.base",
+                f"cyclic base: {' -> '.join([*chain, at])}",
+                "let one of them stand on its own",
+            )
         if at not in entries:
             key = f"{section}.{chain[-1]}.base" if chain else f"{section}.{at}"
             raise ConfigError(file, key, f"unknown recipe {at!r}", f"one of {', '.join(sorted(entries))}")

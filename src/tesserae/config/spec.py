@@ -54,8 +54,12 @@ class Context:
         sizes = self.scale.sizes.get(system, {})
         if name not in sizes:
             file, path = recipe.where(key)
-            raise ConfigError(file, path, f"unknown size {name!r} at scale {self.scale.scale}",
-                              f"add it to {self.scale_file}: sizes.{system}, or use one of {', '.join(sizes)}")
+            raise ConfigError(
+                file,
+                path,
+                f"unknown size {name!r} at scale {self.scale.scale}",
+                f"add it to {self.scale_file}: sizes.{system}, or use one of {', '.join(sizes)}",
+            )
         origin = f"{self.scale_file}: sizes.{system}.{name}"
         return {part: Sourced(value, origin) for part, value in sizes[name].model_dump().items()}
 
@@ -64,12 +68,20 @@ class Context:
         role = recipe["dataset"]
         if role.value not in self.scale.datasets:
             file, path = recipe.where("dataset")
-            raise ConfigError(file, path, f"no data set plays the role {role.value!r} at scale {self.scale.scale}",
-                              f"add it to {self.scale_file}: datasets")
+            raise ConfigError(
+                file,
+                path,
+                f"no data set plays the role {role.value!r} at scale {self.scale.scale}",
+                f"add it to {self.scale_file}: datasets",
+            )
         name = self.scale.datasets[role.value]
         if name not in self.datasets:
-            raise ConfigError(self.scale_file, f"datasets.{role.value}", f"unknown data set {name!r}",
-                              f"one of {', '.join(self.datasets)} ({self.datasets_file})")
+            raise ConfigError(
+                self.scale_file,
+                f"datasets.{role.value}",
+                f"unknown data set {name!r}",
+                f"one of {', '.join(self.datasets)} ({self.datasets_file})",
+            )
         return name, self.datasets[name], f"{self.scale_file}: datasets.{role.value}"
 
 
@@ -95,8 +107,14 @@ def _detok(recipe: Recipe, context: Context) -> Spec:
     for key in ("noise", "gamma", "mask_ratio", "mask_mode"):
         spec.set(f"model.{key}", recipe[key])
     perceptual = context.scale.systems.detok.perceptual
-    spec.set("model.perceptual", recipe["perceptual"] if perceptual is None else Sourced(
-        perceptual, f"{context.scale_file}: systems.detok.perceptual (the paper: {recipe['perceptual'].value})"))
+    spec.set(
+        "model.perceptual",
+        recipe["perceptual"]
+        if perceptual is None
+        else Sourced(
+            perceptual, f"{context.scale_file}: systems.detok.perceptual (the paper: {recipe['perceptual'].value})"
+        ),
+    )
     for term in ("mse", "perceptual", "kl", "gan"):
         spec.set(f"model.loss_weights.{term}", recipe[f"loss_weights.{term}"])
     scaled = context.scale.tokenizer_training
@@ -107,12 +125,17 @@ def _detok(recipe: Recipe, context: Context) -> Spec:
     for key in ("channels", "layers"):
         paper = recipe[f"discriminator.{key}"]
         ours = scaled.discriminator and Sourced(
-            getattr(scaled.discriminator, key), f"{context.scale_file}: tokenizer_training.discriminator.{key}")
+            getattr(scaled.discriminator, key), f"{context.scale_file}: tokenizer_training.discriminator.{key}"
+        )
         spec.set(f"model.discriminator.{key}", ours or paper)
     size, patch = spec.values["model"]["image_size"], spec.values["model"]["patch_size"]
     if size % patch:
-        raise ConfigError(context.scale_file, "patch_size", f"image side {size} is not divisible by patch {patch}",
-                          "choose a patch size that divides the image side")
+        raise ConfigError(
+            context.scale_file,
+            "patch_size",
+            f"image side {size} is not divisible by patch {patch}",
+            "choose a patch size that divides the image side",
+        )
     return spec
 
 
@@ -216,8 +239,12 @@ def _images(recipe: Recipe, context: Context) -> int:
     data = context.datasets[context.scale.datasets[role]]
     count = train_images(data)
     if count is None:
-        raise ConfigError(context.scale_file, f"{recipe.section[:-1]}_training.steps_per_epoch",
-                          "must be given: the embedded corpus has no epoch of the paper's length", "a number of steps")
+        raise ConfigError(
+            context.scale_file,
+            f"{recipe.section[:-1]}_training.steps_per_epoch",
+            "must be given: the embedded corpus has no epoch of the paper's length",
+            "a number of steps",
+        )
     return count
 
 

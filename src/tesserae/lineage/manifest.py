@@ -19,8 +19,20 @@ from typing import Any
 NAME = "manifest.json"
 VERSION = 1
 # Libraries that shape numbers: recorded and audited, never invalidating.
-LIBRARIES = ("numpy", "torch", "torchvision", "timm", "torch-fidelity", "torchdiffeq", "lightning-fabric", "scipy",
-             "pandas", "matplotlib", "pillow", "safetensors")
+LIBRARIES = (
+    "numpy",
+    "torch",
+    "torchvision",
+    "timm",
+    "torch-fidelity",
+    "torchdiffeq",
+    "lightning-fabric",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "pillow",
+    "safetensors",
+)
 
 
 def describe(path: Path, root: Path) -> dict[str, Any]:
@@ -66,8 +78,13 @@ def hardware() -> dict[str, Any]:
     """Processor, cores, host; and the accelerator, if torch is loaded and sees one."""
     torch = sys.modules.get("torch")
     gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
-    return {"host": platform.node(), "processor": _processor(), "cores": os.cpu_count(), "gpu": gpu,
-            "scheduler_job": os.environ.get("SLURM_JOB_ID")}
+    return {
+        "host": platform.node(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gpu": gpu,
+        "scheduler_job": os.environ.get("SLURM_JOB_ID"),
+    }
 
 
 @functools.cache
@@ -81,11 +98,14 @@ def _processor() -> str:
 
 def commit(root: Path) -> dict[str, Any]:
     """The git commit of the project folder, and whether the tree differs from it; nulls outside git."""
+
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
 
     try:
-        return {"commit": git("rev-parse", "HEAD").strip(),
-                "dirty": bool(git("status", "--porcelain", "--untracked-files=no").strip())}
+        return {
+            "commit": git("rev-parse", "HEAD").strip(),
+            "dirty": bool(git("status", "--porcelain", "--untracked-files=no").strip()),
+        }
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}

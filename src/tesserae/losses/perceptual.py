@@ -26,10 +26,18 @@ FOLDER_VARIABLE = "TESSERAE_WEIGHTS"
 # role -> file name, hash and the start of its digest, where it comes from
 FILES = {
     "vgg": ("vgg16-397923af.pth", "sha256", "397923af", "torchvision's VGG16_Weights.IMAGENET1K_V1"),
-    "heads": ("vgg.pth", "md5", "d507d7349b931f0638a25a48a722f98a",
-              "the LPIPS heads of CompVis/taming-transformers (taming/util.py fetches them as `vgg_lpips`)"),
-    "convnext": ("convnext_small-0c510722.pth", "sha256", "0c510722",
-                 "torchvision's ConvNeXt_Small_Weights.IMAGENET1K_V1"),
+    "heads": (
+        "vgg.pth",
+        "md5",
+        "d507d7349b931f0638a25a48a722f98a",
+        "the LPIPS heads of CompVis/taming-transformers (taming/util.py fetches them as `vgg_lpips`)",
+    ),
+    "convnext": (
+        "convnext_small-0c510722.pth",
+        "sha256",
+        "0c510722",
+        "torchvision's ConvNeXt_Small_Weights.IMAGENET1K_V1",
+    ),
 }
 
 
@@ -53,9 +61,11 @@ def require_weights(folder: Path | None) -> Path:
     """`folder`, if it has all files. Raises FileNotFoundError that names every missing one and the remedy."""
     if missing := missing_weights(folder):
         raise FileNotFoundError(
-            "the perceptual loss needs pretrained weights that are not there:\n  " + "\n  ".join(missing)
+            "the perceptual loss needs pretrained weights that are not there:\n  "
+            + "\n  ".join(missing)
             + f"\n  remedy: put them into one folder and set {FOLDER_VARIABLE} to it,"
-            + " or set `perceptual: none` in the recipe or the scale")
+            + " or set `perceptual: none` in the recipe or the scale"
+        )
     return folder
 
 

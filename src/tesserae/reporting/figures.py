@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GAP = 0.06                 # between two images of a sheet, in parts of an image
-SIDE = 128                 # smallest side of a printed image in pixels: smaller ones are enlarged without smoothing
+GAP = 0.06  # between two images of a sheet, in parts of an image
+SIDE = 128  # smallest side of a printed image in pixels: smaller ones are enlarged without smoothing
 
 
 class FigureError(ValueError):
@@ -27,11 +27,17 @@ class FigureError(ValueError):
 
 
 # ----------------------------------------------------------------------------------------------------------- Figure 4
-def figure_4(stem: str | Path, *, rows: Mapping[str, str], generators: Sequence[str],
-             published: Mapping[tuple[str, str], float | None],
-             searches: Mapping[tuple[str, str], Mapping[str, Any] | None],
-             measured: Mapping[tuple[str, str], Mapping[str, Any] | None] | None = None, scale: str,
-             published_from: str = "Table 1, 50,000 samples") -> list[Path]:
+def figure_4(
+    stem: str | Path,
+    *,
+    rows: Mapping[str, str],
+    generators: Sequence[str],
+    published: Mapping[tuple[str, str], float | None],
+    searches: Mapping[tuple[str, str], Mapping[str, Any] | None],
+    measured: Mapping[tuple[str, str], Mapping[str, Any] | None] | None = None,
+    scale: str,
+    published_from: str = "Table 1, 50,000 samples",
+) -> list[Path]:
     """l-DeTok, Fig. 4: FID and IS against guidance for each tokenizer and generator, below bars of the best FID.
 
     rows: {key: label} of the tokenizers; generators: panel titles, e.g. ("MAR-B", "SiT-B"). The three mappings have
@@ -46,12 +52,20 @@ def figure_4(stem: str | Path, *, rows: Mapping[str, str], generators: Sequence[
 
     selected = {place: _at_selected(search, f"{rows[place[0]]}, {place[1]}") for place, search in searches.items()}
     measured = selected if measured is None else measured
-    same_measure({f"{generator} with {rows[key]}": _shared(measured[key, generator])
-                  for generator in generators for key in rows}, where="Figure 4, measured bars")
+    same_measure(
+        {
+            f"{generator} with {rows[key]}": _shared(measured[key, generator])
+            for generator in generators
+            for key in rows
+        },
+        where="Figure 4, measured bars",
+    )
     for generator in generators:
         for kind, numbers in (("bars", measured), ("curves", selected)):
-            same_measure({label: (numbers[key, generator] or {}).get("measure") for key, label in rows.items()},
-                         where=f"Figure 4, {generator}, {kind}")
+            same_measure(
+                {label: (numbers[key, generator] or {}).get("measure") for key, label in rows.items()},
+                where=f"Figure 4, {generator}, {kind}",
+            )
     with style.look():
         figure = Figure(figsize=(9.2, 9.6), layout="constrained")
         figure.get_layout_engine().set(h_pad=0.08, w_pad=0.08, hspace=0.04, wspace=0.04)
@@ -60,29 +74,44 @@ def figure_4(stem: str | Path, *, rows: Mapping[str, str], generators: Sequence[
         left, right = figure.add_subplot(grid[0, :half]), figure.add_subplot(grid[0, half:])
         _bars(left, rows, generators, published, "not printed")
         left.set_title(f"Published FID, best guidance\n{published_from}")
-        _bars(right, rows, generators,
-              {place: None if metrics is None else metrics["values"]["fid"] for place, metrics in measured.items()},
-              "not run")
+        _bars(
+            right,
+            rows,
+            generators,
+            {place: None if metrics is None else metrics["values"]["fid"] for place, metrics in measured.items()},
+            "not run",
+        )
         right.set_title(f"Measured FID, best guidance\nscale {scale}{_how(measured.values())}")
         for column, generator in enumerate(generators):
             for line, (statistic, arrow) in enumerate((("fid", "↓"), ("is", "↑")), start=1):
-                axes = figure.add_subplot(grid[line, 2 * column: 2 * column + 2])
+                axes = figure.add_subplot(grid[line, 2 * column : 2 * column + 2])
                 found = {key: searches[key, generator] for key in rows}
                 _curves(axes, rows, found, statistic)
                 count = next((f", {search['samples']} samples" for search in found.values() if search), "")
                 missing = [label for key, label in rows.items() if found[key] is None]
-                axes.set_title(f"{generator}: {statistic.upper()} {arrow} against guidance (measured{count})"
-                               + (f"\nnot run: {', '.join(missing)}" if missing else ""))
+                axes.set_title(
+                    f"{generator}: {statistic.upper()} {arrow} against guidance (measured{count})"
+                    + (f"\nnot run: {', '.join(missing)}" if missing else "")
+                )
                 axes.set_ylabel(statistic.upper())
                 axes.set_xlabel("guidance scale" if statistic == "is" else "")
         _legend(figure, list(rows.values()))
-        figure.supxlabel("Rings: the selected guidance. Published and measured numbers, and numbers over different "
-                         "sample counts, are not comparable in absolute value.", fontsize=8, color=style.INK)
+        figure.supxlabel(
+            "Rings: the selected guidance. Published and measured numbers, and numbers over different "
+            "sample counts, are not comparable in absolute value.",
+            fontsize=8,
+            color=style.INK,
+        )
         return style.save(figure, stem)
 
 
-def _bars(axes: "Axes", rows: Mapping[str, str], generators: Sequence[str],
-          values: Mapping[tuple[str, str], float | None], blank: str) -> None:
+def _bars(
+    axes: "Axes",
+    rows: Mapping[str, str],
+    generators: Sequence[str],
+    values: Mapping[tuple[str, str], float | None],
+    blank: str,
+) -> None:
     """Groups of bars, one group per generator, one bar per tokenizer, the number above each."""
     marks = style.marks(rows.values())
     width = 0.84 / len(rows)
@@ -92,8 +121,9 @@ def _bars(axes: "Axes", rows: Mapping[str, str], generators: Sequence[str],
             x = group + (index - (len(rows) - 1) / 2) * width
             value = values[key, generator]
             if value is None:
-                axes.text(x, 0.02 * highest, blank, rotation=90, ha="center", va="bottom", fontsize=7,
-                          color=style.NEUTRAL)
+                axes.text(
+                    x, 0.02 * highest, blank, rotation=90, ha="center", va="bottom", fontsize=7, color=style.NEUTRAL
+                )
                 continue
             axes.bar(x, value, width * 0.92, color=marks[label][0])
             axes.text(x, value + 0.015 * highest, f"{value:.2f}", ha="center", va="bottom", fontsize=7, color=style.INK)
@@ -106,8 +136,9 @@ def _bars(axes: "Axes", rows: Mapping[str, str], generators: Sequence[str],
         axes.set_yticks([])
 
 
-def _curves(axes: "Axes", rows: Mapping[str, str], searches: Mapping[str, Mapping[str, Any] | None],
-            statistic: str) -> None:
+def _curves(
+    axes: "Axes", rows: Mapping[str, str], searches: Mapping[str, Mapping[str, Any] | None], statistic: str
+) -> None:
     """One line per tokenizer at the temperature of guided sampling; a ring where guidance was selected."""
     marks = style.marks(rows.values())
     for key, label in rows.items():
@@ -115,14 +146,23 @@ def _curves(axes: "Axes", rows: Mapping[str, str], searches: Mapping[str, Mappin
         if search is None:
             continue
         selected = search["selected"]["cfg"]
-        points = sorted((point["guidance"], point[statistic]) for point in search["points"]
-                        if point["temperature"] == selected["temperature"])
+        points = sorted(
+            (point["guidance"], point[statistic])
+            for point in search["points"]
+            if point["temperature"] == selected["temperature"]
+        )
         chosen = [point for point in points if point[0] == selected["guidance"]]
         colour, marker = marks[label]
-        axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markeredgecolor="white",
-                  markeredgewidth=0.6)
-        axes.plot(*zip(*chosen, strict=True), linestyle="none", marker="o", markersize=11, markerfacecolor="none",
-                  markeredgecolor=colour, markeredgewidth=1.4)
+        axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markeredgecolor="white", markeredgewidth=0.6)
+        axes.plot(
+            *zip(*chosen, strict=True),
+            linestyle="none",
+            marker="o",
+            markersize=11,
+            markerfacecolor="none",
+            markeredgecolor=colour,
+            markeredgewidth=1.4,
+        )
     if not any(searches.values()):
         axes.set_xticks([])
         axes.set_yticks([])
@@ -147,31 +187,43 @@ def _shared(metrics: Mapping[str, Any] | None) -> dict | None:
 
 
 def _how(measured: Any) -> str:
-    """", extractor embedded, 1000 samples" of the metrics given (None: not run)."""
-    texts = dict.fromkeys(f", extractor {metrics['measure']['extractor']}, {metrics['measure']['samples']} samples"
-                          for metrics in measured if metrics is not None)
+    """ ", extractor embedded, 1000 samples" of the metrics given (None: not run)."""
+    texts = dict.fromkeys(
+        f", extractor {metrics['measure']['extractor']}, {metrics['measure']['samples']} samples"
+        for metrics in measured
+        if metrics is not None
+    )
     return " /".join(texts)
 
 
 def _legend(figure: "Figure", labels: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=colour, marker=marker, linewidth=3, markersize=6, markeredgecolor="white",
-                      label=label) for label, (colour, marker) in style.marks(labels).items()]
+    handles = [
+        Line2D([], [], color=colour, marker=marker, linewidth=3, markersize=6, markeredgecolor="white", label=label)
+        for label, (colour, marker) in style.marks(labels).items()
+    ]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5))
 
 
 # ----------------------------------------------------------------------------------------------------- sheets of images
-def qualitative(stem: str | Path, *, originals: np.ndarray, reconstructions: Mapping[str, np.ndarray],
-                scale: str) -> list[Path]:
+def qualitative(
+    stem: str | Path, *, originals: np.ndarray, reconstructions: Mapping[str, np.ndarray], scale: str
+) -> list[Path]:
     """Originals (K, H, W, 3) in the first row, then one row of reconstructions (K, H, W, 3) per tokenizer label."""
     sheet = {"original": originals, **reconstructions}
     with style.look():
         return style.save(_sheet(sheet, [""] * len(originals), f"Reconstructions (scale {scale})"), stem)
 
 
-def samples_sheet(stem: str | Path, *, samples: Mapping[str, np.ndarray], scale: str,
-                  labels: Mapping[str, Sequence] | None = None, per_row: int = 12) -> list[Path]:
+def samples_sheet(
+    stem: str | Path,
+    *,
+    samples: Mapping[str, np.ndarray],
+    scale: str,
+    labels: Mapping[str, Sequence] | None = None,
+    per_row: int = 12,
+) -> list[Path]:
     """Generated samples (M, H, W, 3), one row per generator label: the first `per_row` of each, not picked.
 
     labels: the class (name or number) of each sample, by generator; they head the columns once. Raises FigureError if
@@ -187,8 +239,9 @@ def samples_sheet(stem: str | Path, *, samples: Mapping[str, np.ndarray], scale:
         return style.save(_sheet(shown, heads, f"Generated samples (scale {scale})"), stem)
 
 
-def denoising(stem: str | Path, *, tokenizers: Mapping[str, Mapping[str, np.ndarray]], scale: str,
-              show: Sequence[int] = (0, 1)) -> list[Path]:
+def denoising(
+    stem: str | Path, *, tokenizers: Mapping[str, Mapping[str, np.ndarray]], scale: str, show: Sequence[int] = (0, 1)
+) -> list[Path]:
     """l-DeTok, Fig. A.1: images decoded from latents corrupted at noise level tau, one row per decoder; PSNR below.
 
     tokenizers: label -> {"taus": (T,), "images": (T, K, H, W, 3), "originals": (K, H, W, 3), "psnr": (T,) in dB, its
@@ -212,8 +265,15 @@ def denoising(stem: str | Path, *, tokenizers: Mapping[str, Mapping[str, np.ndar
         figure = _sheet(sheet, heads, title, curves=2.6, breaks=len(tokenizers))
         axes = figure.axes[1]
         for label, (colour, marker) in style.marks(tokenizers).items():
-            axes.plot(taus, tokenizers[label]["psnr"], color=colour, marker=marker, label=label,
-                      markeredgecolor="white", markeredgewidth=0.6)
+            axes.plot(
+                taus,
+                tokenizers[label]["psnr"],
+                color=colour,
+                marker=marker,
+                label=label,
+                markeredgecolor="white",
+                markeredgewidth=0.6,
+            )
         axes.set_title("Mean PSNR against noise level")
         axes.set_xlabel("noise level τ")
         axes.set_ylabel("PSNR ↑ (dB)")
@@ -222,8 +282,14 @@ def denoising(stem: str | Path, *, tokenizers: Mapping[str, Mapping[str, np.ndar
         return style.save(figure, stem)
 
 
-def _sheet(rows: Mapping[str, np.ndarray] | Sequence[tuple[str, np.ndarray]], heads: Sequence[str], title: str, *,
-           curves: float = 0.0, breaks: int = 0) -> "Figure":
+def _sheet(
+    rows: Mapping[str, np.ndarray] | Sequence[tuple[str, np.ndarray]],
+    heads: Sequence[str],
+    title: str,
+    *,
+    curves: float = 0.0,
+    breaks: int = 0,
+) -> "Figure":
     """A figure of labelled rows of images with column heads; `curves` inches below are left as a second axes.
 
     `breaks` > 0 leaves a wider gap after every so many rows.
@@ -233,7 +299,7 @@ def _sheet(rows: Mapping[str, np.ndarray] | Sequence[tuple[str, np.ndarray]], he
     rows = list(rows.items()) if isinstance(rows, Mapping) else list(rows)
     canvas, xs, ys = mosaic([images for _, images in rows], breaks=breaks)
     height, width = canvas.shape[:2]
-    inches = min(0.95, 9.0 / max(len(heads), 1))                     # side of one printed image
+    inches = min(0.95, 9.0 / max(len(heads), 1))  # side of one printed image
     per_pixel = inches / (xs[1] - xs[0] if len(xs) > 1 else width)
     size = (width * per_pixel + 2.0, height * per_pixel + 0.9 + curves)
     figure = Figure(figsize=(max(size[0], 4.5), size[1]), layout="constrained")
@@ -246,8 +312,9 @@ def _sheet(rows: Mapping[str, np.ndarray] | Sequence[tuple[str, np.ndarray]], he
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.tick_params(length=0, labelsize=8.5, labelcolor=style.INK, top=False, bottom=False, labeltop=True,
-                     labelbottom=False)
+    axes.tick_params(
+        length=0, labelsize=8.5, labelcolor=style.INK, top=False, bottom=False, labeltop=True, labelbottom=False
+    )
     axes.set_yticks(ys, [label for label, _ in rows])
     axes.set_xticks(xs if any(heads) else [], heads if any(heads) else [])
     if any(len(head) > 9 for head in heads):
@@ -284,8 +351,8 @@ def mosaic(rows: Sequence[np.ndarray], *, breaks: int = 0) -> tuple[np.ndarray, 
     for images, top in zip(rows, tops, strict=True):
         for column, image in enumerate(images):
             left = column * (width + gap)
-            sheet[top: top + height, left: left + width, :3] = image.repeat(factor, 0).repeat(factor, 1)
-            sheet[top: top + height, left: left + width, 3] = 255
+            sheet[top : top + height, left : left + width, :3] = image.repeat(factor, 0).repeat(factor, 1)
+            sheet[top : top + height, left : left + width, 3] = 255
     return sheet, [column * (width + gap) + width / 2 for column in range(columns)], [top + height / 2 for top in tops]
 
 
@@ -314,14 +381,20 @@ def read_runs(folder: str | Path, runs: Mapping[str, str]) -> dict[str, list[dic
     return {label: read_curves(file) if file.is_file() else [] for label, file in files.items()}
 
 
-def training_curves(stem: str | Path, *, runs: Mapping[str, Sequence[Mapping[str, float]]], scale: str,
-                    terms: Sequence[str] | None = None) -> list[Path]:
+def training_curves(
+    stem: str | Path,
+    *,
+    runs: Mapping[str, Sequence[Mapping[str, float]]],
+    scale: str,
+    terms: Sequence[str] | None = None,
+) -> list[Path]:
     """Write what `draw_curves` draws."""
     return style.save(draw_curves(runs=runs, scale=scale, terms=terms), stem)
 
 
-def draw_curves(*, runs: Mapping[str, Sequence[Mapping[str, float]]], scale: str,
-                terms: Sequence[str] | None = None) -> "Figure":
+def draw_curves(
+    *, runs: Mapping[str, Sequence[Mapping[str, float]]], scale: str, terms: Sequence[str] | None = None
+) -> "Figure":
     """One panel per term, one line per run: label -> lines {"step": ..., term: value, ...} (see `read_curves`).
 
     Without `terms`, all that any run logs; a run without lines is named as not run. A faint line is the log, a strong
@@ -340,12 +413,20 @@ def draw_curves(*, runs: Mapping[str, Sequence[Mapping[str, float]]], scale: str
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         marks = style.marks(runs)
         for axes, term in zip(panels, terms, strict=False):
-            _term(axes, term, {marks[label][0]: [(line["step"], line[term]) for line in lines if term in line]
-                               for label, lines in runs.items()})
-        for axes in panels[len(terms):]:
+            _term(
+                axes,
+                term,
+                {
+                    marks[label][0]: [(line["step"], line[term]) for line in lines if term in line]
+                    for label, lines in runs.items()
+                },
+            )
+        for axes in panels[len(terms) :]:
             axes.set_visible(False)
-        handles = [Line2D([], [], color=colour, linewidth=3, label=label if runs[label] else f"{label} (not run)")
-                   for label, (colour, _) in marks.items()]
+        handles = [
+            Line2D([], [], color=colour, linewidth=3, label=label if runs[label] else f"{label} (not run)")
+            for label, (colour, _) in marks.items()
+        ]
         figure.legend(handles=handles, loc="outside upper center", ncols=(2, 3, 5)[columns - 1])
         figure.supxlabel(f"Training curves (scale {scale})", fontsize=8, color=style.INK)
     return figure
@@ -362,8 +443,15 @@ def _term(axes: "Axes", term: str, runs: Mapping[str, Sequence[tuple[float, floa
         steps, values = np.array(points, dtype=float).T
         lowest, highest = min(lowest, values.min()), max(highest, values.max())
         window = 1 if term == "lr" else max(1, len(values) // 20)
-        axes.plot(steps, values, color=colour, alpha=0.25 if window > 1 else 1.0, linewidth=1.0,
-                  marker="o" if len(values) < 3 else None, markersize=3)
+        axes.plot(
+            steps,
+            values,
+            color=colour,
+            alpha=0.25 if window > 1 else 1.0,
+            linewidth=1.0,
+            marker="o" if len(values) < 3 else None,
+            markersize=3,
+        )
         if window > 1:
             box = np.ones(window)
             mean = np.convolve(values, box, "same") / np.convolve(np.ones_like(values), box, "same")

@@ -40,7 +40,8 @@ def load(path: str | Path) -> pd.DataFrame:
             key = tuple(record[name] for name in ("table", "group", "row", "subject", "column"))
             if key in seen:
                 raise PublishedError(
-                    f"{path}:{reader.line_num}: {_key(record)} is given twice, first on line {seen[key]}")
+                    f"{path}:{reader.line_num}: {_key(record)} is given twice, first on line {seen[key]}"
+                )
             seen[key] = reader.line_num
             records.append(record | {"line": reader.line_num})
     frame = pd.DataFrame(records, columns=[*COLUMNS, "printed", "line"])
@@ -70,8 +71,10 @@ def find(frame: pd.DataFrame, table: str, row: str, column: str) -> pd.Series:
             raise PublishedError(f"{where}: no {name} {wanted!r}{inside}; there is {there}")
         found = narrowed
     if len(found) > 1:
-        lines = ", ".join(f"line {line} (group {group!r}, subject {subject!r})" for line, group, subject in
-                          zip(found["line"], found["group"], found["subject"], strict=True))
+        lines = ", ".join(
+            f"line {line} (group {group!r}, subject {subject!r})"
+            for line, group, subject in zip(found["line"], found["group"], found["subject"], strict=True)
+        )
         raise PublishedError(f"{where}: {table!r}, row {row!r}, column {column!r} is ambiguous: {lines}")
     return found.iloc[0]
 
@@ -85,7 +88,8 @@ def _record(fields: list[str], where: str) -> dict:
             raise PublishedError(f"{where}: {name} is empty, in {_key(record)}")
     if record["direction"] not in DIRECTIONS:
         raise PublishedError(
-            f"{where}: direction {record['direction']!r} of {_key(record)} is not one of {', '.join(DIRECTIONS)}")
+            f"{where}: direction {record['direction']!r} of {_key(record)} is not one of {', '.join(DIRECTIONS)}"
+        )
     record["printed"] = record["value"]
     try:
         record["value"] = float(record["printed"]) if record["printed"] else math.nan

@@ -28,10 +28,10 @@ class Entry:
     files: tuple[str, ...]
     title: str = ""
     note: str = ""
-    manifest: str = ""                    # relative path of its manifest, "" if it has none
-    finished: str = ""                    # when its job ended, as its manifest says
-    seconds: float | None = None          # how long its job took
-    numbers: Mapping[str, float] = field(default_factory=dict)        # what it measured, to be listed beside it
+    manifest: str = ""  # relative path of its manifest, "" if it has none
+    finished: str = ""  # when its job ended, as its manifest says
+    seconds: float | None = None  # how long its job took
+    numbers: Mapping[str, float] = field(default_factory=dict)  # what it measured, to be listed beside it
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,13 @@ class Remark:
     """A DECISION or DEPARTS comment of the code."""
 
     word: str
-    where: str                            # module or file and line
+    where: str  # module or file and line
     text: str
 
 
-def entry_of(manifest: Mapping[str, Any], *, start: str, title: str = "", note: str = "",
-             numbers: Sequence[str] | None = None) -> Entry:
+def entry_of(
+    manifest: Mapping[str, Any], *, start: str, title: str = "", note: str = "", numbers: Sequence[str] | None = None
+) -> Entry:
     """The entry of an artifact that was made, from its manifest.
 
     start: folder of the index relative to the project, e.g. "results/pocket", from which links are counted; numbers:
@@ -52,10 +53,17 @@ def entry_of(manifest: Mapping[str, Any], *, start: str, title: str = "", note: 
     """
     files = tuple(posixpath.relpath(output["path"], start) for output in manifest["outputs"])
     measured = manifest.get("metrics", {})
-    return Entry(manifest["stage"], manifest["recipe"], files, title=title, note=note,
-                 manifest=posixpath.join(posixpath.dirname(files[0]), "manifest.json"),
-                 finished=manifest["ended"][:19].replace("T", " "), seconds=manifest["seconds"],
-                 numbers={name: measured[name] for name in (measured if numbers is None else numbers)})
+    return Entry(
+        manifest["stage"],
+        manifest["recipe"],
+        files,
+        title=title,
+        note=note,
+        manifest=posixpath.join(posixpath.dirname(files[0]), "manifest.json"),
+        finished=manifest["ended"][:19].replace("T", " "),
+        seconds=manifest["seconds"],
+        numbers={name: measured[name] for name in (measured if numbers is None else numbers)},
+    )
 
 
 INDEX = """
@@ -166,8 +174,16 @@ not comparable in absolute value.</p>
 """.strip()
 
 
-def write_index(folder: str | Path, entries: Sequence[Entry], *, scale: str, heading: str = "tesserae", lead: str = "",
-                remarks: Sequence[Remark] = (), base: str | Path | None = None) -> Path:
+def write_index(
+    folder: str | Path,
+    entries: Sequence[Entry],
+    *,
+    scale: str,
+    heading: str = "tesserae",
+    lead: str = "",
+    remarks: Sequence[Remark] = (),
+    base: str | Path | None = None,
+) -> Path:
     """Write `folder`/index.html: tables and figures inline, links to every file and manifest; returns the path.
 
     The page needs no network and shows tables and figures even when it is moved alone. Links are relative to `base`:
@@ -184,8 +200,9 @@ def write_index(folder: str | Path, entries: Sequence[Entry], *, scale: str, hea
         raise ValueError(f"entries given twice: {sorted({name for name in names if names.count(name) > 1})}")
     made = [entry for entry in entries if entry.files and all((base / file).is_file() for file in entry.files)]
     order = {kind: index for index, kind in enumerate(dict.fromkeys(entry.kind for entry in made))}
-    shown: dict[str, list[Entry]] = {kind: [entry for entry in made if entry.kind == kind]
-                                     for kind in ("table", "figure", "notebook")}
+    shown: dict[str, list[Entry]] = {
+        kind: [entry for entry in made if entry.kind == kind] for kind in ("table", "figure", "notebook")
+    }
     fragments = {}
     for entry in shown["table"]:
         path = base / _file(entry, ".html")
@@ -193,15 +210,28 @@ def write_index(folder: str | Path, entries: Sequence[Entry], *, scale: str, hea
     pictures = {}
     for entry in shown["figure"]:
         png = (base / _file(entry, ".png")).read_bytes()
-        pictures[entry.name] = {"source": f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
-                                "width": _width(png)}
+        pictures[entry.name] = {
+            "source": f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
+            "width": _width(png),
+        }
     times = [entry.seconds for entry in made if entry.seconds is not None]
     content = template(INDEX).render(
-        heading=heading, scale=scale, lead=lead, made=sorted(made, key=lambda entry: order[entry.kind]),
-        missing=[entry for entry in entries if entry not in made], remarks=remarks, tables=shown["table"],
-        figures=shown["figure"], notebooks=shown["notebook"], fragments=fragments, pictures=pictures,
-        total=duration(sum(times)) if times else "", duration=duration, suffix=_suffix,
-        numbers=_numbers)
+        heading=heading,
+        scale=scale,
+        lead=lead,
+        made=sorted(made, key=lambda entry: order[entry.kind]),
+        missing=[entry for entry in entries if entry not in made],
+        remarks=remarks,
+        tables=shown["table"],
+        figures=shown["figure"],
+        notebooks=shown["notebook"],
+        fragments=fragments,
+        pictures=pictures,
+        total=duration(sum(times)) if times else "",
+        duration=duration,
+        suffix=_suffix,
+        numbers=_numbers,
+    )
     path = Path(folder) / "index.html"
     path.write_text(page(f"{heading}: {scale}", content), encoding="utf-8", newline="\n")
     return path

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg", "pdf")
 
 RC = {
-    "font.family": "DejaVu Sans",          # comes with matplotlib: the same glyphs on every machine
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs on every machine
     "font.size": 9.0,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
@@ -43,12 +43,12 @@ RC = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "savefig.dpi": 160,
-    "svg.hashsalt": "tesserae",            # otherwise element ids are random
+    "svg.hashsalt": "tesserae",  # otherwise element ids are random
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
 
-METADATA = {                               # what would otherwise carry the date or the library's version
+METADATA = {  # what would otherwise carry the date or the library's version
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},

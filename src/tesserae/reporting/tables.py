@@ -21,12 +21,28 @@ from tesserae.reporting.style import page, template
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 BLANK = "–"
-DECIMALS = {"precision": 3, "recall": 3}          # all other metrics: two decimals, as the papers print FID and IS
-CHOSEN = ("guidance", "temperature")              # fields of a measure that a search chooses per cell
-CSV_COLUMNS = ("table", "row", "column", "direction", "published", "measured", "extractor", "scale", "measure_id",
-               "guidance", "artifact", "temperature", "samples", "deviation")
-INCOMPARABLE = ("Numbers of different scales or feature extractors are not comparable in absolute value: compare the "
-                "order of the rows within one column.")
+DECIMALS = {"precision": 3, "recall": 3}  # all other metrics: two decimals, as the papers print FID and IS
+CHOSEN = ("guidance", "temperature")  # fields of a measure that a search chooses per cell
+CSV_COLUMNS = (
+    "table",
+    "row",
+    "column",
+    "direction",
+    "published",
+    "measured",
+    "extractor",
+    "scale",
+    "measure_id",
+    "guidance",
+    "artifact",
+    "temperature",
+    "samples",
+    "deviation",
+)
+INCOMPARABLE = (
+    "Numbers of different scales or feature extractors are not comparable in absolute value: compare the "
+    "order of the rows within one column."
+)
 
 
 class TableError(ValueError):
@@ -38,9 +54,9 @@ class Column:
     """One metric of one system. `name` is the published file's column, e.g. "MAR-B w/ CFG FID"."""
 
     name: str
-    direction: str         # lower, higher, none: which way is better
-    value: str             # key in the metrics' values, e.g. "fid"
-    artifact: str          # where the metrics come from, "{row}" stands for the row's key
+    direction: str  # lower, higher, none: which way is better
+    value: str  # key in the metrics' values, e.g. "fid"
+    artifact: str  # where the metrics come from, "{row}" stands for the row's key
 
     @property
     def heading(self) -> tuple[str, str, str]:
@@ -59,16 +75,16 @@ class Cell:
     """A published and a measured number of the same thing; None is a blank."""
 
     published: float | None
-    printed: str                              # the published number as printed ("16.70"), "" for a blank
-    note: str                                 # the published file's note
+    printed: str  # the published number as printed ("16.70"), "" for a blank
+    note: str  # the published file's note
     measured: float | None
-    deviation: float | None                   # over the metric's splits or subsets, where it has them
-    measure: Mapping[str, Any] | None         # how the measured number was obtained
+    deviation: float | None  # over the metric's splits or subsets, where it has them
+    measure: Mapping[str, Any] | None  # how the measured number was obtained
     measure_id: str
-    selection: Mapping[str, Any] | None       # which guidance or temperature was chosen, and on what
+    selection: Mapping[str, Any] | None  # which guidance or temperature was chosen, and on what
     artifact: str
 
-    decimals: int                             # of the measured number in print
+    decimals: int  # of the measured number in print
 
     @property
     def shown(self) -> str:
@@ -100,13 +116,20 @@ class Table:
         first: dict[str, Column] = {}
         for column in self.columns:
             first.setdefault(column.artifact, column)
-        return [(column.setting or column.name, [(label, self.cells[key, column.name]) for key, label in self.rows])
-                for column in first.values()]
+        return [
+            (column.setting or column.name, [(label, self.cells[key, column.name]) for key, label in self.rows])
+            for column in first.values()
+        ]
 
 
 # ----------------------------------------------------------------------------------------------------------- building
-def build_table(description: Mapping[str, Any], cells: Mapping[tuple[str, str], Mapping[str, Any] | None],
-                published: pd.DataFrame, *, scale: str) -> Table:
+def build_table(
+    description: Mapping[str, Any],
+    cells: Mapping[tuple[str, str], Mapping[str, Any] | None],
+    published: pd.DataFrame,
+    *,
+    scale: str,
+) -> Table:
     """Join a table's description with its measured and published numbers.
 
     description: {"source": "Table 1", "title": ..., "rows": {key: label} or pairs, "columns": [{"name", "direction",
@@ -119,12 +142,15 @@ def build_table(description: Mapping[str, Any], cells: Mapping[tuple[str, str], 
     """
     source = description["source"]
     rows = tuple((str(key), " ".join(str(label).split())) for key, label in dict(description["rows"]).items())
-    columns = tuple(Column(" ".join(item["name"].split()), item["direction"], item["value"], item["artifact"])
-                    for item in description["columns"])
+    columns = tuple(
+        Column(" ".join(item["name"].split()), item["direction"], item["value"], item["artifact"])
+        for item in description["columns"]
+    )
     for column in columns:
         if column.direction not in ARROWS:
-            raise TableError(f"{source}, column {column.name!r}: direction {column.direction!r} is not one of "
-                             f"{', '.join(ARROWS)}")
+            raise TableError(
+                f"{source}, column {column.name!r}: direction {column.direction!r} is not one of {', '.join(ARROWS)}"
+            )
     joined = {}
     for key, label in rows:
         for column in columns:
@@ -135,8 +161,9 @@ def build_table(description: Mapping[str, Any], cells: Mapping[tuple[str, str], 
             joined[key, column.name] = _cell(column, key, cells[key, column.name], line, where)
     table = Table(source, " ".join(str(description["title"]).split()).rstrip("."), scale, rows, columns, joined)
     for column in columns:
-        same_measure({label: joined[key, column.name].measure for key, label in rows},
-                     where=f"{source}, column {column.name!r}")
+        same_measure(
+            {label: joined[key, column.name].measure for key, label in rows}, where=f"{source}, column {column.name!r}"
+        )
     return table
 
 
@@ -151,10 +178,15 @@ def same_measure(measures: Mapping[str, Mapping[str, Any] | None], *, where: str
     (first, expected), *others = present.items()
     for label, measure in others:
         if measure["extractor"] != expected["extractor"]:
-            raise TableError(f"{where} mixes feature extractors: {expected['extractor']} ({first}) and "
-                             f"{measure['extractor']} ({label})")
-        differing = [f"{name} {_plain(expected.get(name))} ({first}) and {_plain(measure.get(name))} ({label})"
-                     for name in sorted({*expected, *measure} - set(CHOSEN)) if expected.get(name) != measure.get(name)]
+            raise TableError(
+                f"{where} mixes feature extractors: {expected['extractor']} ({first}) and "
+                f"{measure['extractor']} ({label})"
+            )
+        differing = [
+            f"{name} {_plain(expected.get(name))} ({first}) and {_plain(measure.get(name))} ({label})"
+            for name in sorted({*expected, *measure} - set(CHOSEN))
+            if expected.get(name) != measure.get(name)
+        ]
         if differing:
             raise TableError(f"{where} mixes measures: {'; '.join(differing)}")
 
@@ -183,8 +215,14 @@ def _cell(column: Column, key: str, metrics: Mapping[str, Any] | None, line: pd.
         if selection and name in selection and name in measure and selection[name] != measure[name]:
             raise TableError(f"{where}: {name} {selection[name]} was selected, but {measure[name]} was measured")
     deviation = (metrics.get("deviation") or {}).get(column.value)
-    return Cell(**base, measured=measured, deviation=None if deviation is None else float(deviation), measure=measure,
-                measure_id=metrics["measure_id"], selection=selection)
+    return Cell(
+        **base,
+        measured=measured,
+        deviation=None if deviation is None else float(deviation),
+        measure=measure,
+        measure_id=metrics["measure_id"],
+        selection=selection,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ what all writers say
@@ -200,8 +238,10 @@ def best(table: Table) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
             continue
         choose = min if column.direction == "lower" else max
         for kind, marks in enumerate(marked):
-            texts = {key: (cell.printed, cell.shown)[kind] for (key, _), cell in
-                     zip(table.rows, table.column_cells(column), strict=True)}
+            texts = {
+                key: (cell.printed, cell.shown)[kind]
+                for (key, _), cell in zip(table.rows, table.column_cells(column), strict=True)
+            }
             numbers = {key: float(text) for key, text in texts.items() if text}
             if len(numbers) > 1:
                 winner = choose(numbers.values())
@@ -269,7 +309,7 @@ def _selected(setting: str, cells: list[tuple[str, Cell]]) -> list[str]:
 def _at_edge(cell: Cell) -> bool:
     """Whether the smallest or largest candidate was selected, so that a wider search might find a better one."""
     candidates = (cell.selection or {}).get("candidates") or ()
-    temperature = cell.measure.get("temperature")               # swept without guidance only; 1 with guidance
+    temperature = cell.measure.get("temperature")  # swept without guidance only; 1 with guidance
     value = cell.measure["guidance"] if temperature in (None, 1.0) else temperature
     return len(candidates) > 1 and value in (min(candidates), max(candidates))
 
@@ -294,8 +334,9 @@ def _identities(table: Table) -> list[str]:
         if len(owners) == 1:
             lines.append(f"{setting} {next(iter(owners))}")
         elif owners:
-            lines.append(f"{setting} " + ", ".join(f"{identity} ({', '.join(labels)})"
-                                                   for identity, labels in owners.items()))
+            lines.append(
+                f"{setting} " + ", ".join(f"{identity} ({', '.join(labels)})" for identity, labels in owners.items())
+            )
     return [f"Measures: {'; '.join(lines)}."] if lines else []
 
 
@@ -344,8 +385,10 @@ def _spans(parts: list[tuple[str, ...]]) -> list[tuple[str, int]]:
 
 def _levels(table: Table) -> list[list[tuple[str, int]]]:
     """Heading rows above published/measured: (text, number of metric columns it spans); empty rows are left out."""
-    headings = [(*column.heading[:2], f"{column.heading[2]} {ARROWS[column.direction]}".strip(), column.name)
-                for column in table.columns]
+    headings = [
+        (*column.heading[:2], f"{column.heading[2]} {ARROWS[column.direction]}".strip(), column.name)
+        for column in table.columns
+    ]
     paths = [[heading[: depth + 1] for heading in headings] for depth in range(2)]
     levels = [_spans(path) for path in paths if any(part[-1] for part in path)]
     return [*levels, [(heading[2], 1) for heading in headings]]
@@ -373,11 +416,24 @@ def to_csv(table: Table) -> str:
         for column in table.columns:
             cell = table.cells[key, column.name]
             measure = cell.measure or {}
-            writer.writerow([
-                table.source, label, column.name, column.direction, cell.printed,
-                "" if cell.measured is None else repr(cell.measured), measure.get("extractor", ""), table.scale,
-                cell.measure_id, measure.get("guidance"), cell.artifact, measure.get("temperature"),
-                measure.get("samples"), "" if cell.deviation is None else repr(cell.deviation)])
+            writer.writerow(
+                [
+                    table.source,
+                    label,
+                    column.name,
+                    column.direction,
+                    cell.printed,
+                    "" if cell.measured is None else repr(cell.measured),
+                    measure.get("extractor", ""),
+                    table.scale,
+                    cell.measure_id,
+                    measure.get("guidance"),
+                    cell.artifact,
+                    measure.get("temperature"),
+                    measure.get("samples"),
+                    "" if cell.deviation is None else repr(cell.deviation),
+                ]
+            )
     return file.getvalue()
 
 
@@ -397,8 +453,10 @@ def summary(frame: pd.DataFrame) -> str:
     ran = frame[frame["measured"].notna()]
     extractors = ", ".join(f"`{name}`" for name in dict.fromkeys(ran["extractor"])) or "none"
     samples = ", ".join(f"{count:g}" for count in dict.fromkeys(ran["samples"].dropna())) or "0"
-    text = (f"Scale **{', '.join(dict.fromkeys(frame['scale']))}**, feature extractor {extractors}, {samples} samples "
-            f"per number: {len(ran)} of {len(frame)} cells are measured.")
+    text = (
+        f"Scale **{', '.join(dict.fromkeys(frame['scale']))}**, feature extractor {extractors}, {samples} samples "
+        f"per number: {len(ran)} of {len(frame)} cells are measured."
+    )
     missing = frame[frame["measured"].isna()]
     for row, cells in missing.groupby("row", sort=False):
         whole = len(cells) == int((frame["row"] == row).sum())
@@ -415,8 +473,12 @@ def to_markdown(table: Table) -> str:
         name = f"{escape_markdown(column.name)} {ARROWS[column.direction]}".strip()
         header += [f"{name}<br>published", f"{name}<br>measured"]
         rule += ["---:", "---:"]
-    lines = [f"**{escape_markdown(table.source)}. {escape_markdown(table.title)}**", "",
-             f"| {' | '.join(header)} |", f"| {' | '.join(rule)} |"]
+    lines = [
+        f"**{escape_markdown(table.source)}. {escape_markdown(table.title)}**",
+        "",
+        f"| {' | '.join(header)} |",
+        f"| {' | '.join(rule)} |",
+    ]
     for key, label in table.rows:
         fields = [escape_markdown(label)]
         for column in table.columns:
@@ -440,13 +502,39 @@ def escape_markdown(text: str) -> str:
 
 
 LATEX_CHARACTERS = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "`": r"\textasciigrave{}",
-    "[": "{[}", "]": "{]}", "*": "{*}",       # at the start of a row they would be arguments of the preceding \\
-    "–": r"\textendash{}", "—": r"\textemdash{}", "†": r"\dag{}", "·": r"\textperiodcentered{}",
-    "↓": r"$\downarrow$", "↑": r"$\uparrow$", "→": r"$\to$", "±": r"$\pm$", "×": r"$\times$", "≤": r"$\leq$",
-    "≥": r"$\geq$", "γ": r"$\gamma$", "τ": r"$\tau$", "α": r"$\alpha$", "β": r"$\beta$", "λ": r"$\lambda$",
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",  # at the start of a row they would be arguments of the preceding \\
+    "–": r"\textendash{}",
+    "—": r"\textemdash{}",
+    "†": r"\dag{}",
+    "·": r"\textperiodcentered{}",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "→": r"$\to$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "γ": r"$\gamma$",
+    "τ": r"$\tau$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "λ": r"$\lambda$",
     "σ": r"$\sigma$",
 }
 
@@ -454,17 +542,23 @@ LATEX_CHARACTERS = {
 def escape_latex(text: str) -> str:
     """Text that LaTeX shows as it is. Other Unicode characters are kept: rare ones need a Unicode engine."""
     text = "".join(LATEX_CHARACTERS.get(character, character) for character in " ".join(text.split()))
-    return re.sub(r"-(?=-)", "-{}", text)     # no dash from two hyphens
+    return re.sub(r"-(?=-)", "-{}", text)  # no dash from two hyphens
 
 
 def to_latex(table: Table) -> str:
     """A floating table with booktabs rules, shrunk to the line's width; needs booktabs, graphicx and textcomp."""
     best_published, best_measured = best(table)
     spec = "l" + "".join("@{\\hspace{1.2em}}r@{\\hspace{.5em}}r" for _ in table.columns)
-    lines = ["% \\usepackage{booktabs,graphicx,textcomp}", "\\begin{table}[t]", "\\centering",
-             f"\\caption{{{escape_latex(table.source)}. {escape_latex(table.title)}. Published numbers beside those "
-             f"measured at scale {escape_latex(table.scale)}.}}",
-             "\\resizebox{\\linewidth}{!}{%", f"\\begin{{tabular}}{{{spec}}}", "\\toprule"]
+    lines = [
+        "% \\usepackage{booktabs,graphicx,textcomp}",
+        "\\begin{table}[t]",
+        "\\centering",
+        f"\\caption{{{escape_latex(table.source)}. {escape_latex(table.title)}. Published numbers beside those "
+        f"measured at scale {escape_latex(table.scale)}.}}",
+        "\\resizebox{\\linewidth}{!}{%",
+        f"\\begin{{tabular}}{{{spec}}}",
+        "\\toprule",
+    ]
     for depth, level in enumerate(_levels(table)):
         fields, rules, start = ["Setup" if depth == 0 else ""], [], 2
         for text, count in level:
@@ -537,11 +631,18 @@ HTML = """
 </figure>
 """.strip()
 
+
 def html_fragment(table: Table) -> str:
     """The table as one <figure>, to be placed in a page that has style.TABLE_CSS."""
     best_published, best_measured = best(table)
-    return template(HTML).render(table=table, levels=_levels(table), notes=notes(table), best_published=best_published,
-                                  best_measured=best_measured, blank=BLANK)
+    return template(HTML).render(
+        table=table,
+        levels=_levels(table),
+        notes=notes(table),
+        best_published=best_published,
+        best_measured=best_measured,
+        blank=BLANK,
+    )
 
 
 def to_html(table: Table) -> str:
@@ -555,5 +656,3 @@ def fragment_of(html: str, *, where: str) -> str:
     if match is None:
         raise TableError(f"{where} holds no table")
     return match[0]
-
-

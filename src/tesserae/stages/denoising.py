@@ -14,7 +14,10 @@ from tesserae.training import weights
 
 @torch.inference_mode()
 def run(work: Work) -> dict[str, float]:
-    """Writes denoising.npz: taus (T,), images (T, K, S, S, 3), originals (K, S, S, 3), psnr (T,) in dB over `batch` images."""
+    """Writes denoising.npz: taus (T,), images (T, K, S, S, 3), originals (K, S, S, 3), psnr (T,) in dB.
+
+    The mean PSNR is over `batch` images, of which K are shown.
+    """
     spec, device = work.spec, pick_device(work.device)
     images = open_cache(work.inputs["dataset"], "val").images
     chosen = images[np.linspace(0, len(images) - 1, min(spec["batch"], len(images))).astype(int)]
@@ -24,7 +27,9 @@ def run(work: Work) -> dict[str, float]:
     ratios = np.array([psnr(original, level).mean().item() for level in decoded])
     shown = np.linspace(0, len(chosen) - 1, min(spec["shown"], len(chosen))).astype(int)
     pictures = np.stack([to_uint8(level[shown], mode="round").cpu().numpy() for level in decoded])
-    np.savez(work.out / "denoising.npz", taus=np.array(spec["taus"]), images=pictures, originals=chosen[shown], psnr=ratios)
+    np.savez(
+        work.out / "denoising.npz", taus=np.array(spec["taus"]), images=pictures, originals=chosen[shown], psnr=ratios
+    )
     return {f"psnr_tau_{tau}": ratio for tau, ratio in zip(spec["taus"], ratios.tolist(), strict=True)}
 
 

@@ -26,11 +26,17 @@ def _figure_4(work: Work, stem: Path) -> None:
     printed = published.load(work.sources["published"])
     cells = [(row, group) for row in rows for group in groups]
     figures.figure_4(
-        stem, rows=rows, generators=groups, scale=spec["scale"],
-        published={(row, group): published.lookup(printed, spec["published"], rows[row], f"{group} w/ CFG FID")
-                   for row, group in cells},
+        stem,
+        rows=rows,
+        generators=groups,
+        scale=spec["scale"],
+        published={
+            (row, group): published.lookup(printed, spec["published"], rows[row], f"{group} w/ CFG FID")
+            for row, group in cells
+        },
         searches={(row, group): _read(work, group, "search", row, "search.json") for row, group in cells},
-        measured={(row, group): _read(work, group, "metrics", row, "metrics.json") for row, group in cells})
+        measured={(row, group): _read(work, group, "metrics", row, "metrics.json") for row, group in cells},
+    )
 
 
 def _denoising(work: Work, stem: Path) -> None:
@@ -40,9 +46,12 @@ def _denoising(work: Work, stem: Path) -> None:
 
 def _qualitative(work: Work, stem: Path) -> None:
     found = {label: _read(work, "tokenizers", "images", row, "images.npz") for row, label in work.spec["rows"]}
-    figures.qualitative(stem, originals=next(iter(found.values()))["originals"],
-                        reconstructions={label: arrays["reconstructions"] for label, arrays in found.items()},
-                        scale=work.spec["scale"])
+    figures.qualitative(
+        stem,
+        originals=next(iter(found.values()))["originals"],
+        reconstructions={label: arrays["reconstructions"] for label, arrays in found.items()},
+        scale=work.spec["scale"],
+    )
 
 
 def _samples(work: Work, stem: Path) -> None:

@@ -33,8 +33,16 @@ def run(work: Work) -> dict[str, float]:
         posterior = GaussianPosterior.from_moments(torch.from_numpy(moments[chosen, mirrored]))
         return {"tokens": (posterior.sample(rng) - mean) / std, "labels": torch.from_numpy(labels[chosen])}
 
-    trained = train(model, source, training, fabric=fabric, state=work.state, identity=work.identity,
-                    curves=work.out / "curves.jsonl", title=work.title)
+    trained = train(
+        model,
+        source,
+        training,
+        fabric=fabric,
+        state=work.state,
+        identity=work.identity,
+        curves=work.out / "curves.jsonl",
+        title=work.title,
+    )
     weights.save(work.out / "weights.safetensors", trained.weights, spec["module"], spec["model"])
     return trained.numbers
 

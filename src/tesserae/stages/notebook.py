@@ -14,8 +14,13 @@ def run(work: Work) -> None:
     source = work.sources["notebook"]
     _covered(nbformat.read(source, as_version=4), work.spec["modules"], source.name)
     executed = papermill.execute_notebook(
-        source, None, parameters={"results": f"results/{work.spec['scale']}", "scale": work.spec["scale"]},
-        kernel_name="python3", cwd=work.root, progress_bar=False)
+        source,
+        None,
+        parameters={"results": f"results/{work.spec['scale']}", "scale": work.spec["scale"]},
+        kernel_name="python3",
+        cwd=work.root,
+        progress_bar=False,
+    )
     for cell in executed.cells:  # times would make every run another file
         for noise in ("papermill", "execution"):
             cell.metadata.pop(noise, None)
@@ -36,8 +41,12 @@ def _covered(notebook: nbformat.NotebookNode, modules: list[str], name: str) -> 
                 imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
             elif isinstance(node, ast.Import):
                 imported |= {alias.name for alias in node.names if alias.name.startswith("tesserae")}
-    uncovered = [module for module in sorted(imported) if module not in modules
-                 and not any(known.startswith(module + ".") or module.startswith(known + ".") for known in modules)]
+    uncovered = [
+        module
+        for module in sorted(imported)
+        if module not in modules
+        and not any(known.startswith(module + ".") or module.startswith(known + ".") for known in modules)
+    ]
     if uncovered:
         raise ValueError(f"{name} imports {', '.join(uncovered)}: add it to NOTEBOOK_MODULES in workflow/graph.py")
 

@@ -16,7 +16,10 @@ from tesserae.training import weights
 
 @torch.inference_mode()
 def run(work: Work) -> dict[str, float]:
-    """Writes metrics.json and images.npz. Averaged weights, posterior means, no noise, no mask (l-DeTok, official code)."""
+    """Writes metrics.json and images.npz.
+
+    Averaged weights, posterior means, no noise, no mask (l-DeTok, official code).
+    """
     spec, device = work.spec, pick_device(work.device)
     images = open_cache(work.inputs["dataset"], "val").images
     model = weights.load(work.inputs["tokenizer"] / "weights.safetensors").to(device)
@@ -27,13 +30,31 @@ def run(work: Work) -> dict[str, float]:
         ratios.append(psnr(original, decoded).cpu())
         rebuilt[part] = to_uint8(decoded, mode=spec["quantisation"]).cpu().numpy()
     scored = score(rebuilt, spec, device)
-    values = {"rfid": fid(scored.statistics, Statistics.load(work.inputs["reference"] / "val.npz")),
-              "ris": scored.inception.mean, "psnr": torch.cat(ratios).mean().item()}
-    measure = {"extractor": spec["extractor"], "layer": spec["layer"], "reference": f"{work.inputs['dataset'].name} val",
-               "samples": len(images), "quantisation": spec["quantisation"], "splits": spec["splits"],
-               "weights": "averaged", "latents": "posterior mean"}
-    write_json(work.out / "metrics.json", {"values": values, "deviation": {"ris": scored.inception.std}, "measure": measure,
-                                           "measure_id": fingerprint.digest(measure), "selection": None})
+    values = {
+        "rfid": fid(scored.statistics, Statistics.load(work.inputs["reference"] / "val.npz")),
+        "ris": scored.inception.mean,
+        "psnr": torch.cat(ratios).mean().item(),
+    }
+    measure = {
+        "extractor": spec["extractor"],
+        "layer": spec["layer"],
+        "reference": f"{work.inputs['dataset'].name} val",
+        "samples": len(images),
+        "quantisation": spec["quantisation"],
+        "splits": spec["splits"],
+        "weights": "averaged",
+        "latents": "posterior mean",
+    }
+    write_json(
+        work.out / "metrics.json",
+        {
+            "values": values,
+            "deviation": {"ris": scored.inception.std},
+            "measure": measure,
+            "measure_id": fingerprint.digest(measure),
+            "selection": None,
+        },
+    )
     shown = np.linspace(0, len(images) - 1, spec["shown"]).astype(int)
     np.savez(work.out / "images.npz", originals=images[shown], reconstructions=rebuilt[shown])
     return values

@@ -17,8 +17,9 @@ def run(work: Work) -> dict[str, int]:
         images = open_cache(folder, split).images
         if split == "train" and spec["reference_samples"] is not None:
             images = images[np.linspace(0, len(images) - 1, spec["reference_samples"]).astype(int)]
-        features = extract(images, spec["extractor"], [spec["layer"]], batch_size=spec["batch"],
-                           device=pick_device(work.device))[spec["layer"]]
+        features = extract(
+            images, spec["extractor"], [spec["layer"]], batch_size=spec["batch"], device=pick_device(work.device)
+        )[spec["layer"]]
         statistics(features).save(work.out / f"{split}.npz")
         counts[f"{split}_images"] = len(images)
     # Spread over the whole split, so that every class is there.

@@ -13,11 +13,24 @@ def run(work: Work) -> None:
         titles |= {f"figure/{name}": title for name, title in paper["figures"].items()}
         titles[f"notebook/{paper['paper']}"] = paper["title"]
     start = f"results/{spec['scale']}"
-    entries = [entry_of(manifests.read(folder), start=start, title=titles.get(name, ""),
-                        numbers=[] if name.startswith("table/") else None) for name, folder in work.inputs.items()]
+    entries = [
+        entry_of(
+            manifests.read(folder),
+            start=start,
+            title=titles.get(name, ""),
+            numbers=[] if name.startswith("table/") else None,
+        )
+        for name, folder in work.inputs.items()
+    ]
     papers = "; ".join(f"{paper['title']} (arXiv {paper['arxiv']})" for paper in spec["papers"])
-    write_index(work.out, entries, scale=spec["scale"], heading="tesserae", lead=f"{spec['purpose'].capitalize()}. {papers}.",
-                base=work.root / start)
+    write_index(
+        work.out,
+        entries,
+        scale=spec["scale"],
+        heading="tesserae",
+        lead=f"{spec['purpose'].capitalize()}. {papers}.",
+        base=work.root / start,
+    )
 
 
 if __name__ == "__main__":

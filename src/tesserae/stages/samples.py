@@ -13,14 +13,33 @@ def run(work: Work) -> dict[str, float]:
     search = read_json(work.inputs["search"] / "search.json")
     point = search["selected"][spec["selected"]]
     labels = labels_of(count, spec["classes"])
-    draw_all(open_drawer(work), work.out / "samples.npy", labels, seeds_of(spec["seed"], FINAL, count), [point],
-             spec["batch"], spec["quantisation"], work.title)
+    draw_all(
+        open_drawer(work),
+        work.out / "samples.npy",
+        labels,
+        seeds_of(spec["seed"], FINAL, count),
+        [point],
+        spec["batch"],
+        spec["quantisation"],
+        work.title,
+    )
     np.save(work.out / "labels.npy", labels)
-    selection = {"statistic": search["statistic"], "samples": search["samples"],
-                 "candidates": search["candidates"][spec["selected"]]}
-    write_json(work.out / "index.json", {
-        **point, "samples": count, "sampler": spec["sampler"], "quantisation": spec["quantisation"],
-        "seed": spec["seed"], "selection": selection if len(selection["candidates"]) > 1 else None})
+    selection = {
+        "statistic": search["statistic"],
+        "samples": search["samples"],
+        "candidates": search["candidates"][spec["selected"]],
+    }
+    write_json(
+        work.out / "index.json",
+        {
+            **point,
+            "samples": count,
+            "sampler": spec["sampler"],
+            "quantisation": spec["quantisation"],
+            "seed": spec["seed"],
+            "selection": selection if len(selection["candidates"]) > 1 else None,
+        },
+    )
     return {key: value for key, value in point.items() if value is not None}
 
 

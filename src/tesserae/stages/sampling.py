@@ -27,12 +27,19 @@ class Drawer(NamedTuple):
     device: torch.device
 
     @torch.inference_mode()
-    def draw(self, labels: np.ndarray, seeds: list[int], guidance: float, temperature: float | None,
-             quantisation: str) -> np.ndarray:
+    def draw(
+        self, labels: np.ndarray, seeds: list[int], guidance: float, temperature: float | None, quantisation: str
+    ) -> np.ndarray:
         """Images uint8 (B, S, S, 3) for labels (B,)."""
         chosen = {} if temperature is None else {"temperature": temperature}
-        tokens = self.sampler.sample(self.generator, torch.from_numpy(labels).to(self.device), seeds=seeds,
-                                     guidance=guidance, **self.settings, **chosen)
+        tokens = self.sampler.sample(
+            self.generator,
+            torch.from_numpy(labels).to(self.device),
+            seeds=seeds,
+            guidance=guidance,
+            **self.settings,
+            **chosen,
+        )
         return to_uint8(self.tokenizer.decode(tokens * self.std + self.mean), mode=quantisation).cpu().numpy()
 
 
@@ -57,8 +64,16 @@ def seeds_of(seed: int, stream: int, count: int) -> list[int]:
     return np.random.SeedSequence([seed, stream]).generate_state(count, np.uint64).astype(np.int64).tolist()
 
 
-def draw_all(drawer: Drawer, file: Path, labels: np.ndarray, seeds: list[int], points: list[dict[str, Any]], batch: int,
-             quantisation: str, title: str) -> tuple[int, ...]:
+def draw_all(
+    drawer: Drawer,
+    file: Path,
+    labels: np.ndarray,
+    seeds: list[int],
+    points: list[dict[str, Any]],
+    batch: int,
+    quantisation: str,
+    title: str,
+) -> tuple[int, ...]:
     """Draw every label at every point (guidance, temperature) into a .npy of (P, N, S, S, 3) uint8; its shape."""
     images = None
     for number, point in enumerate(points):

@@ -22,5 +22,8 @@ def score(images: np.ndarray, spec: dict[str, Any], device: torch.device) -> Sco
     """Images uint8 (N, H, W, 3) through a spec's extractor; `spec` has extractor, layer, splits and batch."""
     classes = default_layer(spec["extractor"], "isc")
     features = extract(images, spec["extractor"], [spec["layer"], classes], batch_size=spec["batch"], device=device)
-    return Scored(features[spec["layer"]], statistics(features[spec["layer"]]),
-                  inception_score(features[classes], splits=spec["splits"]))
+    return Scored(
+        features[spec["layer"]],
+        statistics(features[spec["layer"]]),
+        inception_score(features[classes], splits=spec["splits"]),
+    )

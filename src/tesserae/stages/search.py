@@ -22,18 +22,37 @@ def run(work: Work) -> dict[str, float]:
         points.append({**point, "fid": fid(scored.statistics, reference), "is": scored.inception.mean})
     guided = [point for point in points if point["guidance"] != 1.0]
     unguided = [point for point in points if point["guidance"] == 1.0]
-    measure = {"extractor": spec["extractor"], "layer": spec["layer"],
-               "reference": f"{work.inputs['reference'].name} train", "samples": index["samples"],
-               "quantisation": index["quantisation"], "sampler": index["sampler"], "seed": index["seed"],
-               "splits": spec["splits"], "labels": "cycled"}
-    best = {name: min(some, key=lambda point: point[STATISTIC]) for name, some in
-            (("cfg", guided), ("nocfg", unguided))}
+    measure = {
+        "extractor": spec["extractor"],
+        "layer": spec["layer"],
+        "reference": f"{work.inputs['reference'].name} train",
+        "samples": index["samples"],
+        "quantisation": index["quantisation"],
+        "sampler": index["sampler"],
+        "seed": index["seed"],
+        "splits": spec["splits"],
+        "labels": "cycled",
+    }
+    best = {
+        name: min(some, key=lambda point: point[STATISTIC]) for name, some in (("cfg", guided), ("nocfg", unguided))
+    }
     selected = {name: {key: point[key] for key in ("guidance", "temperature")} for name, point in best.items()}
-    candidates = {"cfg": [point["guidance"] for point in guided],
-                  "nocfg": [point["temperature"] for point in unguided if point["temperature"] is not None]}
-    write_json(work.out / "search.json", {
-        "samples": index["samples"], "statistic": STATISTIC, "measure": measure,
-        "measure_id": fingerprint.digest(measure), "points": points, "selected": selected, "candidates": candidates})
+    candidates = {
+        "cfg": [point["guidance"] for point in guided],
+        "nocfg": [point["temperature"] for point in unguided if point["temperature"] is not None],
+    }
+    write_json(
+        work.out / "search.json",
+        {
+            "samples": index["samples"],
+            "statistic": STATISTIC,
+            "measure": measure,
+            "measure_id": fingerprint.digest(measure),
+            "points": points,
+            "selected": selected,
+            "candidates": candidates,
+        },
+    )
     return {f"{name}_{key}": value for name, point in best.items() for key, value in point.items() if value is not None}
 
 

@@ -13,10 +13,26 @@ def run(work: Work) -> dict[str, int]:
     points = [{"guidance": guidance, "temperature": neutral} for guidance in spec["search"]["guidance"]]
     points += [{"guidance": 1.0, "temperature": temperature} for temperature in temperatures]
     labels = labels_of(count, spec["classes"])
-    draw_all(open_drawer(work), work.out / "samples.npy", labels, seeds_of(spec["seed"], SEARCH, count), points,
-             spec["batch"], spec["quantisation"], work.title)
-    write_json(work.out / "index.json", {"points": points, "samples": count, "sampler": spec["sampler"],
-                                         "quantisation": spec["quantisation"], "seed": spec["seed"]})
+    draw_all(
+        open_drawer(work),
+        work.out / "samples.npy",
+        labels,
+        seeds_of(spec["seed"], SEARCH, count),
+        points,
+        spec["batch"],
+        spec["quantisation"],
+        work.title,
+    )
+    write_json(
+        work.out / "index.json",
+        {
+            "points": points,
+            "samples": count,
+            "sampler": spec["sampler"],
+            "quantisation": spec["quantisation"],
+            "seed": spec["seed"],
+        },
+    )
     return {"points": len(points), "samples": count}
 
 

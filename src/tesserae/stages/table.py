@@ -9,7 +9,12 @@ from tesserae.reporting import published, tables
 def run(work: Work) -> dict[str, float]:
     """Writes table.csv, .md, .tex, .html, and metrics.json: the measured numbers by row and column, for DVC."""
     spec = work.spec
-    description = {"source": spec["source"], "title": spec["title"], "rows": dict(spec["rows"]), "columns": spec["columns"]}
+    description = {
+        "source": spec["source"],
+        "title": spec["title"],
+        "rows": dict(spec["rows"]),
+        "columns": spec["columns"],
+    }
     cells = {}
     for key, _ in spec["rows"]:
         for column in spec["columns"]:
@@ -17,8 +22,10 @@ def run(work: Work) -> dict[str, float]:
             cells[key, column["name"]] = json.loads(file.read_text())
     table = tables.build_table(description, cells, published.load(work.sources["published"]), scale=spec["scale"])
     tables.write(table, work.out)
-    measured = {label: {column["name"]: cells[key, column["name"]]["values"][column["value"]]
-                        for column in spec["columns"]} for key, label in spec["rows"]}
+    measured = {
+        label: {column["name"]: cells[key, column["name"]]["values"][column["value"]] for column in spec["columns"]}
+        for key, label in spec["rows"]
+    }
     (work.out / "metrics.json").write_text(json.dumps(measured, indent=1, sort_keys=True) + "\n")
     return {f"{row}/{name}": value for row, numbers in measured.items() for name, value in numbers.items()}
 

@@ -20,15 +20,25 @@ def run(work: Work) -> dict[str, float]:
     torch.manual_seed(training["seed"])  # initialisation
     model = importlib.import_module(spec["module"]).build(spec["model"])
     fabric = make_fabric(training["precision"], work.device)
-    order = Order(len(data.images), training["batch"], training["seed"], rank=fabric.global_rank, world=fabric.world_size)
+    order = Order(
+        len(data.images), training["batch"], training["seed"], rank=fabric.global_rank, world=fabric.world_size
+    )
 
     def source(step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
         chosen = order(step)
         images = float_images(data.images[chosen], torch.device("cpu"))
         return {"images": random_flip(images, rng), "labels": torch.from_numpy(data.labels[chosen])}
 
-    trained = train(model, source, training, fabric=fabric, state=work.state, identity=work.identity,
-                    curves=work.out / "curves.jsonl", title=work.title)
+    trained = train(
+        model,
+        source,
+        training,
+        fabric=fabric,
+        state=work.state,
+        identity=work.identity,
+        curves=work.out / "curves.jsonl",
+        title=work.title,
+    )
     kept = {name: tensor for name, tensor in trained.weights.items() if not name.startswith("discriminator.")}
     weights.save(work.out / "weights.safetensors", kept, spec["module"], spec["model"])
     return trained.numbers

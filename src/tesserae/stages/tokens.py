@@ -36,8 +36,13 @@ def run(work: Work) -> dict[str, float]:
     std = (squares / count - mean.square()).sqrt()
     np.save(work.out / "labels.npy", data.labels)
     np.savez(work.out / "statistics.npz", mean=mean.float().numpy(), std=std.float().numpy())
-    return {"images": len(data.images), "tokens": moments.shape[2], "channels": len(mean),
-            "smallest_std": std.min().item(), "largest_std": std.max().item()}
+    return {
+        "images": len(data.images),
+        "tokens": moments.shape[2],
+        "channels": len(mean),
+        "smallest_std": std.min().item(),
+        "largest_std": std.max().item(),
+    }
 
 
 if __name__ == "__main__":

@@ -282,8 +282,7 @@ class DeTok(nn.Module):
         weights, full_precision = self.loss_weights, torch.autocast(images.device.type, enabled=False)
         real, fake = images.float() * 0.5 + 0.5, output.images.float() * 0.5 + 0.5
         with full_precision:
-            terms = {"mse": weights["mse"] * F.mse_loss(fake, real),
-                     "kl": weights["kl"] * output.posterior.kl().mean()}
+            terms = {"mse": weights["mse"] * F.mse_loss(fake, real), "kl": weights["kl"] * output.posterior.kl().mean()}
             if self.perceptual_loss is not None:
                 terms["perceptual"] = weights["perceptual"] * self.perceptual_loss(real, fake)
             if adversarial:

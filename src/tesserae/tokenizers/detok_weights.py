@@ -48,8 +48,11 @@ def load_official(model: DeTok, state: Mapping[str, Tensor]) -> None:
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("discriminator.")}
     problems = [f"missing: {name}" for name in sorted(wanted.keys() - found.keys())]
     problems += [f"unexpected: {name}" for name in sorted(state) if our_name(name) not in wanted]
-    problems += [f"shape of {name}: {tuple(found[name].shape)} in the file, {tuple(wanted[name].shape)} in the model"
-                 for name in sorted(wanted.keys() & found.keys()) if found[name].shape != wanted[name].shape]
+    problems += [
+        f"shape of {name}: {tuple(found[name].shape)} in the file, {tuple(wanted[name].shape)} in the model"
+        for name in sorted(wanted.keys() & found.keys())
+        if found[name].shape != wanted[name].shape
+    ]
     if problems:
         raise ValueError("these weights do not fit the model:\n  " + "\n  ".join(problems))
     model.load_state_dict(found, strict=False)

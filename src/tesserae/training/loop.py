@@ -46,12 +46,25 @@ class Trained(NamedTuple):
 def make_fabric(precision: str, device: str) -> Fabric:
     """Fabric for one process per device; `precision` is "fp32" or "bf16", `device` is "auto", "cpu" or "cuda"."""
     world = int(os.environ.get("WORLD_SIZE", 1))
-    return Fabric(accelerator=device, devices=1 if world == 1 else int(os.environ["LOCAL_WORLD_SIZE"]),
-                  strategy="auto" if world == 1 else "ddp", precision={"fp32": "32-true", "bf16": "bf16-mixed"}[precision])
+    return Fabric(
+        accelerator=device,
+        devices=1 if world == 1 else int(os.environ["LOCAL_WORLD_SIZE"]),
+        strategy="auto" if world == 1 else "ddp",
+        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[precision],
+    )
 
 
-def train(model: nn.Module, source: Source, training: dict[str, Any], *, fabric: Fabric, state: Path, identity: str,
-          curves: Path, title: str) -> Trained:
+def train(
+    model: nn.Module,
+    source: Source,
+    training: dict[str, Any],
+    *,
+    fabric: Fabric,
+    state: Path,
+    identity: str,
+    curves: Path,
+    title: str,
+) -> Trained:
     """Train `model` as a spec's `training` says; resume from `state` if a run of this `identity` was interrupted.
 
     Raises FloatingPointError at a loss that is not finite, naming step and terms. `curves` receives one JSON line
@@ -67,21 +80,32 @@ def train(model: nn.Module, source: Source, training: dict[str, Any], *, fabric:
     first = _restore(checkpoints, log, model, averaged, optimizers, since)
     stop = _StopRequest()
     saved = time.monotonic()
-    bar = tqdm(range(first, steps), desc=title, initial=first, total=steps, unit="img", unit_scale=batch_size,
-               mininterval=1.0 if sys.stderr.isatty() else 10.0, disable=fabric.global_rank != 0)
+    bar = tqdm(
+        range(first, steps),
+        desc=title,
+        initial=first,
+        total=steps,
+        unit="img",
+        unit_scale=batch_size,
+        mininterval=1.0 if sys.stderr.isatty() else 10.0,
+        disable=fabric.global_rank != 0,
+    )
     began = time.perf_counter()
     with open(log, "a") as curve:
         for step in bar:
             rng = seed_step(training["seed"], fabric.global_rank, step, fabric.device)
             batch = fabric.to_device(source(step, rng))
-            rate = learning_rate(step, rate=training["rate"], steps=steps, warmup_steps=training["warmup_steps"],
-                                 decay=training["decay"])
+            rate = learning_rate(
+                step, rate=training["rate"], steps=steps, warmup_steps=training["warmup_steps"], decay=training["decay"]
+            )
             for terms in train_step(fabric, model, optimizers, batch, step, rng, rate, training["clip"], title):
                 since.add(terms)
             _average(model, averaged, training["ema"])
             if (step + 1) % math.ceil(steps / LOGGED) == 0 or step + 1 == steps:
                 means = since.take()
-                curve.write(json.dumps({"step": step + 1, "images": (step + 1) * batch_size, "lr": rate, **means}) + "\n")
+                curve.write(
+                    json.dumps({"step": step + 1, "images": (step + 1) * batch_size, "lr": rate, **means}) + "\n"
+                )
                 bar.set_postfix({name: f"{value:.3g}" for name, value in means.items()}, refresh=False)
             if stop.requested or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 curve.flush()
@@ -94,16 +118,27 @@ def train(model: nn.Module, source: Source, training: dict[str, Any], *, fabric:
     shutil.copyfile(log, curves)
     last = json.loads(log.read_text().splitlines()[-1])
     numbers = {name: value for name, value in last.items() if name not in ("step", "images", "lr")}
-    numbers |= {"images_per_second": round((steps - first) * batch_size / seconds, 1),
-                "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)}
+    numbers |= {
+        "images_per_second": round((steps - first) * batch_size / seconds, 1),
+        "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+    }
     return Trained({**model.state_dict(), **averaged}, numbers)
 
 
 # ---- the parts of a step --------------------------------------------------------------------------------------
 
 
-def train_step(fabric: Fabric, model: nn.Module, optimizers: dict[str, torch.optim.Optimizer], batch: Batch, step: int,
-               rng: torch.Generator, rate: float, clip: float | None, title: str) -> Iterator[dict[str, Tensor]]:
+def train_step(
+    fabric: Fabric,
+    model: nn.Module,
+    optimizers: dict[str, torch.optim.Optimizer],
+    batch: Batch,
+    step: int,
+    rng: torch.Generator,
+    rate: float,
+    clip: float | None,
+    title: str,
+) -> Iterator[dict[str, Tensor]]:
     """Loss, backward and update of each group in turn; yields the loss terms of each."""
     for group, terms in _under_autocast(fabric, model.losses(batch, step, rng)):
         loss = sum(terms.values())
@@ -153,8 +188,9 @@ def _adamw(model: nn.Module, parameters: list[tuple[str, nn.Parameter]], trainin
     kept = [p for name, p in parameters if model.no_weight_decay(name, p)]
     decayed = [p for name, p in parameters if not model.no_weight_decay(name, p)]
     groups = [{"params": decayed, "weight_decay": training["weight_decay"]}, {"params": kept, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=training["rate"],
-                             betas=tuple(training["betas"]), fused=True)
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=training["rate"], betas=tuple(training["betas"]), fused=True
+    )
 
 
 # ---- averaged weights -----------------------------------------------------------------------------------------
@@ -174,12 +210,17 @@ def _average(model: nn.Module, averaged: dict[str, Tensor], decay: float) -> Non
 
 
 def _state(model: nn.Module, averaged: dict, optimizers: dict, since: "_Means") -> dict[str, Any]:
-    return {"model": model.state_dict(), "averaged": averaged, "since": since.state(),
-            "optimizers": {group: optimizer.state_dict() for group, optimizer in optimizers.items()}}
+    return {
+        "model": model.state_dict(),
+        "averaged": averaged,
+        "since": since.state(),
+        "optimizers": {group: optimizer.state_dict() for group, optimizer in optimizers.items()},
+    }
 
 
-def _restore(checkpoints: Checkpoints, log: Path, model: nn.Module, averaged: dict, optimizers: dict,
-             since: "_Means") -> int:
+def _restore(
+    checkpoints: Checkpoints, log: Path, model: nn.Module, averaged: dict, optimizers: dict, since: "_Means"
+) -> int:
     """Load the newest checkpoint, cut the curve back to it, return the step to go on with."""
     found = checkpoints.newest()
     step = found["step"] if found else 0

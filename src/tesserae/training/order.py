@@ -35,6 +35,6 @@ def seed_step(seed: int, rank: int, step: int, device: torch.device) -> torch.Ge
     """Seed torch's, numpy's and python's global generators for one step, and return one for explicit draws."""
     words = np.random.SeedSequence([seed, rank, step]).generate_state(2)
     torch.manual_seed(int(words[0]))
-    np.random.seed(int(words[0]))
+    np.random.seed(int(words[0]))  # noqa: NPY002  libraries may draw from the global one
     random.seed(int(words[0]))
     return torch.Generator(device).manual_seed(int(words[1]))

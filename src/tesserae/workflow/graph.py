@@ -39,7 +39,7 @@ NOTEBOOK_MODULES = ["tesserae.reporting.figures", "tesserae.reporting.report", "
 
 @dataclass(frozen=True)
 class Job:
-    """One step: its stage and recipe, the spec it is told, the artifacts it reads by role, the tracked files it reads."""
+    """One step: its stage and recipe, the spec it is told, the artifacts and the tracked files it reads by role."""
 
     stage: str
     recipe: str
@@ -61,8 +61,12 @@ def jobs(project: Project) -> dict[str, Job]:
     for job in _all(project):
         for role, producer in job.inputs.items():
             if producer not in found:
-                raise ConfigError(f"config/papers/{job.papers[0] if job.papers else ''}.yaml", f"{job.id}: {role}",
-                                  f"there is no artifact {producer!r}", f"one of {_near(producer, found)}")
+                raise ConfigError(
+                    f"config/papers/{job.papers[0] if job.papers else ''}.yaml",
+                    f"{job.id}: {role}",
+                    f"there is no artifact {producer!r}",
+                    f"one of {_near(producer, found)}",
+                )
         found.setdefault(job.id, job)
     return found
 
@@ -99,7 +103,7 @@ def _all(project: Project) -> Iterator[Job]:
 
 
 def _dataset(project: Project, recipe: Any) -> Job:
-    name, data, origin = project.context.dataset(recipe)
+    name, data, _ = project.context.dataset(recipe)
     spec = Spec()
     for key, value in data.model_dump().items():
         if key not in ("corpus", "root"):  # where the bytes lie is not what they are
@@ -107,13 +111,20 @@ def _dataset(project: Project, recipe: Any) -> Job:
     spec.set("image_size", project.context.mapped("image_size", recipe["image_size"]))
     corpus = getattr(data, "corpus", None)
     sources = {"corpus": Path(corpus), "checksums": Path(corpus).with_name("SHA256SUMS")} if corpus else {}
-    return Job("dataset", f"{name}-{spec.values['image_size']}", spec.values, spec.origins, sources=sources,
-               data=getattr(data, "root", None))
+    return Job(
+        "dataset",
+        f"{name}-{spec.values['image_size']}",
+        spec.values,
+        spec.origins,
+        sources=sources,
+        data=getattr(data, "root", None),
+    )
 
 
 def _reference(project: Project, dataset: Job) -> Job:
-    spec = specs.evaluation(project.context, "extractor", "layer", "reference_samples", "precision_recall_reference",
-                            "batch")
+    spec = specs.evaluation(
+        project.context, "extractor", "layer", "reference_samples", "precision_recall_reference", "batch"
+    )
     return Job("reference", dataset.recipe, spec.values, spec.origins, {"dataset": dataset.id})
 
 
@@ -128,8 +139,13 @@ def _tokenizer(project: Project, recipe: Any, dataset: Job) -> Job:
 def _reconstruction(project: Project, tokenizer: Job, dataset: Job) -> Job:
     spec = specs.evaluation(project.context, "extractor", "layer", "splits", "quantisation", "batch", "shown")
     spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
-    return Job("reconstruction", tokenizer.recipe, spec.values, spec.origins,
-               {"dataset": dataset.id, "reference": f"reference/{dataset.recipe}", "tokenizer": tokenizer.id})
+    return Job(
+        "reconstruction",
+        tokenizer.recipe,
+        spec.values,
+        spec.origins,
+        {"dataset": dataset.id, "reference": f"reference/{dataset.recipe}", "tokenizer": tokenizer.id},
+    )
 
 
 def _denoising(project: Project, tokenizer: Job, dataset: Job) -> Job:
@@ -137,15 +153,17 @@ def _denoising(project: Project, tokenizer: Job, dataset: Job) -> Job:
     spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
     spec.set("gamma", 3.0, "Fig. A.1: the noise of the final tokenizer")
     spec.set("taus", [round(0.1 * k, 1) for k in range(10)], "Fig. A.1")
-    return Job("denoising", tokenizer.recipe, spec.values, spec.origins,
-               {"dataset": dataset.id, "tokenizer": tokenizer.id})
+    return Job(
+        "denoising", tokenizer.recipe, spec.values, spec.origins, {"dataset": dataset.id, "tokenizer": tokenizer.id}
+    )
 
 
 def _tokens(project: Project, tokenizer: Job, dataset: Job) -> Job:
     spec = specs.evaluation(project.context, "batch")
     spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
-    return Job("tokens", tokenizer.recipe, spec.values, spec.origins,
-               {"dataset": dataset.id, "tokenizer": tokenizer.id})
+    return Job(
+        "tokens", tokenizer.recipe, spec.values, spec.origins, {"dataset": dataset.id, "tokenizer": tokenizer.id}
+    )
 
 
 # ---- generators and their numbers -------------------------------------------------------------------------------
@@ -169,8 +187,11 @@ def _evaluated(project: Project, recipe: Any, generator: Job, dataset: Job) -> I
         spec.set("modules.generator", generator.spec["module"], generator.origins["module"])
         spec.set("modules.tokenizer", _module(project, recipe), "the tokenizer's module")
         spec.set("classes", generator.spec["model"]["classes"], generator.origins["model.classes"])
-        spec.set("sampler", {"module": sampler.values["module"], **sampler.values["settings"]},
-                 f"{recipe.file}: generators.{recipe.name}.sampling")
+        spec.set(
+            "sampler",
+            {"module": sampler.values["module"], **sampler.values["settings"]},
+            f"{recipe.file}: generators.{recipe.name}.sampling",
+        )
         for key in more:
             spec.set(key, sampler.values[key], f"{recipe.file}: generators.{recipe.name}.sampling")
         return spec
@@ -179,8 +200,13 @@ def _evaluated(project: Project, recipe: Any, generator: Job, dataset: Job) -> I
     yield Job("search_samples", recipe.name, spec.values, spec.origins, models)
     reference = f"reference/{dataset.recipe}"
     spec = specs.evaluation(context, "extractor", "layer", "splits", "batch")
-    yield Job("search", recipe.name, spec.values, spec.origins,
-              {"samples": f"search_samples/{recipe.name}", "reference": reference})
+    yield Job(
+        "search",
+        recipe.name,
+        spec.values,
+        spec.origins,
+        {"samples": f"search_samples/{recipe.name}", "reference": reference},
+    )
     for guidance in ("cfg", "nocfg"):
         name = f"{recipe.name}-{guidance}"
         spec = sampling_spec("samples")
@@ -200,22 +226,46 @@ def _module(project: Project, recipe: Any) -> str:
 def _tables(project: Project, paper: str) -> Iterator[Job]:
     for name, table in project.papers[paper].tables.items():
         artifacts = {column.artifact.format(row=row) for column in table.columns.values() for row in table.rows}
-        spec = {"paper": paper, "scale": project.scale.scale, **table.model_dump(),
-                "rows": list(map(list, table.rows.items())),
-                "columns": [{"name": column, **found.model_dump()} for column, found in table.columns.items()]}
-        yield Job("table", f"{paper}_{name}", spec, inputs={artifact: artifact for artifact in sorted(artifacts)},
-                  sources={"published": Path(project.papers[paper].published)}, papers=(paper,))
+        spec = {
+            "paper": paper,
+            "scale": project.scale.scale,
+            **table.model_dump(),
+            "rows": list(map(list, table.rows.items())),
+            "columns": [{"name": column, **found.model_dump()} for column, found in table.columns.items()],
+        }
+        yield Job(
+            "table",
+            f"{paper}_{name}",
+            spec,
+            inputs={artifact: artifact for artifact in sorted(artifacts)},
+            sources={"published": Path(project.papers[paper].published)},
+            papers=(paper,),
+        )
 
 
 def _figures(project: Project, paper: str) -> Iterator[Job]:
     for name, figure in project.papers[paper].figures.items():
-        artifacts = {pattern.format(row=row): None for group in figure.inputs.values() for pattern in group.values()
-                     for row in figure.rows}
-        spec = {"paper": paper, "scale": project.scale.scale, **figure.model_dump(),
-                "rows": list(map(list, figure.rows.items()))}
+        artifacts = {
+            pattern.format(row=row): None
+            for group in figure.inputs.values()
+            for pattern in group.values()
+            for row in figure.rows
+        }
+        spec = {
+            "paper": paper,
+            "scale": project.scale.scale,
+            **figure.model_dump(),
+            "rows": list(map(list, figure.rows.items())),
+        }
         sources = {"published": Path(project.papers[paper].published)} if figure.published else {}
-        yield Job("figure", f"{paper}_{name}", spec, inputs={artifact: artifact for artifact in artifacts},
-                  sources=sources, papers=(paper,))
+        yield Job(
+            "figure",
+            f"{paper}_{name}",
+            spec,
+            inputs={artifact: artifact for artifact in artifacts},
+            sources=sources,
+            papers=(paper,),
+        )
 
 
 def _notebook(project: Project, paper: str, shown: list[Job]) -> Job:
@@ -226,20 +276,41 @@ def _notebook(project: Project, paper: str, shown: list[Job]) -> Job:
             job = f"{recipe.section[:-1]}/{name}"
             inputs[job] = job
     spec = {"paper": paper, "scale": project.scale.scale, "modules": NOTEBOOK_MODULES}
-    return Job("notebook", paper, spec, inputs=inputs,
-               sources={"notebook": Path(project.papers[paper].notebook)}, papers=(paper,))
+    return Job(
+        "notebook",
+        paper,
+        spec,
+        inputs=inputs,
+        sources={"notebook": Path(project.papers[paper].notebook)},
+        papers=(paper,),
+    )
 
 
 def _report(project: Project) -> Job:
-    papers = [{"paper": name, "title": paper.title, "arxiv": paper.arxiv,
-               "tables": {f"{name}_{key}": table.title for key, table in paper.tables.items()},
-               "figures": {f"{name}_{key}": figure.title for key, figure in paper.figures.items()}}
-              for name, paper in project.papers.items()]
-    inputs = [f"{kind}/{key}" for paper in papers for kind, keys in (("table", paper["tables"]),
-                                                                    ("figure", paper["figures"])) for key in keys]
+    papers = [
+        {
+            "paper": name,
+            "title": paper.title,
+            "arxiv": paper.arxiv,
+            "tables": {f"{name}_{key}": table.title for key, table in paper.tables.items()},
+            "figures": {f"{name}_{key}": figure.title for key, figure in paper.figures.items()},
+        }
+        for name, paper in project.papers.items()
+    ]
+    inputs = [
+        f"{kind}/{key}"
+        for paper in papers
+        for kind, keys in (("table", paper["tables"]), ("figure", paper["figures"]))
+        for key in keys
+    ]
     inputs += [f"notebook/{name}" for name in project.papers]
     inputs += [f"{stage}/{name}" for stage in ("tokenizer", "reconstruction") for name in project.tokenizers]
     inputs += [f"{stage}/{name}" for stage in ("generator", "search") for name in project.generators]
     inputs += [f"metrics/{name}-{kind}" for name in project.generators for kind in ("cfg", "nocfg")]
-    return Job("report", "index", {"scale": project.scale.scale, "purpose": project.scale.purpose, "papers": papers},
-               inputs={name: name for name in inputs}, papers=tuple(project.papers))
+    return Job(
+        "report",
+        "index",
+        {"scale": project.scale.scale, "purpose": project.scale.purpose, "papers": papers},
+        inputs={name: name for name in inputs},
+        papers=tuple(project.papers),
+    )

@@ -27,8 +27,9 @@ class Plan:
     def own(self, job: Job) -> fingerprint.Own:
         """Fingerprint of a job's code, spec and sources, without its producers."""
         if job.id not in self._own:
-            self._own[job.id] = fingerprint.own([f"tesserae.stages.{job.stage}"], job.spec, job.sources,
-                                                self.project.root)
+            self._own[job.id] = fingerprint.own(
+                [f"tesserae.stages.{job.stage}"], job.spec, job.sources, self.project.root
+            )
         return self._own[job.id]
 
     def fingerprint(self, job: Job) -> str:
@@ -79,8 +80,12 @@ class Plan:
 
     def targets(self, *stages: str, paper: str | None = None) -> list[str]:
         """Output files of all jobs of the stages, of one paper if named."""
-        return [str(path) for job in self.jobs.values() if job.stage in stages and (not paper or paper in job.papers)
-                for path in self.outputs(job)]
+        return [
+            str(path)
+            for job in self.jobs.values()
+            if job.stage in stages and (not paper or paper in job.papers)
+            for path in self.outputs(job)
+        ]
 
     @cached_property
     def named(self) -> dict[str, str]:

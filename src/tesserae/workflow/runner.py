@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
     """Command line of every stage; exits with 1 and a message when a job fails."""
     parser = argparse.ArgumentParser(
         prog=f"python -m tesserae.stages.{stage}" if stage else "python -m tesserae.workflow.runner",
-        description="Make one artifact: results/<scale>/<stage>/<recipe>/.")
+        description="Make one artifact: results/<scale>/<stage>/<recipe>/.",
+    )
     if not stage:
         parser.add_argument("stage", choices=sorted(OUTPUTS))
     parser.add_argument("recipe", help="name of the recipe, as in config/papers/*.yaml")
@@ -46,8 +47,13 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
     arguments = parser.parse_args(argv)
     _limit_threads(arguments.threads)
     try:
-        run(stage or arguments.stage, arguments.recipe, arguments.project.resolve(), arguments.scale,
-            arguments.fingerprint)
+        run(
+            stage or arguments.stage,
+            arguments.recipe,
+            arguments.project.resolve(),
+            arguments.scale,
+            arguments.fingerprint,
+        )
     except (Refused, ConfigError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except Exception as error:
@@ -72,14 +78,23 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
     making = folder.parent / f".{recipe}.making-{os.getpid()}"
     making.mkdir()
     state = root / plan.state(job)
-    work = Work(job.stage, job.recipe, job.spec, {role: root / plan.folder(name) for role, name in job.inputs.items()},
-                {role: root / path for role, path in job.sources.items()}, making, state, own.digest,
-                root, _data_root(plan, job, root), plan.project.settings.device)
+    work = Work(
+        job.stage,
+        job.recipe,
+        job.spec,
+        {role: root / plan.folder(name) for role, name in job.inputs.items()},
+        {role: root / path for role, path in job.sources.items()},
+        making,
+        state,
+        own.digest,
+        root,
+        _data_root(plan, job, root),
+        plan.project.settings.device,
+    )
     try:
         started, clock = manifests.now(), time.perf_counter()
         print(f"{job.id} at scale {plan.scale}: {chained}", flush=True)
-        with _watch(root, _declared(plan, job, root),
-                    (making, state)) as undeclared:
+        with _watch(root, _declared(plan, job, root), (making, state)) as undeclared:
             numbers = importlib.import_module(f"tesserae.stages.{stage}").run(work) or {}
         seconds = time.perf_counter() - clock
         _verify_end(root, job, own, undeclared)
@@ -108,21 +123,27 @@ def by_hand(stage: str) -> None:
 
 def _verify_start(plan: Plan, job: Job, own: fingerprint.Own, planned: str | None) -> str:
     if planned is not None and planned.split("-")[0] != own.digest:
-        raise Refused(f"{job.id}: its code, settings or source files changed after planning "
-                      f"({planned.split('-')[0]} -> {own.digest}); run the workflow again")
+        raise Refused(
+            f"{job.id}: its code, settings or source files changed after planning "
+            f"({planned.split('-')[0]} -> {own.digest}); run the workflow again"
+        )
     made = {}
     for producer in job.inputs.values():
         folder = plan.project.root / plan.folder(producer)
         try:
             made[producer] = manifests.read(folder)["fingerprint"]
         except FileNotFoundError:
-            raise Refused(f"{job.id} needs {producer}, which is not there ({folder}); make it first: "
-                          f"snakemake {plan.outputs(plan.jobs[producer])[0]}") from None
+            raise Refused(
+                f"{job.id} needs {producer}, which is not there ({folder}); make it first: "
+                f"snakemake {plan.outputs(plan.jobs[producer])[0]}"
+            ) from None
     chained = fingerprint.chain(own.digest, list(made.values()))
-    if planned is not None and planned != chained or planned is None and chained != plan.fingerprint(job):
+    if (planned is not None and planned != chained) or (planned is None and chained != plan.fingerprint(job)):
         stale = [name for name, found in made.items() if found != plan.fingerprint(plan.jobs[name])]
-        raise Refused(f"{job.id}: on disk is another version of {', '.join(stale) or 'its inputs'} than planned; "
-                      "run the workflow again")
+        raise Refused(
+            f"{job.id}: on disk is another version of {', '.join(stale) or 'its inputs'} than planned; "
+            "run the workflow again"
+        )
     return chained
 
 
@@ -132,21 +153,29 @@ def _verify_end(root: Path, job: Job, own: fingerprint.Own, undeclared: set[str]
     fingerprint.forget()
     again = fingerprint.own([f"tesserae.stages.{job.stage}"], job.spec, job.sources, root)
     if again.digest != own.digest:
-        changed = sorted(name for name in again.modules.keys() | own.modules
-                         if again.modules.get(name) != own.modules.get(name))
+        changed = sorted(
+            name for name in again.modules.keys() | own.modules if again.modules.get(name) != own.modules.get(name)
+        )
         raise Refused(f"{job.id}: {', '.join(changed) or 'a source file'} was edited while it ran; result discarded")
     if undeclared:
-        raise Refused(f"{job.id} read files it does not declare: {', '.join(sorted(undeclared))}; "
-                      "declare them as inputs or sources in workflow/graph.py")
+        raise Refused(
+            f"{job.id} read files it does not declare: {', '.join(sorted(undeclared))}; "
+            "declare them as inputs or sources in workflow/graph.py"
+        )
     if uncovered:
-        raise Refused(f"{job.id} imported {', '.join(uncovered)}, which its fingerprint does not cover; "
-                      "import it where the stage can be seen to, or name it in the recipe")
+        raise Refused(
+            f"{job.id} imported {', '.join(uncovered)}, which its fingerprint does not cover; "
+            "import it where the stage can be seen to, or name it in the recipe"
+        )
 
 
 def _engine(name: str) -> bool:
     # The runner itself loads these; a stage that imports them has them in its fingerprint anyway.
-    return fingerprint.is_plumbing(name) or name.startswith(("tesserae.config", "tesserae.lineage")) or (
-        name == fingerprint.PACKAGE)
+    return (
+        fingerprint.is_plumbing(name)
+        or name.startswith(("tesserae.config", "tesserae.lineage"))
+        or (name == fingerprint.PACKAGE)
+    )
 
 
 @contextlib.contextmanager
@@ -198,9 +227,15 @@ def _record(plan: Plan, job: Job, root: Path, own: fingerprint.Own, chained: str
         "origins": job.origins,
         "seed": _seed(job.spec),
         "modules": own.modules,
-        "inputs": {name: {"fingerprint": manifests.read(root / plan.folder(name))["fingerprint"],
-                          "files": [manifests.describe(root / plan.folder(name) / file, root)
-                                    for file in OUTPUTS[plan.jobs[name].stage]]} for name in job.inputs.values()},
+        "inputs": {
+            name: {
+                "fingerprint": manifests.read(root / plan.folder(name))["fingerprint"],
+                "files": [
+                    manifests.describe(root / plan.folder(name) / file, root) for file in OUTPUTS[plan.jobs[name].stage]
+                ],
+            }
+            for name in job.inputs.values()
+        },
         "sources": [manifests.describe(root / path, root) for path in job.sources.values()],
         "outputs": [manifests.describe(folder / name, root) for name in OUTPUTS[job.stage]],
         "environment": manifests.environment(),

@@ -78,22 +78,45 @@ def _export(client: Any, experiment: str, record: dict[str, Any], root: Path) ->
     from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
     started, ended = _milliseconds(record["started"]), _milliseconds(record["ended"])
-    tags = {TAG: record["fingerprint"], "tesserae.artifact": record["artifact"], "tesserae.stage": record["stage"],
-            "tesserae.scale": record["scale"], "tesserae.manifest": str(_folder(record) / manifests.NAME),
-            "tesserae.upstream": " ".join(entry["fingerprint"] for entry in record["inputs"].values()),
-            "mlflow.source.git.commit": record["git"]["commit"] or "", "mlflow.source.name": "tesserae"}
+    tags = {
+        TAG: record["fingerprint"],
+        "tesserae.artifact": record["artifact"],
+        "tesserae.stage": record["stage"],
+        "tesserae.scale": record["scale"],
+        "tesserae.manifest": str(_folder(record) / manifests.NAME),
+        "tesserae.upstream": " ".join(entry["fingerprint"] for entry in record["inputs"].values()),
+        "mlflow.source.git.commit": record["git"]["commit"] or "",
+        "mlflow.source.name": "tesserae",
+    }
     run = client.create_run(experiment, start_time=started, tags=tags, run_name=record["artifact"])
-    params = [Param(key, text if len(text := _text(value)) <= 500 else text[:497] + "...") for key, value in
-              _leaves(record["spec"])]
-    metrics = [Metric(_FORBIDDEN.sub("", key), float(value), ended, 0) for key, value in record["metrics"].items()
-               if isinstance(value, int | float)]
+    params = [
+        Param(key, text if len(text := _text(value)) <= 500 else text[:497] + "...")
+        for key, value in _leaves(record["spec"])
+    ]
+    metrics = [
+        Metric(_FORBIDDEN.sub("", key), float(value), ended, 0)
+        for key, value in record["metrics"].items()
+        if isinstance(value, int | float)
+    ]
     metrics += _curves(root / _folder(record) / "curves.jsonl", started, ended)
     for at in range(0, max(len(metrics), len(params), 1), CHUNK):
         client.log_batch(run.info.run_id, metrics[at : at + CHUNK], params[at : at + CHUNK] if at < len(params) else [])
-    client.log_inputs(run.info.run_id, [
-        DatasetInput(Dataset(name=file["path"], digest=file["sha256"][:36], source_type="local",
-                             source=json.dumps({"uri": file["path"]})), [InputTag("mlflow.data.context", name)])
-        for name, entry in record["inputs"].items() for file in entry["files"]])
+    client.log_inputs(
+        run.info.run_id,
+        [
+            DatasetInput(
+                Dataset(
+                    name=file["path"],
+                    digest=file["sha256"][:36],
+                    source_type="local",
+                    source=json.dumps({"uri": file["path"]}),
+                ),
+                [InputTag("mlflow.data.context", name)],
+            )
+            for name, entry in record["inputs"].items()
+            for file in entry["files"]
+        ],
+    )
     client.set_terminated(run.info.run_id, "FINISHED", ended)
 
 
@@ -105,8 +128,12 @@ def _curves(file: Path, started: int, ended: int) -> list[Any]:
         return []
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     at = [started + (ended - started) * line["step"] // lines[-1]["step"] for line in lines]
-    return [Metric(f"train.{name}", float(value), time, line["step"]) for line, time in zip(lines, at, strict=True)
-            for name, value in line.items() if name not in ("step", "images")]
+    return [
+        Metric(f"train.{name}", float(value), time, line["step"])
+        for line, time in zip(lines, at, strict=True)
+        for name, value in line.items()
+        if name not in ("step", "images")
+    ]
 
 
 def _folder(record: dict[str, Any]) -> Path:
@@ -122,5 +149,8 @@ def _text(value: Any) -> str:
 
 
 def _leaves(nested: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    return [leaf for key, value in nested.items() for leaf in (
-        _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)])]
+    return [
+        leaf
+        for key, value in nested.items()
+        for leaf in (_leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)])
+    ]

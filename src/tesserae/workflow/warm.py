@@ -19,9 +19,23 @@ import tempfile
 import traceback
 from pathlib import Path
 
-PRELOAD = ("numpy", "torch", "torch._dynamo", "torch.utils.data", "lightning_fabric", "timm", "torch_fidelity",
-           "torch_fidelity.metric_fid", "torch_fidelity.metric_isc", "torch_fidelity.metric_prc", "torchdiffeq",
-           "safetensors.torch", "pydantic", "yaml", "tqdm")
+PRELOAD = (
+    "numpy",
+    "torch",
+    "torch._dynamo",
+    "torch.utils.data",
+    "lightning_fabric",
+    "timm",
+    "torch_fidelity",
+    "torch_fidelity.metric_fid",
+    "torch_fidelity.metric_isc",
+    "torch_fidelity.metric_prc",
+    "torchdiffeq",
+    "safetensors.torch",
+    "pydantic",
+    "yaml",
+    "tqdm",
+)
 
 
 def start(log: Path, preload: tuple[str, ...] = PRELOAD) -> subprocess.Popen:
@@ -32,8 +46,13 @@ def start(log: Path, preload: tuple[str, ...] = PRELOAD) -> subprocess.Popen:
     os.environ["TESSERAE_WARM"] = path
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with open(log, "w") as out:
-        return subprocess.Popen([sys.executable, "-m", "tesserae.workflow.warm", path, *preload], env=environment, stdout=out,
-                                stderr=out, stdin=subprocess.DEVNULL)
+        return subprocess.Popen(
+            [sys.executable, "-m", "tesserae.workflow.warm", path, str(os.getpid()), *preload],
+            env=environment,
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+        )
 
 
 def stop(parent: subprocess.Popen) -> None:
@@ -44,9 +63,8 @@ def stop(parent: subprocess.Popen) -> None:
     os.environ.pop("TESSERAE_WARM", None)
 
 
-def serve(path: str, preload: list[str]) -> None:
-    """Preload, then fork a child for each connection until the starter is gone."""
-    starter = os.getppid()
+def serve(path: str, starter: int, preload: list[str]) -> None:
+    """Preload, then fork a child for each connection until the process `starter` is gone."""
     try:
         for name in preload:
             importlib.import_module(name)
@@ -113,8 +131,11 @@ def _run(request: dict, descriptors: array.array) -> None:
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
+        sys.path[:0] = filter(None, request["environment"].get("PYTHONPATH", "").split(os.pathsep))
         sys.argv = ["tesserae.workflow.runner", *request["arguments"]]
-        # The parent has this module as __main__; the runner and all it imports are read from disk here.
+        # The parent has this module as __main__ and its empty packages; all else is read from disk here.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tesserae"]:
+            del sys.modules[name]
         from tesserae.workflow.runner import main
 
         main(request["arguments"])
@@ -132,4 +153,4 @@ def _run(request: dict, descriptors: array.array) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2:])
+    serve(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
