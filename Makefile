@@ -18,7 +18,7 @@ test: .venv/.ready  ## the whole test suite
 	@$(BIN)/python -m pytest
 
 lint: .venv/.ready
-	@$(BIN)/ruff check . && $(BIN)/tesserae schema --check && $(BIN)/snakemake --lint
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check src tests benchmarks && $(BIN)/tesserae schema --check
 
 .venv/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,8 +1,10 @@
 """Stage `report`: one page that links what a scale's results hold."""
 
 from tesserae.lineage import manifest as manifests
+from tesserae.lineage.fingerprint import module_file
+from tesserae.lineage.remarks import collect
 from tesserae.lineage.work import Work
-from tesserae.reporting.report import entry_of, write_index
+from tesserae.reporting.report import Remark, entry_of, write_index
 
 
 def run(work: Work) -> None:
@@ -13,15 +15,15 @@ def run(work: Work) -> None:
         titles |= {f"figure/{name}": title for name, title in paper["figures"].items()}
         titles[f"notebook/{paper['paper']}"] = paper["title"]
     start = f"results/{spec['scale']}"
+    records = {name: manifests.read(folder) for name, folder in work.inputs.items()}
     entries = [
-        entry_of(
-            manifests.read(folder),
-            start=start,
-            title=titles.get(name, ""),
-            numbers=[] if name.startswith("table/") else None,
-        )
-        for name, folder in work.inputs.items()
+        entry_of(record, start=start, title=titles.get(name, ""), numbers=[] if name.startswith("table/") else None)
+        for name, record in records.items()
     ]
+    used = sorted({module for record in records.values() for module in record["modules"]})
+    read = {str(path): work.root / path for path in work.comments}
+    read |= {f"{module.replace('.', '/')}.py": file for module in used if (file := module_file(module))}
+    remarks = [Remark(*found) for found in collect(read)]
     papers = "; ".join(f"{paper['title']} (arXiv {paper['arxiv']})" for paper in spec["papers"])
     write_index(
         work.out,
@@ -29,6 +31,7 @@ def run(work: Work) -> None:
         scale=spec["scale"],
         heading="tesserae",
         lead=f"{spec['purpose'].capitalize()}. {papers}.",
+        remarks=remarks,
         base=work.root / start,
     )
 

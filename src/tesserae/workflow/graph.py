@@ -48,6 +48,7 @@ class Job:
     inputs: dict[str, str] = field(default_factory=dict)  # role -> job id
     sources: dict[str, Path] = field(default_factory=dict)  # role -> file below the project folder
     papers: tuple[str, ...] = ()
+    comments: tuple[Path, ...] = ()  # files read for their comments only: no part of the identity
     data: str | None = None  # folder below data.root of a real data set
 
     @property
@@ -313,4 +314,5 @@ def _report(project: Project) -> Job:
         {"scale": project.scale.scale, "purpose": project.scale.purpose, "papers": papers},
         inputs={name: name for name in inputs},
         papers=tuple(project.papers),
+        comments=(*(Path(f"config/papers/{name}.yaml") for name in project.papers), project.context.scale_file),
     )

@@ -87,6 +87,7 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
         making,
         state,
         own.digest,
+        job.comments,
         root,
         _data_root(plan, job, root),
         plan.project.settings.device,
@@ -205,9 +206,9 @@ def _watch(root: Path, declared: set[Path], own_folders: tuple[Path, ...]):
 
 
 def _declared(plan: Plan, job: Job, root: Path) -> set[Path]:
-    """What a stage may read of the project: its producers' files and manifests, and its sources."""
+    """What a stage may read of the project: its producers' files and manifests, its sources, and comments."""
     producers = {path for name in job.inputs.values() for path in plan.outputs(plan.jobs[name])}
-    return {root / path for path in (*producers, *job.sources.values())}
+    return {root / path for path in (*producers, *job.sources.values(), *job.comments)}
 
 
 # ---- the record -------------------------------------------------------------------------------------------------
