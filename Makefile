@@ -36,6 +36,5 @@ lock:  ## pin what pyproject.toml admits today
 clean:  ## the environment only; results stay
 	rm -rf .venv
 
-save: .venv/.ready  ## record the results of SCALE (default: pocket) with DVC
-	@test -d .dvc || $(BIN)/dvc init --quiet
-	$(BIN)/dvc add results/$(or $(SCALE),pocket)
+save: .venv/.ready  ## record the results of SCALE (default: pocket) with DVC; `dvc push` shares them
+	@$(BIN)/dvc add results/$(or $(SCALE),pocket)
