@@ -21,6 +21,8 @@ SCALE = PLAN.scale
 RUNNER = (
     f"{sys.executable} -I -S {workflow.basedir}/src/tesserae/workflow/client.py {{rule}} {{wildcards.recipe}}"
     f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {{threads}} > {{log}} 2>&1"
+    " || {{ echo '{rule} {wildcards.recipe} failed. Its log is {log} and ends:'; tail -n 5 {log} | tr '\\r' '\\n'"
+    " | tail -n 6; exit 1; }} >&2"
 )
 
 wildcard_constraints:

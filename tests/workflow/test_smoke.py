@@ -108,3 +108,21 @@ def test_targets_by_name_are_planned(smoke):
         )
         assert done.returncode == 0, done.stderr[-2000:]
         assert re.search(r"^tokenizer\s+5", done.stdout, re.M) or target == "detok_figure_4"
+
+
+def test_dvc_records_the_results_and_the_workflow_stays_current(smoke):
+    def dvc(*arguments: str) -> str:
+        command = [sys.executable, "-m", "dvc", *arguments]
+        done = subprocess.run(command, cwd=smoke, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    dvc("init", "--no-scm", "--quiet")
+    dvc("config", "cache.type", "reflink,hardlink,copy")
+    dvc("add", "results/smoke")
+    assert (smoke / "results/smoke.dvc").exists()
+    shown = json.loads(dvc("metrics", "show", "--json", "results/smoke/table/detok_table_1/metrics.json"))
+    numbers = next(iter(shown[""]["data"].values()))["data"]
+    assert numbers["Joint noise"]["SiT-B w/o CFG FID"] > 0
+    done = reproduce(smoke)
+    assert "Nothing to be done" in done.stdout + done.stderr

@@ -85,11 +85,6 @@ class Context:
         return name, self.datasets[name], f"{self.scale_file}: datasets.{role.value}"
 
 
-def train_images(data: Dataset) -> int | None:
-    """Images in the training split where the description states it (the embedded corpus counts its own)."""
-    return None if isinstance(data, EmojiData) else data.train_images
-
-
 def tokenizer(recipe: Recipe, context: Context) -> Spec:
     """Spec of a tokenizer: `module`, `model` (keywords of its `build`) and `training`."""
     return {"detok": _detok}[recipe.typed.system](recipe, context)
@@ -118,7 +113,7 @@ def _detok(recipe: Recipe, context: Context) -> Spec:
     for term in ("mse", "perceptual", "kl", "gan"):
         spec.set(f"model.loss_weights.{term}", recipe[f"loss_weights.{term}"])
     scaled = context.scale.tokenizer_training
-    _training(spec, recipe, scaled, context)
+    _training(spec, recipe, scaled, context.dataset(recipe)[1], context)
     start = recipe["gan_start_epoch"]
     steps_per_epoch = spec.values["training"]["steps"] // recipe["training.epochs"].value
     spec.set("model.gan_start_step", None if start.value is None else start.value * steps_per_epoch, start.origin)
@@ -145,7 +140,7 @@ def token_grid(tokenizer_spec: Spec) -> tuple[int, int]:
     return (model["image_size"] // model["patch_size"]) ** 2, model["latent_channels"]
 
 
-def generator(recipe: Recipe, tokenizer_spec: Spec, classes: int, context: Context) -> Spec:
+def generator(recipe: Recipe, tokenizer_spec: Spec, data: Dataset, context: Context) -> Spec:
     """Spec of a generator. It never learns which tokenizer feeds it, only length, width and number of classes."""
     spec = Spec()
     system = recipe.typed.system
@@ -153,11 +148,11 @@ def generator(recipe: Recipe, tokenizer_spec: Spec, classes: int, context: Conte
     spec.set("module", f"tesserae.generators.{system}", recipe["system"].origin)
     spec.set("model.token_length", length, f"{recipe['tokenizer'].origin} (image side / patch, squared)")
     spec.set("model.token_width", width, f"{recipe['tokenizer'].origin} (latent channels)")
-    spec.set("model.classes", classes, f"{context.datasets_file}: classes")
+    spec.set("model.classes", data.classes, f"{context.datasets_file}: classes")
     size = context.size(system, recipe, "size")
     {"mar": _mar, "sit": _sit}[system](spec, recipe, size, context)
     spec.set("model.label_dropout", recipe["label_dropout"])
-    _training(spec, recipe, context.scale.generator_training, context)
+    _training(spec, recipe, context.scale.generator_training, data, context)
     return spec
 
 
@@ -201,13 +196,14 @@ def evaluation(context: Context, *keys: str) -> Spec:
     return spec
 
 
-def _training(spec: Spec, recipe: Recipe, scaled: TrainingScale, context: Context) -> None:
-    where = f"{context.scale_file}: {recipe.section[:-1]}_training"
+def _training(spec: Spec, recipe: Recipe, scaled: TrainingScale, data: Dataset, context: Context) -> None:
+    section = f"{recipe.section[:-1]}_training"
+    where = f"{context.scale_file}: {section}"
     epochs, paper_batch = recipe["training.epochs"], recipe["training.batch"]
-    batch = _or(scaled.batch, paper_batch, context, f"{recipe.section[:-1]}_training.batch")
+    batch = _or(scaled.batch, paper_batch, context, f"{section}.batch")
     per_epoch = scaled.steps_per_epoch
     if per_epoch is None:
-        per_epoch = _images(recipe, context) // batch.value
+        per_epoch = _images(data, section, context) // batch.value
     steps = epochs.value * per_epoch
     spec.set("training.steps", steps, f"{epochs.origin} ({epochs.value} epochs of {per_epoch} steps)")
     spec.set("training.batch", batch)
@@ -224,28 +220,25 @@ def _training(spec: Spec, recipe: Recipe, scaled: TrainingScale, context: Contex
         spec.set("training.warmup_steps", round(warmup.value * per_epoch), warmup.origin)
     else:
         spec.set("training.warmup_steps", round(scaled.warmup_fraction * steps), f"{where}.warmup_fraction")
-    spec.set("training.decay", _or(scaled.decay, recipe["training.decay"], context, "decay"))
+    spec.set("training.decay", _or(scaled.decay, recipe["training.decay"], context, f"{section}.decay"))
     ema = recipe["training.ema"]
     if scaled.ema_window is not None:
         ema = Sourced(max(0.0, 1 - scaled.ema_window / steps), f"{where}.ema_window (the paper: {ema.value})")
     spec.set("training.ema", ema)
-    spec.set("training.precision", _or(scaled.precision, recipe["training.precision"], context, "precision"))
+    spec.set("training.precision", _or(scaled.precision, recipe["training.precision"], context, f"{section}.precision"))
     for key in ("betas", "weight_decay", "clip", "seed"):
         spec.set(f"training.{key}", recipe[f"training.{key}"])
 
 
-def _images(recipe: Recipe, context: Context) -> int:
-    role = "imagenet" if "dataset" not in recipe.leaves else recipe["dataset"].value
-    data = context.datasets[context.scale.datasets[role]]
-    count = train_images(data)
-    if count is None:
+def _images(data: Dataset, section: str, context: Context) -> int:
+    if isinstance(data, EmojiData):
         raise ConfigError(
             context.scale_file,
-            f"{recipe.section[:-1]}_training.steps_per_epoch",
+            f"{section}.steps_per_epoch",
             "must be given: the embedded corpus has no epoch of the paper's length",
             "a number of steps",
         )
-    return count
+    return data.train_images
 
 
 def _or(ours: Any, paper: Sourced, context: Context, key: str) -> Sourced:

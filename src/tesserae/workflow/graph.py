@@ -173,7 +173,7 @@ def _tokens(project: Project, tokenizer: Job, dataset: Job) -> Job:
 def _generator(project: Project, recipe: Any, tokenizer_recipe: Any) -> Job:
     _, data, _ = project.context.dataset(tokenizer_recipe)
     tokenizer_spec = specs.tokenizer(tokenizer_recipe, project.context)
-    spec = specs.generator(recipe, tokenizer_spec, data.classes, project.context)
+    spec = specs.generator(recipe, tokenizer_spec, data, project.context)
     return Job("generator", recipe.name, spec.values, spec.origins, {"tokens": f"tokens/{tokenizer_recipe.name}"})
 
 

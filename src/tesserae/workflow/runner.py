@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import resource
 import shutil
 import sys
 import time
@@ -107,7 +108,13 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
     finally:
         shutil.rmtree(making, ignore_errors=True)
     record = _record(plan, job, root, own, chained)
-    record |= {"started": started, "ended": manifests.now(), "seconds": round(seconds, 3), "metrics": numbers}
+    record |= {
+        "started": started,
+        "ended": manifests.now(),
+        "seconds": round(seconds, 3),
+        "metrics": numbers,
+        "peak_mb": _peak_mb(),
+    }
     manifests.write(folder / manifests.NAME, record)
     shutil.rmtree(state, ignore_errors=True)
     print(f"{job.id} done in {seconds:.1f} s", flush=True)
@@ -248,6 +255,11 @@ def _record(plan: Plan, job: Job, root: Path, own: fingerprint.Own, chained: str
 
 def _seed(spec: dict) -> int | None:
     return spec.get("seed", spec.get("training", {}).get("seed"))
+
+
+def _peak_mb() -> int:
+    """Largest resident memory of this process so far, in MB (what a warm parent preloaded is in it)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def _data_root(plan: Plan, job: Job, root: Path) -> Path | None:
