@@ -115,19 +115,24 @@ def schema(settings: dict, folder: Path, check: bool) -> None:
 @click.pass_obj
 def times(settings: dict) -> None:
     """Print how long each stage took, from the manifests, as Markdown."""
-    from tesserae.lineage.manifest import read
+    from tesserae.lineage.manifest import NAME, read
 
     plan = _plan(settings)
-    stages: dict[str, list[float]] = {}
+    stages: dict[str, list[dict]] = {}
     for job in plan.jobs.values():
-        try:
-            stages.setdefault(job.stage, []).append(read(plan.project.root / plan.folder(job.id))["seconds"])
-        except FileNotFoundError:
-            continue
-    click.echo("| stage | jobs | seconds each | seconds in all |\n|---|---:|---:|---:|")
-    for stage, seconds in stages.items():
-        click.echo(f"| {stage} | {len(seconds)} | {min(seconds):.1f} to {max(seconds):.1f} | {sum(seconds):.0f} |")
-    click.echo(f"| all | {sum(map(len, stages.values()))} | | {sum(map(sum, stages.values())):.0f} |")
+        folder = plan.project.root / plan.folder(job.id)
+        if (folder / NAME).exists():
+            stages.setdefault(job.stage, []).append(read(folder))
+    click.echo("| stage | jobs | seconds each | seconds in all | largest memory |\n|---|---:|---:|---:|---:|")
+    for stage, records in stages.items():
+        seconds = [record["seconds"] for record in records]
+        peak = max(record["peak_mb"] for record in records)
+        each = f"{min(seconds):.1f} to {max(seconds):.1f}" if len(seconds) > 1 else f"{seconds[0]:.1f}"
+        click.echo(f"| {stage} | {len(seconds)} | {each} | {sum(seconds):.0f} | {peak} MB |")
+    everything = [record for records in stages.values() for record in records]
+    total = sum(record["seconds"] for record in everything)
+    peak = max((record["peak_mb"] for record in everything), default=0)
+    click.echo(f"| all | {len(everything)} | | {total:.0f} | {peak} MB |")
 
 
 @main.group()
