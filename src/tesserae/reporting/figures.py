@@ -125,8 +125,9 @@ def _bars(
                     x, 0.02 * highest, blank, rotation=90, ha="center", va="bottom", fontsize=7, color=style.NEUTRAL
                 )
                 continue
+            shown = f"{value:.2f}" if value < 100 else f"{value:.0f}"  # wider numbers would overlap
             axes.bar(x, value, width * 0.92, color=marks[label][0])
-            axes.text(x, value + 0.015 * highest, f"{value:.2f}", ha="center", va="bottom", fontsize=7, color=style.INK)
+            axes.text(x, value + 0.015 * highest, shown, ha="center", va="bottom", fontsize=7, color=style.INK)
     axes.set_xticks(range(len(generators)), generators)
     axes.tick_params(axis="x", length=0, labelsize=9)
     axes.set_xlim(-0.55, len(generators) - 0.45)
