@@ -1,5 +1,5 @@
 # The commands of the README. Each makes .venv from requirements.lock when it is missing or stale.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SCALE ?=
 PROFILE ?=
 BIN := .venv/bin

@@ -262,7 +262,7 @@ class Resources(Strict):
     gpus: int = Field(0, ge=0)
 
 
-class Exception_(Strict):
+class ScaleException(Strict):
     """One recipe that does not follow the scale's rule, with the reason."""
 
     set: dict[str, float | int | str | bool | None] = Field(description="dotted key of the recipe -> value")
@@ -282,7 +282,7 @@ class Scale(Strict):
     systems: Systems
     evaluation: Evaluation
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")
-    exceptions: dict[str, Exception_]
+    exceptions: dict[str, ScaleException]
 
 
 # ---- config.yaml --------------------------------------------------------------------------------------------

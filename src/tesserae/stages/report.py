@@ -30,7 +30,7 @@ def run(work: Work) -> None:
         entries,
         scale=spec["scale"],
         heading="tesserae",
-        lead=f"{spec['purpose'].capitalize()}. {papers}.",
+        lead=f"{spec['purpose'][0].upper()}{spec['purpose'][1:]}. {papers}.",
         remarks=remarks,
         base=work.root / start,
     )
