@@ -17,6 +17,11 @@ def run(work: Work) -> dict[str, int]:
         provider = open_provider(name, root=root, **settings)
     else:
         classes, root = settings["classes"], work.data_root
+        if root is None:
+            raise ValueError(
+                f"data.root is not set in config/config.yaml: {name} is no embedded corpus. Set it to the folder that "
+                f"holds the folder named as `root` in config/datasets.yaml, or choose a smaller scale"
+            )
         counts = {split: settings.pop(f"{split}_images") for split in SPLITS}
         provider = open_provider(name, root=root, **settings)
     check(provider)
