@@ -2,10 +2,11 @@
 #   snakemake                    every paper of config/config.yaml at its scale
 #   snakemake detok              one paper;  snakemake detok_table_1: one table or figure
 #   snakemake --config scale=smoke
+#   snakemake --config remake=tokenizer/detok_sb_joint,libraries   make again what nothing requires
 from pathlib import Path
 from snakemake.utils import min_version
 from tesserae.config.errors import ConfigError
-from tesserae.workflow import records, warm
+from tesserae.workflow import launch, records, staleness, warm
 from tesserae.workflow.plan import read_plan
 
 min_version("9.0")
@@ -15,7 +16,9 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error))
 
-records.introduce(PLAN)
+if workflow.is_main_process:
+    STANDINGS = staleness.examine(PLAN, launch.remake(PLAN, config.get("remake")))
+    records.introduce(PLAN, STANDINGS)
 
 SCALE = PLAN.scale
 RUNNER = (
@@ -43,5 +46,10 @@ include: "workflow/rules/metrics.smk"
 include: "workflow/rules/papers.smk"
 
 onstart:
+    if workflow.is_main_process:
+        try:
+            launch.begin(PLAN, STANDINGS, [launch.job_id(job) for job in workflow.dag.needrun_jobs()], config.get("confirm"))
+        except launch.Unconfirmed as error:
+            raise WorkflowError(str(error))
     if workflow.is_main_process and workflow.local_exec:
         WARM = warm.start(Path(".tesserae/warm.log"))

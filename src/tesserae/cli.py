@@ -4,6 +4,7 @@ Imports stay inside the commands, so that `tesserae --help` answers at once.
 """
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,20 +26,50 @@ def main(context: click.Context, project: Path, scale: str | None) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--remake", metavar="NAMES", help="Make these again: artifacts, tables, or `libraries`; comma-separated.")
+@click.option("--confirm", metavar="TOKEN", help="Agree to an expensive run, as `tesserae reproduce` asked for it.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
-def reproduce(settings: dict, arguments: tuple[str, ...]) -> None:
-    """Run the workflow (ARGUMENTS go to snakemake), then show what it made in MLflow, also after a failure."""
-    import subprocess
-
+def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments: tuple[str, ...]) -> None:
+    """Bring everything up to date (ARGUMENTS go to snakemake): say what will run, restore, run, show it in MLflow."""
+    from tesserae.workflow import launch, showing, staleness, store
     from tesserae.workflow.tracking import sync_if_new
 
     plan = _plan(settings)
     root = plan.project.root
+    asked = _remake(plan, remake)
+    standings = staleness.examine(plan, asked)
+    run = staleness.to_run(plan, standings)
+    dry = any(argument in ("-n", "--dry-run", "--dryrun") for argument in arguments)
+    if not dry and (back := _restorable(plan, standings, run)):
+        back = store.restore(plan, standings, back)
+        click.echo(f"Restored from the cache: {showing.short(back)}")
+        standings = staleness.examine(plan, asked)
+        run = staleness.to_run(plan, standings)
+    again = launch.replaced(plan, standings, list(run))
+    if run:
+        remade = f", {len(again)} of them again" if again and len(again) < len(run) else ""
+        click.echo(
+            f"{len(run)} artifacts to make{remade}: {showing.cost(plan, standings, list(run))} of work the last time"
+        )
+    if again:
+        _show_reasons(plan, standings, {name: run[name] for name in again}, most=6)
+    _note_libraries(standings)
+    if not dry:
+        try:
+            launch.confirm(plan, standings, list(run), confirm)
+        except launch.Unconfirmed as question:
+            if not sys.stdin.isatty():
+                raise click.ClickException(str(question)) from None
+            click.confirm(f"{question}\nGo on", abort=True)
+            confirm = launch.token(plan, standings)
     command = [sys.executable, "-m", "snakemake", "--quiet", "rules", "host", *arguments]
-    if settings["scale"]:
-        command += ["--config", f"scale={settings['scale']}"]
+    given = {"scale": settings["scale"], "remake": remake, "confirm": confirm}
+    if any(given.values()):
+        command += ["--config", *(f"{key}={value}" for key, value in given.items() if value)]
     failed = subprocess.run(command, cwd=root).returncode
+    if dry:
+        sys.exit(failed)
     try:
         click.echo(sync_if_new(root, plan.scale))
     except Exception as error:  # tracking may never cost a result
@@ -57,31 +88,97 @@ def reproduce(settings: dict, arguments: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option("--remake", metavar="NAMES", help="As if these were asked for again.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--committed", is_flag=True, help="Without data: judge what `tesserae share` recorded; exit 1 if stale.")
+@click.pass_obj
+def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) -> None:
+    """Show what would run, with the time it took the last time, and what would be restored instead."""
+    from tesserae.workflow import sharing, showing, staleness
+
+    plan = _plan(settings)
+    if committed:
+        old = sharing.stale(plan)
+        for line in old:
+            click.echo(line)
+        if old:
+            raise click.ClickException(
+                f"{len(old)} committed results are not what this code makes; run and share again"
+            )
+        click.echo(f"{sharing.index_file(plan)}: what is committed is what this code makes")
+        return
+    standings = staleness.examine(plan, _remake(plan, remake))
+    run = staleness.to_run(plan, standings)
+    back = _restorable(plan, standings, run)
+    if as_json:
+        click.echo(json.dumps(showing.as_json(plan, standings, run, back), indent=1, ensure_ascii=False))
+        return
+    if not run:
+        click.echo(f"Nothing is stale at scale {plan.scale}")
+    else:
+        _console().print(showing.table(plan, standings, run, back), markup=False)
+        click.echo("`tesserae why` says what changed")
+    _note_libraries(standings)
+
+
+@main.command()
+@click.argument("target", required=False)
+@click.option("--remake", metavar="NAMES", help="As if these were asked for again.")
+@click.pass_obj
+def why(settings: dict, target: str | None, remake: str | None) -> None:
+    """Say in words why artifacts would be made again: all of them, or TARGET and what it is made from."""
+    from tesserae.workflow import showing, staleness
+
+    plan = _plan(settings)
+    wanted = [_find(plan, target)] if target else None
+    standings = staleness.examine(plan, _remake(plan, remake))
+    run = staleness.to_run(plan, standings, wanted)
+    if not run:
+        click.echo(f"{wanted[0] if wanted else 'Everything'} is current at scale {plan.scale}")
+    else:
+        click.echo(f"{len(run)} artifacts would run: {showing.cost(plan, standings, list(run))} of work the last time")
+        _show_reasons(plan, standings, run)
+    _note_libraries(standings)
+
+
+@main.command()
+@click.argument("module")
+@click.option("--why", "reason", required=True, help="What was reviewed, and why no number changes.")
+@click.option("--by", help="Who reviewed it (default: git's user.name).")
+@click.pass_obj
+def equivalent(settings: dict, module: str, reason: str, by: str | None) -> None:
+    """Record that an edit of MODULE (tesserae.losses.perceptual) changes no number, so that nothing is made again."""
+    from tesserae.workflow import equivalence
+
+    plan = _plan(settings)
+    try:
+        entry = equivalence.record(plan, module, reason, by)
+    except equivalence.NotNeeded as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{equivalence.EQUIVALENTS}: {module} {entry.code} counts as {entry.same_as}. Commit it with the edit.")
+
+
+@main.command()
 @click.argument("artifact")
 @click.option("--json", "as_json", is_flag=True, help="Values only, as JSON.")
 @click.pass_obj
 def spec(settings: dict, artifact: str, as_json: bool) -> None:
     """Print the resolved spec of ARTIFACT (<stage>/<recipe>) and where each value came from."""
     plan = _plan(settings)
-    job = plan.jobs.get(artifact)
-    if job is None:
-        stage = artifact.split("/")[0]
-        near = [name for name in plan.jobs if name.startswith(stage + "/")] or sorted(
-            {j.stage for j in plan.jobs.values()}
-        )
-        raise click.ClickException(f"no artifact {artifact!r} at scale {plan.scale}; there are: {', '.join(near)}")
+    job = plan.jobs[_find(plan, artifact)]
     if as_json:
         click.echo(json.dumps(job.spec, indent=1, sort_keys=True))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from tesserae.lineage import changes
 
     table = Table(title=f"{job.id} at scale {plan.scale}", title_justify="left", box=None, pad_edge=False)
     for name in ("key", "value", "from"):
         table.add_column(name, overflow="fold")
-    for key, value in _leaves(job.spec):
-        table.add_row(key, json.dumps(value, ensure_ascii=False), job.origins.get(key) or _parent(job.origins, key))
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    for key, value in changes.leaves(job.spec):
+        table.add_row(key, json.dumps(value, ensure_ascii=False), changes.origin_of(job.origins, key))
+    console = _console(160)
     console.print(table, markup=False)
     for role, producer in job.inputs.items():
         console.print(f"reads {producer}" + (f" as {role}" if role != producer else ""), markup=False, highlight=False)
@@ -162,21 +259,55 @@ def _plan(settings: dict):
         raise click.ClickException(str(error)) from None
 
 
-def _leaves(nested: dict, prefix: str = ""):
-    for key, value in nested.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _find(plan, target: str) -> str:
+    try:
+        return plan.find(target)
+    except LookupError as error:
+        raise click.ClickException(str(error.args[0])) from None
 
 
-def _parent(origins: dict[str, str], key: str) -> str:
-    """Origin of the nearest enclosing key: some settings come as a whole."""
-    while "." in key:
-        key = key.rpartition(".")[0]
-        if key in origins:
-            return origins[key]
-    return ""
+def _remake(plan, wanted: str | None) -> tuple[str, ...]:
+    from tesserae.workflow import launch
+
+    try:
+        return launch.remake(plan, wanted)
+    except LookupError as error:
+        raise click.ClickException(f"--remake: {error.args[0]}") from None
+
+
+def _restorable(plan, standings: dict, run: dict[str, str]) -> list[str]:
+    from tesserae.workflow import store
+
+    try:
+        return store.restorable(plan, standings, list(run))
+    except store.NoRepository as error:
+        click.echo(str(error), err=True)
+        return []
+
+
+def _show_reasons(plan, standings: dict, run: dict[str, str], most: int | None = None) -> None:
+    from tesserae.workflow import showing
+
+    groups = showing.reasons(plan, standings, run)
+    for names, lines in groups[:most]:
+        click.echo(f"{showing.short(names)}  ({showing.cost(plan, standings, names)})")
+        for line in lines:
+            click.echo(f"    {line}")
+    if most and len(groups) > most:
+        click.echo(f"and {sum(len(names) for names, _ in groups[most:])} artifacts for other reasons: `tesserae why`")
+
+
+def _note_libraries(standings: dict) -> None:
+    from tesserae.workflow import showing
+
+    for line in showing.libraries(standings):
+        click.echo(f"Note: {line}; `tesserae reproduce --remake libraries` makes them again")
+
+
+def _console(width: int = 110):
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else width)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import read_yaml, validated
 from tesserae.config.recipes import Recipe, concrete, read_recipe
-from tesserae.config.types import Datasets, Paper, Scale, Settings
+from tesserae.config.types import Datasets, Equivalents, Paper, Scale, Settings
+
+EQUIVALENTS = Path("config/equivalent-code.yaml")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Project:
     papers: dict[str, Paper]
     tokenizers: dict[str, Recipe]
     generators: dict[str, Recipe]
+    equivalents: Equivalents
 
     @cached_property
     def context(self) -> specs.Context:
@@ -75,7 +78,8 @@ def read_project(root: Path, scale: str | None = None) -> Project:
             "no such recipe",
             f"one of {', '.join(sorted(name for found in recipes.values() for name in found))}",
         )
-    return Project(root, settings, scale_, datasets, papers, recipes["tokenizers"], recipes["generators"])
+    equivalents = _read(Equivalents, root, EQUIVALENTS)
+    return Project(root, settings, scale_, datasets, papers, recipes["tokenizers"], recipes["generators"], equivalents)
 
 
 def _read(model, root: Path, file: Path):

@@ -282,7 +282,46 @@ class Scale(Strict):
     systems: Systems
     evaluation: Evaluation
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")
+    confirm_above: float | None = Field(
+        ge=0, description="hours of artifacts made again that need a confirmation; null: never ask"
+    )
     exceptions: dict[str, ScaleException]
+
+
+# ---- equivalent-code.yaml -----------------------------------------------------------------------------------
+
+
+class Equivalent(Strict):
+    """An edit of one module that was reviewed and changes no number."""
+
+    module: str = Field(pattern=r"^tesserae(\.\w+)*$")
+    code: str = Field(pattern="^[0-9a-f]{16}$", description="digest of what the module says now")
+    same_as: str = Field(
+        pattern="^([0-9a-f]{16}|absent)$", description="digest it may count as; absent: a new module that adds nothing"
+    )
+    why: str = Field(min_length=8)
+    by: str = Field(min_length=1)
+
+
+class Equivalents(Strict):
+    """config/equivalent-code.yaml."""
+
+    equivalents: list[Equivalent]
+
+    @model_validator(mode="after")
+    def _one_meaning_each(self) -> "Equivalents":
+        seen = [(entry.module, entry.code) for entry in self.equivalents]
+        for module, digest in seen:
+            if seen.count((module, digest)) > 1:
+                raise ValueError(f"{module} {digest} stands twice")
+        return self
+
+    def reviewed(self) -> dict[str, dict[str, str]]:
+        """module -> digest -> the digest it counts as."""
+        found: dict[str, dict[str, str]] = {}
+        for entry in self.equivalents:
+            found.setdefault(entry.module, {})[entry.code] = entry.same_as
+        return found
 
 
 # ---- config.yaml --------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ import functools
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 PACKAGE = "tesserae"
@@ -18,6 +20,8 @@ SOURCE = Path(__file__).resolve().parents[2]
 # The engine never shapes a number. When it does, raise ENGINE: that invalidates everything.
 ENGINE = 1
 PLUMBING = (f"{PACKAGE}.workflow", f"{PACKAGE}.cli")
+# What a module counts as when a reviewed equivalence says that its mere existence changes nothing.
+ABSENT = "absent"
 
 _SILENT_FIELDS = {"kind", "type_comment", "type_ignores", "ctx"}
 _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -31,21 +35,42 @@ class Module(NamedTuple):
 
 
 class Own(NamedTuple):
-    """A job's own fingerprint (without its producers') and the module digests behind it."""
+    """A job's own fingerprint (without its producers') and what is behind it."""
 
     digest: str
-    modules: dict[str, str]
+    modules: dict[str, str]  # module -> digest of its meaning
+    equivalents: dict[str, str]  # module -> the digest that a reviewed equivalence lets it count as
+    sources: dict[str, str]  # path below the project folder -> sha256
 
 
-def own(roots: list[str], spec: dict[str, Any], sources: dict[str, Path], root: Path) -> Own:
+def own(
+    roots: list[str],
+    spec: dict[str, Any],
+    sources: dict[str, Path],
+    root: Path,
+    reviewed: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> Own:
     """Fingerprint of code, spec and git-tracked files of one job.
 
     Args: `roots`, entry modules; `spec`, every string in it that names a module of the package is a root as well;
-    `sources`, name -> file relative to `root`.
+    `sources`, name -> file relative to `root`; `reviewed`, module -> digest -> the digest it counts as, or ABSENT.
     """
     modules = {name: scan(name).digest for name in closure(tuple(sorted({*roots, *modules_named(spec)})))}
-    files = sorted((str(path), file_digest(root / path)) for path in sources.values())
-    return Own(digest([ENGINE, sorted(modules.items()), spec, files]), modules)
+    equivalents = {name: reviewed[name][found] for name, found in modules.items() if found in reviewed.get(name, {})}
+    files = {str(path): file_digest(root / path) for path in sources.values()}
+    return Own(own_digest(modules, equivalents, spec, files), modules, equivalents, files)
+
+
+def own_digest(
+    modules: dict[str, str],
+    equivalents: dict[str, str],
+    spec: dict[str, Any],
+    files: dict[str, str],
+    engine: int = ENGINE,
+) -> str:
+    """A job's own fingerprint from its parts, as a manifest keeps them."""
+    counted = {name: found for name, found in (modules | equivalents).items() if found != ABSENT}
+    return digest([engine, sorted(counted.items()), spec, sorted(files.items())])
 
 
 def chain(own_digest: str, producers: list[str]) -> str:
@@ -99,16 +124,54 @@ def file_digest(path: Path) -> str:
 
 @functools.cache
 def scan(name: str) -> Module:
-    """Digest and imports of one module, from the cache when its bytes were seen before."""
+    """Digest and imports of one module as it is on disk."""
     file = module_file(name)
-    raw = file.read_bytes()
+    return meaning(name, file.read_bytes(), file.name == "__init__.py")
+
+
+def meaning(name: str, raw: bytes, is_package: bool = False) -> Module:
+    """Digest and imports of a module's text, from the cache when these bytes were seen before.
+
+    Raises SyntaxError. `is_package` matters to relative imports, not to the digest.
+    """
     key = f"{name}:{ENGINE}:{hashlib.sha256(raw).hexdigest()}"
     store = _store()
     if key not in store:
-        store[key] = _analyse(name, file.name == "__init__.py", raw)
+        store[key] = _analyse(name, is_package, raw)
         _dirty.add(key)
     found = store[key]
     return Module(found[0], tuple(found[1]))
+
+
+def definitions(raw: bytes) -> dict[str, str]:
+    """What a module defines, in words -> digest: functions, classes and their methods, constants, imports, the rest.
+
+    Two texts of equal meaning have equal definitions; where two differ, the words say what changed.
+    """
+    found: dict[str, list[str]] = {}
+
+    def add(words: str, *nodes: ast.AST) -> None:
+        for node in nodes:
+            _dump(node, found.setdefault(words, []))
+
+    tree = ast.parse(raw)
+    for node in _without_docstring(tree.body):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            add(f"function `{node.name}`", node)
+        elif isinstance(node, ast.ClassDef):
+            methods = [child for child in node.body if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)]
+            for method in methods:
+                add(f"method `{node.name}.{method.name}`", method)
+            node.body = [child for child in node.body if child not in methods]
+            add(f"class `{node.name}`", node)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            add(f"constant `{', '.join(map(ast.unparse, targets))}`", node)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            add("imports", node)
+        else:
+            add("statements of the module", node)
+    return {words: hashlib.sha256("".join(out).encode()).hexdigest()[:16] for words, out in found.items()}
 
 
 def forget() -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 NAME = "manifest.json"
-VERSION = 1
+BEGUN = "begun.json"  # what is known of an unfinished training, in its state folder
+VERSION = 2
 # Libraries that shape numbers: recorded and audited, never invalidating.
 LIBRARIES = (
     "numpy",
@@ -45,6 +46,36 @@ def describe(path: Path, root: Path) -> dict[str, Any]:
 def read(folder: Path) -> dict[str, Any]:
     """The manifest in an artifact's folder; FileNotFoundError if there is none."""
     return json.loads((folder / NAME).read_text())
+
+
+def files(root: Path, scale: str) -> list[Path]:
+    """All manifests of a scale, sorted by path; `root` is the project folder."""
+    top = root / "results" / scale
+    return sorted([*top.glob(NAME), *top.glob(f"[!.]*/*/{NAME}")])
+
+
+def collect(root: Path, scale: str) -> dict[str, dict[str, Any]]:
+    """All manifests of a scale by artifact, producers before consumers."""
+    found = {record["artifact"]: record for record in (json.loads(file.read_text()) for file in files(root, scale))}
+    ordered: dict[str, dict[str, Any]] = {}
+    for artifact in found:
+        ordered |= {name: found[name] for name in upstream(found, artifact) if name not in ordered}
+    return ordered
+
+
+def upstream(records: dict[str, dict[str, Any]], artifact: str) -> list[str]:
+    """`artifact` and all it was made from, producers first; what has no record is left out."""
+    seen: dict[str, None] = {}
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        if name in seen or name not in records or name in above:
+            return
+        for producer in records[name]["inputs"]:
+            visit(producer, (*above, name))
+        seen[name] = None
+
+    visit(artifact, ())
+    return list(seen)
 
 
 def write(file: Path, record: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ class Work:
     sources: dict[str, Path]  # role -> git-tracked file
     out: Path  # new, empty folder; the runner renames its files into place
     state: Path  # survives a kill; holds checkpoints of this very job
-    identity: str  # the job's own fingerprint: state of another identity must not be resumed
+    identity: str  # of the fingerprint and of what is read: state of another one must not be resumed
     comments: tuple[Path, ...]  # files below the project folder that are read for their comments only
     root: Path  # the project folder
     data_root: Path | None  # where the real data set of a dataset job lies on this machine

@@ -91,7 +91,7 @@ def train(
         disable=fabric.global_rank != 0,
     )
     began = time.perf_counter()
-    with open(log, "a") as curve:
+    with open(log, "a", buffering=1) as curve:  # by lines: who follows the training sees them
         for step in bar:
             rng = seed_step(training["seed"], fabric.global_rank, step, fabric.device)
             batch = fabric.to_device(source(step, rng))

@@ -21,7 +21,7 @@ class Checkpoints:
     def __init__(self, folder: Path, identity: str):
         self.folder = folder / identity
         for other in folder.glob("*"):
-            if other != self.folder:
+            if other.is_dir() and other != self.folder:
                 shutil.rmtree(other)
         self.folder.mkdir(parents=True, exist_ok=True)
 

@@ -47,7 +47,7 @@ class Job:
     origins: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)  # role -> job id
     sources: dict[str, Path] = field(default_factory=dict)  # role -> file below the project folder
-    papers: tuple[str, ...] = ()
+    papers: tuple[str, ...] = ()  # whose file has the recipe; none: shared
     comments: tuple[Path, ...] = ()  # files read for their comments only: no part of the identity
     data: str | None = None  # folder below data.root of a real data set
 
@@ -134,7 +134,7 @@ def _reference(project: Project, dataset: Job) -> Job:
 
 def _tokenizer(project: Project, recipe: Any, dataset: Job) -> Job:
     spec = specs.tokenizer(recipe, project.context)
-    return Job("tokenizer", recipe.name, spec.values, spec.origins, {"dataset": dataset.id})
+    return Job("tokenizer", recipe.name, spec.values, spec.origins, {"dataset": dataset.id}, papers=_home(recipe))
 
 
 def _reconstruction(project: Project, tokenizer: Job, dataset: Job) -> Job:
@@ -146,6 +146,7 @@ def _reconstruction(project: Project, tokenizer: Job, dataset: Job) -> Job:
         spec.values,
         spec.origins,
         {"dataset": dataset.id, "reference": f"reference/{dataset.recipe}", "tokenizer": tokenizer.id},
+        papers=tokenizer.papers,
     )
 
 
@@ -154,17 +155,15 @@ def _denoising(project: Project, tokenizer: Job, dataset: Job) -> Job:
     spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
     spec.set("gamma", 3.0, "Fig. A.1: the noise of the final tokenizer")
     spec.set("taus", [round(0.1 * k, 1) for k in range(10)], "Fig. A.1")
-    return Job(
-        "denoising", tokenizer.recipe, spec.values, spec.origins, {"dataset": dataset.id, "tokenizer": tokenizer.id}
-    )
+    inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id}
+    return Job("denoising", tokenizer.recipe, spec.values, spec.origins, inputs, papers=tokenizer.papers)
 
 
 def _tokens(project: Project, tokenizer: Job, dataset: Job) -> Job:
     spec = specs.evaluation(project.context, "batch")
     spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
-    return Job(
-        "tokens", tokenizer.recipe, spec.values, spec.origins, {"dataset": dataset.id, "tokenizer": tokenizer.id}
-    )
+    inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id}
+    return Job("tokens", tokenizer.recipe, spec.values, spec.origins, inputs, papers=tokenizer.papers)
 
 
 # ---- generators and their numbers -------------------------------------------------------------------------------
@@ -174,7 +173,8 @@ def _generator(project: Project, recipe: Any, tokenizer_recipe: Any) -> Job:
     _, data, _ = project.context.dataset(tokenizer_recipe)
     tokenizer_spec = specs.tokenizer(tokenizer_recipe, project.context)
     spec = specs.generator(recipe, tokenizer_spec, data, project.context)
-    return Job("generator", recipe.name, spec.values, spec.origins, {"tokens": f"tokens/{tokenizer_recipe.name}"})
+    inputs = {"tokens": f"tokens/{tokenizer_recipe.name}"}
+    return Job("generator", recipe.name, spec.values, spec.origins, inputs, papers=_home(recipe))
 
 
 def _evaluated(project: Project, recipe: Any, generator: Job, dataset: Job) -> Iterator[Job]:
@@ -197,24 +197,25 @@ def _evaluated(project: Project, recipe: Any, generator: Job, dataset: Job) -> I
             spec.set(key, sampler.values[key], f"{recipe.file}: generators.{recipe.name}.sampling")
         return spec
 
-    spec = sampling_spec("search_samples", "search")
-    yield Job("search_samples", recipe.name, spec.values, spec.origins, models)
+    def job(stage: str, name: str, spec: Spec, inputs: dict[str, str]) -> Job:
+        return Job(stage, name, spec.values, spec.origins, inputs, papers=generator.papers)
+
     reference = f"reference/{dataset.recipe}"
+    yield job("search_samples", recipe.name, sampling_spec("search_samples", "search"), models)
     spec = specs.evaluation(context, "extractor", "layer", "splits", "batch")
-    yield Job(
-        "search",
-        recipe.name,
-        spec.values,
-        spec.origins,
-        {"samples": f"search_samples/{recipe.name}", "reference": reference},
-    )
+    yield job("search", recipe.name, spec, {"samples": f"search_samples/{recipe.name}", "reference": reference})
     for guidance in ("cfg", "nocfg"):
         name = f"{recipe.name}-{guidance}"
         spec = sampling_spec("samples")
         spec.set("selected", guidance, "Table columns w/ CFG and w/o CFG")
-        yield Job("samples", name, spec.values, spec.origins, {**models, "search": f"search/{recipe.name}"})
+        yield job("samples", name, spec, {**models, "search": f"search/{recipe.name}"})
         spec = specs.evaluation(context, "extractor", "layer", "splits", "neighbourhood", "batch", "shown")
-        yield Job("metrics", name, spec.values, spec.origins, {"samples": f"samples/{name}", "reference": reference})
+        yield job("metrics", name, spec, {"samples": f"samples/{name}", "reference": reference})
+
+
+def _home(recipe: Any) -> tuple[str]:
+    """The paper whose file has a recipe."""
+    return (recipe.file.stem,)
 
 
 def _module(project: Project, recipe: Any) -> str:
@@ -313,6 +314,5 @@ def _report(project: Project) -> Job:
         "index",
         {"scale": project.scale.scale, "purpose": project.scale.purpose, "papers": papers},
         inputs={name: name for name in inputs},
-        papers=tuple(project.papers),
         comments=(*(Path(f"config/papers/{name}.yaml") for name in project.papers), project.context.scale_file),
     )

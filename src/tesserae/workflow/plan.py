@@ -1,6 +1,8 @@
 """The plan: jobs with folders, chained fingerprints and resources. What the Snakefile loops over."""
 
+import difflib
 import json
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,7 @@ class Plan:
         self.project = project
         self.scale = project.scale.scale
         self.jobs = jobs(project)
+        self.reviewed = project.equivalents.reviewed()
         self._own: dict[str, fingerprint.Own] = {}
         self._chained: dict[str, str] = {}
 
@@ -28,7 +31,7 @@ class Plan:
         """Fingerprint of a job's code, spec and sources, without its producers."""
         if job.id not in self._own:
             self._own[job.id] = fingerprint.own(
-                [f"tesserae.stages.{job.stage}"], job.spec, job.sources, self.project.root
+                [f"tesserae.stages.{job.stage}"], job.spec, job.sources, self.project.root, self.reviewed
             )
         return self._own[job.id]
 
@@ -43,8 +46,12 @@ class Plan:
 
     def folder(self, job_id: str) -> Path:
         """Where an artifact lies, relative to the project folder. The report lies at the top of its scale."""
-        results = Path("results") / self.scale
-        return results if job_id.startswith("report/") else results / job_id
+        return self.top if job_id.startswith("report/") else self.top / job_id
+
+    @property
+    def top(self) -> Path:
+        """The folder of this scale's results, relative to the project folder."""
+        return Path("results") / self.scale
 
     def outputs(self, job: Job) -> list[Path]:
         return [self.folder(job.id) / name for name in (*OUTPUTS[job.stage], manifests.NAME)]
@@ -55,7 +62,21 @@ class Plan:
 
     def state(self, job: Job) -> Path:
         """Where a resumable stage keeps what must survive an interruption; never a declared output."""
-        return Path("results") / self.scale / ".state" / job.stage / job.recipe
+        return self.top / ".state" / job.stage / job.recipe
+
+    def experiment(self, job: Job) -> str:
+        """MLflow's experiment of an artifact: one per paper and scale; what no or several papers own is shared."""
+        return f"{job.papers[0] if len(job.papers) == 1 else 'shared'}/{self.scale}"
+
+    def demanded(self, *wanted: str) -> list[str]:
+        """The jobs `wanted` (default: the report) and all they are made from, producers first."""
+        needed, todo = set(), list(wanted) or ["report/index"]
+        while todo:
+            name = todo.pop()
+            if name not in needed:
+                needed.add(name)
+                todo += self.jobs[name].inputs.values()
+        return [name for name in self.jobs if name in needed]
 
     # ---- for the rules: functions of the wildcards alone, so that Snakemake tracks them -------------------------
 
@@ -91,6 +112,27 @@ class Plan:
     def named(self) -> dict[str, str]:
         """Tables and figures by the name a user asks for: `detok_table_1` -> job id."""
         return {job.recipe: job.id for job in self.jobs.values() if job.stage in ("table", "figure")}
+
+    def find(self, wanted: str) -> str:
+        """The job a user means by an id, a recipe or table that is unique, or an output file.
+
+        Raises LookupError that names near ones.
+        """
+        if wanted in self.jobs:
+            return wanted
+        path = Path(os.path.relpath(self.project.root / wanted, self.project.root))
+        for job in self.jobs.values():
+            if path == self.folder(job.id) or path in self.outputs(job):
+                return job.id
+        same = [job.id for job in self.jobs.values() if job.recipe == wanted]
+        if len(same) == 1:
+            return same[0]
+        near = same or [job.id for job in self.jobs.values() if job.stage == wanted.split("/")[0]]
+        near = near or difflib.get_close_matches(wanted, [*self.jobs, *(job.recipe for job in self.jobs.values())], 5)
+        near = near or sorted({job.stage for job in self.jobs.values()})
+        raise LookupError(
+            f"{wanted!r} names {len(same) or 'no'} artifacts at scale {self.scale}; there are: {', '.join(near)}"
+        )
 
     def _resources(self, stage: str):
         resources = self.project.scale.resources

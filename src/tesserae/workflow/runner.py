@@ -1,11 +1,12 @@
 """Runs one job: checks its identity before and after, keeps it honest while it runs, writes its manifest.
 
-Four guards make a finished artifact mean what its fingerprint says:
-1. code, spec and sources are still what was planned, before the stage starts;
-2. and again after it ended (an edit in between, even an undone one that a rerun would miss, discards the result);
+Guards make a finished artifact mean what its fingerprint says:
+1. code, spec and sources are what was planned, before the stage starts; what its producers left on disk is what
+   their manifests say, and no two of them come from different versions of one artifact;
+2. after it ended, code and sources are still the same, no file it may have read was written meanwhile, and every
+   module was imported from the text that was fingerprinted: an edit in between, even an undone one, discards all;
 3. the stage opened no file of the project that it did not declare;
 4. it imported no module of the package that its fingerprint does not cover.
-Besides, what its producers left on disk must be what the plan counted on.
 """
 
 import argparse
@@ -19,13 +20,18 @@ import time
 import traceback
 from pathlib import Path
 
-from tesserae.config.errors import ConfigError
-from tesserae.config.project import read_project
-from tesserae.lineage import fingerprint
-from tesserae.lineage import manifest as manifests
-from tesserae.lineage.work import Work
-from tesserae.workflow.graph import OUTPUTS, Job
-from tesserae.workflow.plan import Plan
+from tesserae.workflow import loading
+
+loading.remember()  # before anything else of the package is imported
+
+from tesserae.config.errors import ConfigError  # noqa: E402
+from tesserae.config.project import read_project  # noqa: E402
+from tesserae.lineage import code, fingerprint  # noqa: E402
+from tesserae.lineage import manifest as manifests  # noqa: E402
+from tesserae.lineage.work import Work  # noqa: E402
+from tesserae.workflow import staleness  # noqa: E402
+from tesserae.workflow.graph import OUTPUTS, Job  # noqa: E402
+from tesserae.workflow.plan import Plan  # noqa: E402
 
 
 class Refused(Exception):
@@ -71,6 +77,8 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
         raise Refused(f"there is no {stage} named {recipe!r} at scale {plan.scale}; there are: {known}")
     own = plan.own(job)
     chained = _verify_start(plan, job, own, planned)
+    inputs = _inputs(plan, job)
+    before = _stamps(plan, job)
     # Sibling of the artifact, so that the final rename stays within one file system.
     folder = root / plan.folder(job.id)
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,29 +95,37 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
         {role: root / path for role, path in job.sources.items()},
         making,
         state,
-        own.digest,
+        fingerprint.digest([chained, inputs]),
         job.comments,
         root,
         _data_root(plan, job, root),
         plan.project.settings.device,
     )
+    record = _record(plan, job, own, chained, inputs) | {"started": manifests.now()}
     try:
-        started, clock = manifests.now(), time.perf_counter()
+        clock = time.perf_counter()
         print(f"{job.id} at scale {plan.scale}: {chained}", flush=True)
+        if "curves.jsonl" in OUTPUTS[stage]:  # for those who follow a training
+            state.mkdir(parents=True, exist_ok=True)
+            manifests.write(state / manifests.BEGUN, record)
         with _watch(root, _declared(plan, job, root), (making, state)) as undeclared:
             numbers = importlib.import_module(f"tesserae.stages.{stage}").run(work) or {}
         seconds = time.perf_counter() - clock
-        _verify_end(root, job, own, undeclared)
+        _verify_end(plan, job, own, undeclared, before)
         missing = [name for name in OUTPUTS[stage] if not (making / name).is_file()]
         if missing:
             raise Refused(f"{job.id} did not write {', '.join(missing)}")
+        _keep_code(root / plan.top, own, root, job)
+        _keep_replaced(plan, job, chained)
+        (folder / manifests.NAME).unlink(missing_ok=True)  # never an old record beside new files
         for name in OUTPUTS[stage]:
             os.replace(making / name, folder / name)
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    record = _record(plan, job, root, own, chained)
     record |= {
-        "started": started,
+        "outputs": [manifests.describe(folder / name, root) for name in OUTPUTS[stage]],
+        "environment": manifests.environment(),
+        "hardware": manifests.hardware(),
         "ended": manifests.now(),
         "seconds": round(seconds, 3),
         "metrics": numbers,
@@ -155,16 +171,60 @@ def _verify_start(plan: Plan, job: Job, own: fingerprint.Own, planned: str | Non
     return chained
 
 
-def _verify_end(root: Path, job: Job, own: fingerprint.Own, undeclared: set[str]) -> None:
-    loaded = {name for name in sys.modules if name.split(".")[0] == fingerprint.PACKAGE}
-    uncovered = sorted(name for name in loaded - set(own.modules) if not _engine(name))
+def _inputs(plan: Plan, job: Job) -> dict[str, dict]:
+    """What a job is going to read, by producer; refuses what is not what the producers' manifests say."""
+    root, found = plan.project.root, {}
+    for name in job.inputs.values():
+        record = manifests.read(root / plan.folder(name))
+        for entry in record["outputs"]:
+            try:
+                here = manifests.describe(root / entry["path"], root)
+            except FileNotFoundError:
+                here = None
+            if here != entry:
+                raise Refused(
+                    f"{job.id}: {entry['path']} {'was changed since it was made' if here else 'is missing'}; "
+                    f"`snakemake` makes it again, `tesserae audit` shows what else changed"
+                )
+        found[name] = {"fingerprint": record["fingerprint"], "files": record["outputs"]}
+    upstream = [name for name in plan.demanded(job.id) if name != job.id]
+    for standing in staleness.examine(plan, wanted=upstream, content=False).values():
+        if standing.record and standing.stale:
+            raise Refused(f"{job.id} reads what {standing.artifact} fed, which is stale: {standing.stale[0]}")
+    return found
+
+
+def _stamps(plan: Plan, job: Job) -> dict[str, tuple]:
+    """Size, time and inode of all files a job may read: they change with any write."""
+    paths = [*_declared(plan, job, plan.project.root)]
+    return {str(path): (s.st_size, s.st_mtime_ns, s.st_ino) for path in paths if (s := _stat(path))}
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, undeclared: set[str], before: dict[str, tuple]) -> None:
+    root = plan.project.root
+    names = {name for name in sys.modules if name.split(".")[0] == fingerprint.PACKAGE}
+    uncovered = sorted(name for name in names - set(own.modules) if not _engine(name))
     fingerprint.forget()
-    again = fingerprint.own([f"tesserae.stages.{job.stage}"], job.spec, job.sources, root)
-    if again.digest != own.digest:
-        changed = sorted(
-            name for name in again.modules.keys() | own.modules if again.modules.get(name) != own.modules.get(name)
+    again = fingerprint.own([f"tesserae.stages.{job.stage}"], job.spec, job.sources, root, plan.reviewed)
+    changed = {name for name in again.modules.keys() | own.modules if again.modules.get(name) != own.modules.get(name)}
+    changed |= {
+        name
+        for name, raw in loading.loaded().items()
+        if name in own.modules and fingerprint.meaning(name, raw).digest != own.modules[name]
+    }
+    after = _stamps(plan, job)
+    changed |= {os.path.relpath(path, root) for path in before.keys() | after if before.get(path) != after.get(path)}
+    if changed or again.digest != own.digest:
+        raise Refused(
+            f"{job.id}: {', '.join(sorted(changed)) or 'a source file'} was edited while it ran; result discarded"
         )
-        raise Refused(f"{job.id}: {', '.join(changed) or 'a source file'} was edited while it ran; result discarded")
     if undeclared:
         raise Refused(
             f"{job.id} read files it does not declare: {', '.join(sorted(undeclared))}; "
@@ -175,6 +235,22 @@ def _verify_end(root: Path, job: Job, own: fingerprint.Own, undeclared: set[str]
             f"{job.id} imported {', '.join(uncovered)}, which its fingerprint does not cover; "
             "import it where the stage can be seen to, or name it in the recipe"
         )
+
+
+def _keep_code(top: Path, own: fingerprint.Own, root: Path, job: Job) -> None:
+    try:
+        code.keep(top, own.modules, own.sources, root)
+    except code.Changed as changed:
+        raise Refused(f"{job.id}: {changed} was edited while it ran; result discarded") from None
+
+
+def _keep_replaced(plan: Plan, job: Job, chained: str) -> None:
+    """A run by hand may replace an artifact of another identity: keep it (Snakemake's runs do so at their start)."""
+    folder = plan.project.root / plan.folder(job.id)
+    if (folder / manifests.NAME).exists() and manifests.read(folder)["fingerprint"] != chained:
+        from tesserae.workflow import store
+
+        store.keep(plan, staleness.examine(plan, wanted=[job.id]), [job.id])
 
 
 def _engine(name: str) -> bool:
@@ -199,8 +275,8 @@ def _watch(root: Path, declared: set[Path], own_folders: tuple[Path, ...]):
         if event != "open" or not active or not isinstance(arguments[0], str | bytes):
             return
         path = os.path.abspath(os.fsdecode(arguments[0]))
-        if not path.startswith(inside) or path in allowed or path.startswith(prefixes):
-            return
+        if not path.startswith(inside) or path in allowed or path.startswith(prefixes) or ".egg-info/" in path:
+            return  # .egg-info: what the installer notes about packages, read by whoever looks for plugins
         writes = (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
         if not writes and not path.endswith((".py", ".pyc")) and os.path.isfile(path):
             found.add(os.path.relpath(path, root))
@@ -221,8 +297,9 @@ def _declared(plan: Plan, job: Job, root: Path) -> set[Path]:
 # ---- the record -------------------------------------------------------------------------------------------------
 
 
-def _record(plan: Plan, job: Job, root: Path, own: fingerprint.Own, chained: str) -> dict:
-    folder = root / plan.folder(job.id)
+def _record(plan: Plan, job: Job, own: fingerprint.Own, chained: str, inputs: dict[str, dict]) -> dict:
+    """The manifest as far as it is known before the stage starts."""
+    root = plan.project.root
     return {
         "manifest": manifests.VERSION,
         "artifact": job.id,
@@ -230,26 +307,19 @@ def _record(plan: Plan, job: Job, root: Path, own: fingerprint.Own, chained: str
         "recipe": job.recipe,
         "scale": plan.scale,
         "papers": list(job.papers),
+        "engine": fingerprint.ENGINE,
         "fingerprint": chained,
         "spec": job.spec,
         "origins": job.origins,
         "seed": _seed(job.spec),
         "modules": own.modules,
-        "inputs": {
-            name: {
-                "fingerprint": manifests.read(root / plan.folder(name))["fingerprint"],
-                "files": [
-                    manifests.describe(root / plan.folder(name) / file, root) for file in OUTPUTS[plan.jobs[name].stage]
-                ],
-            }
-            for name in job.inputs.values()
-        },
+        "equivalents": own.equivalents,
+        "inputs": inputs,
         "sources": [manifests.describe(root / path, root) for path in job.sources.values()],
-        "outputs": [manifests.describe(folder / name, root) for name in OUTPUTS[job.stage]],
         "environment": manifests.environment(),
         "hardware": manifests.hardware(),
         "git": manifests.commit(root),
-        "mlflow": {"experiment": f"tesserae-{plan.scale}", "tag": {"tesserae.fingerprint": chained}},
+        "mlflow": {"experiment": plan.experiment(job), "tag": {"tesserae.fingerprint": chained}},
     }
 
 

@@ -1,0 +1,65 @@
+"""What happens before the first job of a run: no expensive surprise, and nothing replaced that could come back."""
+
+import sys
+from typing import Any
+
+from tesserae.lineage import fingerprint
+from tesserae.workflow import store
+from tesserae.workflow.plan import Plan
+from tesserae.workflow.staleness import LIBRARIES, Standing, seconds
+
+
+class Unconfirmed(Exception):
+    """A run would make more again than the scale allows without asking."""
+
+
+def remake(plan: Plan, wanted: str | None) -> tuple[str, ...]:
+    """Ids of what a user asked to be made again: `libraries`, artifacts, recipes or tables, separated by commas.
+
+    Raises LookupError for a name that is not in the plan.
+    """
+    names = [name for name in (wanted or "").split(",") if name]
+    return tuple(name if name == LIBRARIES else plan.find(name) for name in names)
+
+
+def job_id(job: Any) -> str:
+    """The plan's id of one of Snakemake's jobs."""
+    return f"{job.rule.name}/{getattr(job.wildcards, 'recipe', 'index')}"
+
+
+def replaced(plan: Plan, standings: dict[str, Standing], names: list[str]) -> list[str]:
+    """Which of the jobs make again what was made before."""
+    return [name for name in names if name in plan.jobs and standings[name].record]
+
+
+def token(plan: Plan, standings: dict[str, Standing]) -> str:
+    """What a confirmation names: it holds for what is stale now, and for nothing else."""
+    return fingerprint.digest(
+        sorted(
+            [name, plan.fingerprint(plan.jobs[name]), *found.stale] for name, found in standings.items() if found.stale
+        )
+    )[:6]
+
+
+def confirm(plan: Plan, standings: dict[str, Standing], names: list[str], confirmed: str | None) -> None:
+    """Raise Unconfirmed if making `names` again costs more than the scale's limit and nobody agreed to it."""
+    limit = plan.project.scale.confirm_above
+    again = replaced(plan, standings, names)
+    hours = sum(seconds(plan, standings, name) or 0.0 for name in again) / 3600
+    if limit is None or hours <= limit or confirmed == token(plan, standings):
+        return
+    raise Unconfirmed(
+        f"{len(again)} artifacts would be made again, which took {hours:.1f} hours the last time; scale {plan.scale} "
+        f"asks above {limit:g} (config/scales/{plan.scale}.yaml: confirm_above). `tesserae why` says what changed. "
+        f"To go on: `tesserae reproduce --confirm {token(plan, standings)}` (with snakemake itself: `--config "
+        f"confirm={token(plan, standings)}`). If the edit changes no number: `tesserae equivalent <module> --why ...`."
+    )
+
+
+def begin(plan: Plan, standings: dict[str, Standing], names: list[str], confirmed: str | None) -> None:
+    """Called once, before the first job runs and before Snakemake deletes what it replaces. Raises Unconfirmed."""
+    confirm(plan, standings, names, confirmed)
+    try:
+        store.keep(plan, standings, replaced(plan, standings, names))
+    except store.NoRepository as error:
+        print(error, file=sys.stderr)

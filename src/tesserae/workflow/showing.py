@@ -1,0 +1,118 @@
+"""What is stale and why, as a user reads it in a terminal."""
+
+from typing import Any
+
+from tesserae.workflow.plan import Plan
+from tesserae.workflow.staleness import Standing, other_libraries, seconds, why
+
+FEW = 4  # artifacts that are named in a group
+
+
+def duration(taken: float | None) -> str:
+    """Seconds in words: `4.2 s`, `1 min 05 s`, `3 h 20 min`."""
+    if taken is None:
+        return "time unknown"
+    if taken < 59.95:
+        return f"{taken:.1f} s"
+    minutes, rest = divmod(round(taken), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def cost(plan: Plan, standings: dict[str, Standing], names: list[str]) -> str:
+    """What `names` took the last time (their stage's mean where an artifact is new), and what is not known."""
+    times = [seconds(plan, standings, name) for name in names]
+    known = [taken for taken in times if taken is not None]
+    unknown = len(times) - len(known)
+    words = duration(sum(known)) if known or not times else "time unknown"
+    return words + (f" and {unknown} of unknown time" if known and unknown else "")
+
+
+def reasons(plan: Plan, standings: dict[str, Standing], run: dict[str, str]) -> list[tuple[list[str], list[str]]]:
+    """Groups of artifacts that run for the same reasons, and those reasons, in the order of the plan."""
+    own = {
+        name: why(plan, standings[name]) if standings[name].stale or standings[name].record is None else []
+        for name in run
+    }
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name, state in run.items():
+        lines = own[name]
+        if not lines:
+            roots = _roots(plan, name, run, own)
+            lines = [f"follows from {', '.join(roots[:FEW])}{_more(roots)}" if roots else state]
+        found.setdefault(tuple(lines), []).append(name)
+    return [(names, list(lines)) for lines, names in found.items()]
+
+
+def _roots(plan: Plan, name: str, run: dict[str, str], own: dict[str, list[str]]) -> list[str]:
+    """The artifacts upstream that have a reason of their own."""
+    return [other for other in plan.demanded(name) if other in run and other != name and own[other]]
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - FEW} more" if len(names) > FEW else ""
+
+
+def short(names: list[str]) -> str:
+    """Artifacts of a group on one line, by stage: `tokenizer: a, b; tokens: a, b`."""
+    parts = []
+    for stage, members in by_stage(names).items():
+        recipes = [name.split("/", 1)[1] for name in members]
+        parts.append(f"{stage}/{', '.join(recipes[:FEW])}{_more(recipes)}")
+    return "; ".join(parts)
+
+
+def by_stage(names: list[str]) -> dict[str, list[str]]:
+    """Artifacts by stage, both in the order they come in."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.split("/")[0], []).append(name)
+    return found
+
+
+def libraries(standings: dict[str, Standing]) -> list[str]:
+    """One line per library version that differs from the one here: `torch 2.14.0 made 98 artifacts, here is 2.14.1`."""
+    from tesserae.lineage.manifest import environment
+
+    here, counts = environment()["libraries"], {}
+    for standing in standings.values():
+        if standing.record and "environment" in standing.record:
+            for library in other_libraries(standing.record):
+                counts[library] = counts.get(library, 0) + 1
+    return [
+        f"{library} made {count} artifacts, here is {here.get(library.split()[0], 'none')}"
+        for library, count in sorted(counts.items())
+    ]
+
+
+def table(plan: Plan, standings: dict[str, Standing], run: dict[str, str], back: list[str]) -> Any:
+    """What would run, by stage, with the time it took the last time; `back` comes from the cache instead."""
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, title_justify="left")
+    for heading, justify in (("stage", "left"), ("artifacts", "left"), ("last time", "right")):
+        shown.add_column(heading, justify=justify, overflow="fold")
+    made = [name for name in run if name not in back]
+    for stage, names in by_stage(made).items():
+        recipes = [plan.jobs[name].recipe for name in names]
+        shown.add_row(stage, ", ".join(recipes[:FEW]) + _more(recipes), cost(plan, standings, names))
+    shown.add_row("all", str(len(made)), cost(plan, standings, made))
+    if back:
+        shown.add_row("restored", f"{len(back)} from the cache, not made: {short(back)}", "")
+    return shown
+
+
+def as_json(plan: Plan, standings: dict[str, Standing], run: dict[str, str], back: list[str]) -> dict[str, Any]:
+    """What would run, for programs."""
+    return {
+        "scale": plan.scale,
+        "run": [
+            {
+                "artifact": name,
+                "why": why(plan, standings[name]) or [run[name]],
+                "seconds": seconds(plan, standings, name),
+            }
+            for name in run
+        ],
+        "restored": back,
+        "libraries": libraries(standings),
+    }

@@ -1,0 +1,172 @@
+"""Which artifacts are current, and what a run would make again and why: decided by manifests and content alone.
+
+An artifact is current if its manifest has the identity that the plan would give it now, its files are what the
+manifest says, and what it read is what its producers' manifests say they wrote. Times of files never count.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tesserae.lineage import changes
+from tesserae.lineage import manifest as manifests
+from tesserae.lineage.fingerprint import ENGINE
+from tesserae.lineage.hashes import Hashes
+from tesserae.workflow.graph import OUTPUTS
+from tesserae.workflow.plan import Plan
+
+LIBRARIES = "libraries"  # what --remake calls everything that other library versions made
+
+
+@dataclass
+class Standing:
+    """How an artifact stands. `stale`: it has to be made again if it is wanted at all; the words say why."""
+
+    artifact: str
+    record: dict[str, Any] | None  # its manifest, if there is one that can be used
+    stale: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # output files that are not there
+    identity: bool = True  # the manifest has the present identity
+
+    @property
+    def current(self) -> bool:
+        """Made by what would make it now, from what its producers hold; its files may be elsewhere (pulled in part)."""
+        return self.record is not None and not self.stale
+
+    @property
+    def intact(self) -> bool:
+        """All files are there and as recorded, whatever made them."""
+        return self.record is not None and not self.missing and not any(w.startswith("edited") for w in self.stale)
+
+
+def examine(
+    plan: Plan, remake: tuple[str, ...] = (), wanted: list[str] | None = None, content: bool = True
+) -> dict[str, Standing]:
+    """The standing of all jobs (or of `wanted` ones: producers first, and their producers among them).
+
+    Args: `remake`, artifacts that were asked for again, by id; LIBRARIES: all that other library versions made.
+    `content`: look at the files; else compare manifests alone. Raises KeyError for an id that is not in the plan.
+    """
+    for name in remake:
+        if name != LIBRARIES and name not in plan.jobs:
+            raise KeyError(name)
+    hashes = Hashes(plan.project.root)
+    found: dict[str, Standing] = {}
+    for name in wanted or plan.jobs:
+        found[name] = _standing(plan, name, found, hashes if content else None, remake)
+    hashes.save()
+    return found
+
+
+def _standing(
+    plan: Plan, name: str, found: dict[str, Standing], hashes: Hashes | None, remake: tuple[str, ...]
+) -> Standing:
+    job, folder = plan.jobs[name], plan.folder(name)
+    record = _record(plan.project.root / folder / manifests.NAME)
+    if record is None:
+        return Standing(name, None, missing=list(OUTPUTS[job.stage]))
+    standing = Standing(name, record)
+    if record.get("manifest") != manifests.VERSION:
+        standing.stale.append(f"its manifest is of version {record.get('manifest')}, this is {manifests.VERSION}")
+        standing.identity = False
+        return standing
+    if record["fingerprint"] != plan.fingerprint(job):
+        standing.stale.append("code, settings or inputs changed")
+        standing.identity = False
+    for entry in record["outputs"] if hashes else ():
+        digest = hashes.of(entry["path"])
+        if digest is None:
+            standing.missing.append(Path(entry["path"]).name)
+        elif digest != entry["sha256"]:
+            standing.stale.append(f"edited since it was made: {entry['path']}")
+    if standing.identity:
+        for producer, read in record["inputs"].items():
+            held = found[producer].record if producer in found else None
+            if held is not None and held["fingerprint"] == read["fingerprint"]:
+                wrote = {entry["path"]: entry["sha256"] for entry in held["outputs"]}
+                if any(wrote.get(entry["path"]) != entry["sha256"] for entry in read["files"]):
+                    standing.stale.append(f"made from another version of {producer}")
+    if name in remake:
+        standing.stale.append("asked for")
+    if LIBRARIES in remake and other_libraries(record):
+        standing.stale.append(f"asked for: made with {', '.join(other_libraries(record))}")
+    return standing
+
+
+def _record(file: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(file.read_text())
+    except (OSError, ValueError):  # no manifest, or half a one: there is no artifact
+        return None
+    return (
+        record if isinstance(record, dict) and {"artifact", "fingerprint", "outputs", "inputs"} <= set(record) else None
+    )
+
+
+def to_run(plan: Plan, standings: dict[str, Standing], wanted: list[str] | None = None) -> dict[str, str]:
+    """What a run would make for the artifacts `wanted` (default: the report), producers first: artifact -> why.
+
+    A stale artifact is made again, and whatever it feeds; a missing one only if something that runs reads it.
+    """
+    demanded = plan.demanded(*(wanted or ()))
+    targets = set(wanted or ["report/index"])
+    run: dict[str, str] = {}
+    while True:
+        before = len(run)
+        for name in demanded:
+            standing = standings[name]
+            if name in run:
+                continue
+            fed = [producer for producer in plan.jobs[name].inputs.values() if producer in run]
+            if standing.stale:
+                run[name] = standing.stale[0]
+            elif fed:
+                run[name] = f"reads {fed[0]}"
+            elif standing.missing and (name in targets or _read(plan, name, demanded, run)):
+                run[name] = "not made yet" if standing.record is None else f"{standing.missing[0]} is missing"
+        if len(run) == before:
+            return {name: run[name] for name in demanded if name in run}
+
+
+def _read(plan: Plan, name: str, demanded: list[str], run: dict[str, str]) -> bool:
+    return any(name in plan.jobs[other].inputs.values() for other in demanded if other in run)
+
+
+def other_libraries(record: dict[str, Any]) -> list[str]:
+    """Libraries that shape numbers and have another version here than where an artifact was made: `torch 2.14.0`."""
+    here = manifests.environment()["libraries"]
+    made = record["environment"]["libraries"]
+    return [f"{name} {version}" for name, version in made.items() if here.get(name, version) != version]
+
+
+def why(plan: Plan, standing: Standing) -> list[str]:
+    """What changed since an artifact was made, in words; empty if nothing but its producers did."""
+    job, record, root = plan.jobs[standing.artifact], standing.record, plan.project.root
+    if record is None:
+        return ["it was never made here"]
+    lines = [line for line in standing.stale if line != "code, settings or inputs changed"]
+    if record.get("manifest") != manifests.VERSION:
+        return lines
+    own, top = plan.own(job), root / plan.top
+    if not standing.identity:
+        if record["engine"] != ENGINE:
+            lines.append(f"the engine changed ({record['engine']} → {ENGINE}): everything is made again")
+        lines += changes.modules(record, own, top)
+        lines += changes.spec(record, job.spec, job.origins)
+        lines += changes.sources(record, own, top, root)
+        lines += changes.inputs(record, list(job.inputs.values()))
+    return lines + [f"{name} is missing" for name in standing.missing]
+
+
+def seconds(plan: Plan, standings: dict[str, Standing], name: str) -> float | None:
+    """What making an artifact took the last time; else the mean of its stage; None where nothing is known."""
+    record = standings[name].record
+    if record:
+        return record["seconds"]
+    same = [
+        other.record["seconds"]
+        for other in standings.values()
+        if other.record and plan.jobs[other.artifact].stage == plan.jobs[name].stage
+    ]
+    return sum(same) / len(same) if same else None
