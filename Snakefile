@@ -51,5 +51,5 @@ onstart:
             launch.begin(PLAN, STANDINGS, [launch.job_id(job) for job in workflow.dag.needrun_jobs()], config.get("confirm"))
         except launch.Unconfirmed as error:
             raise WorkflowError(str(error))
-    if workflow.is_main_process and workflow.local_exec:
+    if workflow.is_main_process and workflow.local_exec and warm.wanted():
         WARM = warm.start(Path(".tesserae/warm.log"))

@@ -98,7 +98,7 @@ def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) ->
 
     plan = _plan(settings)
     if committed:
-        old = sharing.stale(plan)
+        old = _told(sharing.stale, plan)
         for line in old:
             click.echo(line)
         if old:
@@ -188,6 +188,41 @@ def spec(settings: dict, artifact: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("target")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option("--html", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write it as a page.")
+@click.option("--verify", is_flag=True, help="Read every file again; exit status 1 if anything is not as recorded.")
+@click.option("--depth", type=click.IntRange(min=1), help="Levels of the tree to print (default: all).")
+@click.pass_obj
+def trace(settings: dict, target: str, as_json: bool, html: Path | None, verify: bool, depth: int | None) -> None:
+    """Show what TARGET was made from, back to the data.
+
+    TARGET is a cell of a table ("detok_table_1[Joint noise, MAR-B w/ CFG FID]", words may be left out where it stays
+    clear), a table, a figure, an artifact (<stage>/<recipe>) or a file below results/.
+    """
+    from tesserae.lineage.targets import TraceError
+    from tesserae.lineage.trace import trace as walk
+
+    root = settings["root"]
+    try:
+        found = walk(root, _scale(settings), target, verify)
+    except TraceError as error:
+        raise click.ClickException(str(error)) from None
+    if html:
+        from tesserae.reporting.lineage import write_trace
+
+        click.echo(f"Wrote {write_trace(html.absolute(), found, root)}", err=True)
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    elif not html:
+        from tesserae.reporting.tree import render
+
+        _console(100).print(render(found, depth))
+    if verify and found["problems"]:
+        sys.exit(1)
+
+
+@main.command()
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("workflow/schemas"), show_default=True)
 @click.option("--check", is_flag=True, help="Write nothing; fail if the files are not up to date.")
 @click.pass_obj
@@ -232,6 +267,66 @@ def times(settings: dict) -> None:
     click.echo(f"| all | {len(everything)} | | {total:.0f} | {peak} MB |")
 
 
+@main.command()
+@click.argument("targets", nargs=-1)
+@click.option("--format", "form", type=click.Choice(["ro-crate"]), default="ro-crate", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="A new or empty folder.")
+@click.option(
+    "--light", is_flag=True, help="Describe files of more than 1 MB with path and hash; leave out their bytes."
+)
+@click.option("--no-files", is_flag=True, help="Describe all artifacts so; only code and configuration are copied.")
+@click.pass_obj
+def export(settings: dict, targets: tuple[str, ...], form: str, output: Path, light: bool, no_files: bool) -> None:
+    """Write TARGETS and everything upstream of them into a folder that explains itself (default: the whole scale).
+
+    A target is an artifact (<stage>/<recipe>), a table or figure, a table's cell, or a file below results/. The folder
+    is a Workflow Run RO-Crate; open its ro-crate-preview.html.
+    """
+    from tesserae.lineage import crate
+    from tesserae.lineage.targets import TraceError, resolve
+
+    root, scale = settings["root"], _scale(settings)
+    try:
+        found = [resolve(root, scale, target) for target in targets]
+        scales = {target.scale for target in found} or {scale}
+        if len(scales) > 1:
+            raise click.ClickException(f"targets of several scales ({', '.join(sorted(scales))}): export one at a time")
+        artifacts = list(dict.fromkeys(target.artifact for target in found)) or None
+        limit = crate.LIGHT if light else None
+        folder = crate.write(root, scales.pop(), artifacts, output, copy=not no_files, limit=limit)
+    except (TraceError, crate.CrateError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{form}: {folder / crate.PREVIEW}")
+
+
+@main.command()
+@click.pass_obj
+def share(settings: dict) -> None:
+    """Record the scale's results with DVC, write their index (lineage/<scale>.json), push to the default remote."""
+    from tesserae.workflow import sharing
+
+    for line in _told(sharing.share, _plan(settings)):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("targets", nargs=-1)
+@click.option("--needed", is_flag=True, help="Only what the next `tesserae reproduce` reads.")
+@click.pass_obj
+def pull(settings: dict, targets: tuple[str, ...], needed: bool) -> None:
+    """Fetch shared results: everything, the artifacts or tables TARGETS, or what is needed."""
+    from tesserae.workflow import sharing
+
+    plan = _plan(settings)
+    names = [_find(plan, target) for target in targets] or None
+    fetched = _told(sharing.pull, plan, names, needed)
+    click.echo(
+        f"fetched {len(fetched)}: {', '.join(fetched[:6])}{' …' if len(fetched) > 6 else ''}"
+        if fetched
+        else "nothing to fetch"
+    )
+
+
 @main.group()
 def mlflow() -> None:
     """Show runs in MLflow."""
@@ -249,6 +344,19 @@ def sync(settings: dict, uri: str | None) -> None:
     click.echo(f"MLflow: {added} runs added, {present} already there")
 
 
+def _scale(settings: dict) -> str:
+    """The scale asked for. Reads no recipe: what was made can be looked at whatever the recipes say by now."""
+    from tesserae.config.errors import ConfigError
+    from tesserae.config.files import read_yaml, validated
+    from tesserae.config.types import Settings
+
+    file = Path("config/config.yaml")
+    try:
+        return settings["scale"] or validated(Settings, read_yaml(settings["root"] / file), file).scale
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+
+
 def _plan(settings: dict):
     from tesserae.config.errors import ConfigError
     from tesserae.workflow.plan import read_plan
@@ -256,6 +364,16 @@ def _plan(settings: dict):
     try:
         return read_plan(settings["root"], settings["scale"])
     except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _told(action, *arguments):
+    """Run something that fetches or shares; its refusals are messages, not tracebacks."""
+    from tesserae.workflow.sharing import NotShared
+
+    try:
+        return action(*arguments)
+    except NotShared as error:
         raise click.ClickException(str(error)) from None
 
 

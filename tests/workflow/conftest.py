@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tesserae.workflow.graph import OUTPUTS
 from tests.conftest import ROOT
 
 
@@ -19,8 +21,8 @@ class Copy:
 
     root: Path
 
-    def python(self, *arguments: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "PYTHONPATH": str(self.root / "src")}
+    def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        environment = {**os.environ, "PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": "", **environment}
         return subprocess.run(
             [sys.executable, *arguments], cwd=self.root, env=environment, capture_output=True, text=True
         )
@@ -71,3 +73,70 @@ def reproduce(root: Path) -> subprocess.CompletedProcess:
         text=True,
         env={**os.environ, "MLFLOW_TRACKING_URI": ""},
     )
+
+
+# What a toy stage writes follows from its own VERSION and from all that it reads: a table that mixed old and new
+# would differ from one that was made from scratch. NOISE makes the same job write other bytes.
+TOY = """
+import hashlib
+import os
+
+from tesserae.lineage.work import Work
+
+VERSION = 1
+
+
+def run(work: Work):
+    read = [(folder / name).read_bytes() for folder in work.inputs.values() for name in sorted(os.listdir(folder))
+            if name != "manifest.json" and not name.startswith(".") and not name.endswith(".log")]
+    text = hashlib.sha256(b"".join([str(VERSION).encode(), repr(work.spec).encode(), *read])).hexdigest()
+    for name in {outputs!r}:
+        (work.out / name).write_text(text + os.environ.get("NOISE", ""))
+    return {{"version": VERSION}}
+
+
+if __name__ == "__main__":
+    from tesserae.workflow.runner import by_hand
+
+    by_hand("{stage}")
+"""
+
+
+class Toys(Copy):
+    """A project whose stages are toys: the real plan, runner and workflow over jobs that take no time."""
+
+    target = "results/smoke/figure/detok_reconstructions/figure.png"
+
+    def tesserae(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        return self.python(
+            "-m", "tesserae.cli", "--scale", "smoke", *arguments, **{"TESSERAE_WARM": "off"} | environment
+        )
+
+    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        settings = [*arguments, "--config", "scale=smoke"] if "--config" not in arguments else arguments
+        return self.python("-m", "snakemake", self.target, *settings, **{"TESSERAE_WARM": "off"} | environment)
+
+    def make(self, job: str, **environment: str) -> subprocess.CompletedProcess:
+        return self.python("-m", "tesserae.workflow.runner", *job.split("/"), "--scale", "smoke", **environment)
+
+    def manifest(self, job: str) -> dict:
+        return json.loads((self.root / "results/smoke" / job / "manifest.json").read_text())
+
+    def made(self) -> str:
+        return (self.root / self.target).read_text()
+
+    def version(self, stage: str, number: int) -> None:
+        file = self.root / f"src/tesserae/stages/{stage}.py"
+        file.write_text(re.sub(r"(?m)^VERSION = .*$", f"VERSION = {number}", file.read_text()))
+
+    def insert(self, stage: str, line: str) -> None:
+        self.edit(f"src/tesserae/stages/{stage}.py", "    read = [", f"    {line}\n    read = [")
+
+
+@pytest.fixture
+def toys(copy: Copy) -> Toys:
+    for name in ("workflow", "profiles", "Snakefile"):
+        (copy.root / name).symlink_to(ROOT / name)
+    for stage, outputs in OUTPUTS.items():
+        (copy.root / f"src/tesserae/stages/{stage}.py").write_text(TOY.format(stage=stage, outputs=outputs))
+    return Toys(copy.root)

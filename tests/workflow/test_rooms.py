@@ -79,6 +79,7 @@ def test_packages_are_empty():
         "tesserae.stages.table",
         "tesserae.stages.figure",
         "tesserae.stages.report",
+        "tesserae.stages.lineage",
         "tesserae.reporting.figures",
     ],
 )

@@ -41,6 +41,18 @@ rule notebook:  # the story of a paper's results, executed
     shell: RUNNER
 
 
+rule lineage:  # from any number to what it was made from, as a page
+    input: PLAN.rule_inputs("lineage")
+    output:
+        html="results/{scale}/lineage/{recipe}/lineage.html",
+        manifest="results/{scale}/lineage/{recipe}/manifest.json",
+    params: fingerprint=PLAN.rule_fingerprint("lineage"), spec=PLAN.rule_spec("lineage")
+    log: "results/{scale}/lineage/{recipe}/stage.log"
+    threads: PLAN.threads("lineage")
+    resources: **PLAN.resources("lineage")
+    shell: RUNNER
+
+
 rule report:  # what there is, on one page
     input: PLAN.rule_inputs("report")
     output:

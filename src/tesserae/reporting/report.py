@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tesserae.reporting.style import RC, TABLE_CSS, page, render, template
 from tesserae.reporting.tables import fragment_of
+from tesserae.reporting.words import anchor, duration
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +80,8 @@ not comparable in absolute value.</p>
 {%- if notebooks %}<a href="#notebooks">Notebooks</a>{% endif %}
 {%- if missing %}<a href="#missing">Not made</a>{% endif %}
 {%- if remarks %}<a href="#remarks">Decisions and departures</a>{% endif %}
-{%- if made %}<a href="#artifacts">Artifacts</a>{% endif -%}
+{%- if made %}<a href="#artifacts">Artifacts</a>{% endif %}
+{%- if lineage %}<a href="{{ lineage | urlencode }}">Lineage</a>{% endif -%}
 </nav>
 </header>
 <main>
@@ -88,10 +90,14 @@ not comparable in absolute value.</p>
 <a href="{{ file | urlencode }}">{{ suffix(file) }}</a>{{ ' · ' if not loop.last }}
 {%- endfor -%}
 {%- if entry.manifest %} · <a href="{{ entry.manifest | urlencode }}">manifest</a>{% endif -%}
+{%- if origin(entry) %} · <a href="{{ origin(entry) }}">lineage</a>{% endif -%}
 {%- endmacro %}
 {%- if tables %}
 <section id="tables">
 <h2>Tables</h2>
+{%- if lineage %}
+<p class="quiet">Each measured number leads to what it was made from.</p>
+{%- endif %}
 {%- for entry in tables %}
 <h3 id="{{ entry.kind }}-{{ entry.name }}">{{ entry.title or entry.name }}</h3>
 {%- if entry.note %}
@@ -162,7 +168,9 @@ not comparable in absolute value.</p>
 <th scope="col">Finished</th><th scope="col" class="time">Took</th></tr></thead>
 <tbody>
 {%- for entry in made %}
-<tr><td>{{ entry.kind }}</td><td>{{ entry.name }}</td><td class="numbers">{{ numbers(entry.numbers) }}</td>
+<tr><td>{{ entry.kind }}</td><td>{{ entry.name }}</td><td class="numbers">
+{%- if origin(entry) and entry.numbers %}<a href="{{ origin(entry) }}">{{ numbers(entry.numbers) }}</a>
+{%- else %}{{ numbers(entry.numbers) }}{% endif %}</td>
 <td>{{ links(entry) }}</td><td>{{ entry.finished }}</td>
 <td class="time">{{ duration(entry.seconds) }}</td></tr>
 {%- endfor %}
@@ -187,7 +195,8 @@ def write_index(
     """Write `folder`/index.html: tables and figures inline, links to every file and manifest; returns the path.
 
     The page needs no network and shows tables and figures even when it is moved alone. Links are relative to `base`:
-    the folder where the page will lie, if it is not written there at once.
+    the folder where the page will lie, if it is not written there at once. If an entry of kind "lineage" was made,
+    numbers and artifacts lead to its page.
     `lead` is a sentence under the heading. Entries are shown in the order given, artifacts grouped by kind. Raises
     TableError if a table's .html file holds no table, ValueError for two entries of one kind and name, or for a table
     without .html and a figure without .png among its files.
@@ -206,7 +215,8 @@ def write_index(
     fragments = {}
     for entry in shown["table"]:
         path = base / _file(entry, ".html")
-        fragments[entry.name] = Markup(fragment_of(path.read_text(encoding="utf-8"), where=str(path)))
+        beside = posixpath.dirname(_file(entry, ".html"))
+        fragments[entry.name] = Markup(fragment_of(path.read_text(encoding="utf-8"), where=str(path), folder=beside))
     pictures = {}
     for entry in shown["figure"]:
         png = (base / _file(entry, ".png")).read_bytes()
@@ -214,6 +224,12 @@ def write_index(
             "source": f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
             "width": _width(png),
         }
+    lineage = next((entry.files[0] for entry in made if entry.kind == "lineage"), "")
+
+    def origin(entry: Entry) -> str:
+        linked = lineage and entry.kind != "lineage"
+        return f"{lineage}#{anchor(f'{entry.kind}/{entry.name}')}" if linked else ""
+
     times = [entry.seconds for entry in made if entry.seconds is not None]
     content = template(INDEX).render(
         heading=heading,
@@ -227,6 +243,8 @@ def write_index(
         notebooks=shown["notebook"],
         fragments=fragments,
         pictures=pictures,
+        lineage=lineage,
+        origin=origin,
         total=duration(sum(times)) if times else "",
         duration=duration,
         suffix=_suffix,
@@ -235,19 +253,6 @@ def write_index(
     path = Path(folder) / "index.html"
     path.write_text(page(f"{heading}: {scale}", content), encoding="utf-8", newline="\n")
     return path
-
-
-def duration(seconds: float | None) -> str:
-    """12.3 s, 3 min 20 s, 1 h 02 min; "" for None."""
-    if seconds is None:
-        return ""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def show(path: "str | Path | Figure") -> Any:

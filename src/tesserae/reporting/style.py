@@ -132,6 +132,9 @@ figure.tesserae-table .cells tbody th { text-align: left; font-weight: 500; }
 figure.tesserae-table .cells td.published { opacity: .72; }
 figure.tesserae-table .cells td.published.best { opacity: 1; }
 figure.tesserae-table .cells td.best { font-weight: 700; }
+figure.tesserae-table .cells td a { color: inherit; text-decoration: underline dotted; text-underline-offset: .25em;
+  text-decoration-color: rgba(128, 128, 128, .6); }
+figure.tesserae-table .cells td a:hover { text-decoration-style: solid; text-decoration-color: currentColor; }
 figure.tesserae-table .cells td small { font-weight: 400; opacity: .7; }
 figure.tesserae-table .cells tr .first { padding-left: .75rem; border-left: 1px solid rgba(128, 128, 128, .3); }
 figure.tesserae-table figcaption { font-size: .95em; margin-top: .6rem; max-width: 84em; opacity: .85; }
@@ -162,6 +165,8 @@ body.tesserae .list th, body.tesserae .list td { text-align: left; vertical-alig
   border-bottom: 1px solid var(--rule); }
 body.tesserae .list th { color: var(--quiet); font-weight: 600; }
 body.tesserae .list td.time { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+body.tesserae .list td.numbers a { color: inherit; text-decoration: underline dotted; text-underline-offset: .25em;
+  text-decoration-color: var(--quiet); }
 body.tesserae .list th.time { text-align: right; }
 body.tesserae .wide { overflow-x: auto; }
 body.tesserae code { font: .88em ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }

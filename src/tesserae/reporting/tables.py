@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pandas as pd
 
 from tesserae.reporting import published as published_numbers
 from tesserae.reporting.style import page, template
+from tesserae.reporting.words import LINEAGE, anchor
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 BLANK = "–"
@@ -106,6 +108,11 @@ class Table:
     rows: tuple[tuple[str, str], ...]
     columns: tuple[Column, ...]
     cells: Mapping[tuple[str, str], Cell]
+    recipe: str = ""  # under which the workflow makes it; "" if it is none of its tables
+
+    def lineage(self, label: str, column: Column) -> str:
+        """Where a cell's number came from: a link that is right beside the table's own file, "" for no link."""
+        return f"../../{LINEAGE}#{anchor(f'table/{self.recipe}', label, column.name)}" if self.recipe else ""
 
     def column_cells(self, column: Column) -> list[Cell]:
         return [self.cells[key, column.name] for key, _ in self.rows]
@@ -129,12 +136,14 @@ def build_table(
     published: pd.DataFrame,
     *,
     scale: str,
+    recipe: str = "",
 ) -> Table:
     """Join a table's description with its measured and published numbers.
 
     description: {"source": "Table 1", "title": ..., "rows": {key: label} or pairs, "columns": [{"name", "direction",
     "value", "artifact"}, ...]}; labels and names are those of the published file. cells: the content of metrics.json
-    for each (row key, column name), None where nothing was run. published: from `published.load`.
+    for each (row key, column name), None where nothing was run. published: from `published.load`. recipe: the name of
+    the table's artifact, with which each measured number leads to the lineage page in HTML.
 
     Raises PublishedError for a row or column that the published file does not have, and TableError for: a cell that
     is not given, metrics without the wanted value, a value that is not finite, a direction that contradicts the
@@ -159,7 +168,8 @@ def build_table(
                 raise TableError(f"{where}: no cell is given (None would be a blank)")
             line = published_numbers.find(published, source, label, column.name)
             joined[key, column.name] = _cell(column, key, cells[key, column.name], line, where)
-    table = Table(source, " ".join(str(description["title"]).split()).rstrip("."), scale, rows, columns, joined)
+    title = " ".join(str(description["title"]).split()).rstrip(".")
+    table = Table(source, title, scale, rows, columns, joined, recipe)
     for column in columns:
         same_measure(
             {label: joined[key, column.name].measure for key, label in rows}, where=f"{source}, column {column.name!r}"
@@ -614,8 +624,9 @@ HTML = """
 {%- if cell.note %} title="{{ cell.note }}"{% endif %}>{{ cell.printed or blank }}</td>
 {#- -#}
 <td class="measured{{ ' best' if (key, column.name) in best_measured }}"
+{%- set link = table.lineage(label, column) if cell.measured is not none else "" -%}
 {%- if cell.measured is not none %} title="{{ cell.artifact }}, measure {{ cell.measure_id }}"{% endif -%}
->{{ cell.shown or blank }}
+>{% if link %}<a href="{{ link }}">{{ cell.shown }}</a>{% else %}{{ cell.shown or blank }}{% endif %}
 {%- if cell.shown_deviation %} <small>±&hairsp;{{ cell.shown_deviation }}</small>{% endif -%}
 </td>
 {%- endfor %}</tr>
@@ -650,9 +661,15 @@ def to_html(table: Table) -> str:
     return page(f"{table.source}: {table.title} ({table.scale})", html_fragment(table))
 
 
-def fragment_of(html: str, *, where: str) -> str:
-    """The <figure> of a page written by `to_html`; raises TableError, naming `where`, if there is none."""
+def fragment_of(html: str, *, where: str, folder: str = "") -> str:
+    """The <figure> of a page written by `to_html`; raises TableError, naming `where`, if there is none.
+
+    folder: where that page lies, seen from the page that the figure is put into; its links are counted from there. ""
+    leaves them as they are, which is right in a page that lies as deep as the table.
+    """
     match = re.search(r'<figure class="tesserae-table">.*</figure>', html, flags=re.DOTALL)
     if match is None:
         raise TableError(f"{where} holds no table")
-    return match[0]
+    if not folder:
+        return match[0]
+    return re.sub(r'(?<= href=")[^"#]+', lambda link: posixpath.normpath(posixpath.join(folder, link[0])), match[0])

@@ -20,7 +20,8 @@ def run(work: Work) -> dict[str, float]:
         for column in spec["columns"]:
             file = work.inputs[column["artifact"].format(row=key)] / "metrics.json"
             cells[key, column["name"]] = json.loads(file.read_text())
-    table = tables.build_table(description, cells, published.load(work.sources["published"]), scale=spec["scale"])
+    printed = published.load(work.sources["published"])
+    table = tables.build_table(description, cells, printed, scale=spec["scale"], recipe=work.recipe)
     tables.write(table, work.out)
     measured = {
         label: {column["name"]: cells[key, column["name"]]["values"][column["value"]] for column in spec["columns"]}

@@ -10,12 +10,12 @@ import socket
 import sys
 import time
 
-LIGHT = {"dataset", "table", "figure", "notebook", "report"}  # need no torch: not worth waiting for
+LIGHT = {"dataset", "table", "figure", "notebook", "lineage", "report"}  # need no torch: not worth waiting for
 
 
 def main() -> None:
     path = os.environ.get("TESSERAE_WARM", "")
-    connection = _connect(path, wait=sys.argv[1] not in LIGHT) if path else None
+    connection = _connect(path, wait=sys.argv[1] not in LIGHT) if path not in ("", "off") else None
     if connection is None:
         os.execv(sys.executable, [sys.executable, "-m", "tesserae.workflow.runner", *sys.argv[1:]])
     request = {"arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}

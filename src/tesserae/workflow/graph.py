@@ -13,6 +13,7 @@ from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project
 from tesserae.config.spec import Spec
+from tesserae.lineage import manifest as manifests
 
 # stage -> the files of its artifact, beside the manifest. The rules of workflow/rules name the same (a test looks).
 OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -30,6 +31,7 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "table": ("table.csv", "table.md", "table.tex", "table.html", "metrics.json"),
     "figure": ("figure.png", "figure.svg", "figure.pdf"),
     "notebook": ("notebook.ipynb", "notebook.html"),
+    "lineage": ("lineage.html",),
     "report": ("index.html",),
 }
 
@@ -46,6 +48,7 @@ class Job:
     spec: dict[str, Any]
     origins: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)  # role -> job id
+    reads: dict[str, tuple[str, ...]] = field(default_factory=dict)  # job id -> the files read, if not all of them
     sources: dict[str, Path] = field(default_factory=dict)  # role -> file below the project folder
     papers: tuple[str, ...] = ()  # whose file has the recipe; none: shared
     comments: tuple[Path, ...] = ()  # files read for their comments only: no part of the identity
@@ -60,6 +63,14 @@ def jobs(project: Project) -> dict[str, Job]:
     """All jobs of a project by id, producers before consumers; ConfigError for a reference to nothing."""
     found: dict[str, Job] = {}
     for job in _all(project):
+        _add(job, found)
+    _add(_lineage(project, found), found)
+    _add(_report(project), found)
+    return found
+
+
+def _add(job: Job, found: dict[str, Job]) -> None:
+    if job.id not in found:
         for role, producer in job.inputs.items():
             if producer not in found:
                 raise ConfigError(
@@ -68,8 +79,7 @@ def jobs(project: Project) -> dict[str, Job]:
                     f"there is no artifact {producer!r}",
                     f"one of {_near(producer, found)}",
                 )
-        found.setdefault(job.id, job)
-    return found
+        found[job.id] = job
 
 
 def _near(wanted: str, found: dict[str, Job]) -> str:
@@ -97,7 +107,6 @@ def _all(project: Project) -> Iterator[Job]:
         shown = [*_tables(project, paper), *_figures(project, paper)]
         yield from shown
         yield _notebook(project, paper, shown)
-    yield _report(project)
 
 
 # ---- data -------------------------------------------------------------------------------------------------------
@@ -271,20 +280,43 @@ def _figures(project: Project, paper: str) -> Iterator[Job]:
 
 
 def _notebook(project: Project, paper: str, shown: list[Job]) -> Job:
-    inputs = {job.id: job.id for job in shown}
+    inputs, reads = {job.id: job.id for job in shown}, {}
     trained = {**project.tokenizers, **project.generators}
-    for name, recipe in trained.items():  # its training curves
+    for name, recipe in trained.items():
         if recipe.file == Path(f"config/papers/{paper}.yaml"):
             job = f"{recipe.section[:-1]}/{name}"
-            inputs[job] = job
+            inputs[job], reads[job] = job, ("curves.jsonl",)
     spec = {"paper": paper, "scale": project.scale.scale, "modules": NOTEBOOK_MODULES}
     return Job(
         "notebook",
         paper,
         spec,
         inputs=inputs,
+        reads=reads,
         sources={"notebook": Path(project.papers[paper].notebook)},
         papers=(paper,),
+    )
+
+
+def _lineage(project: Project, found: dict[str, Job]) -> Job:
+    """The page that leads from any number to what it was made from: it reads manifests, and the numbers themselves."""
+    numbers = {"table.csv", "metrics.json"}
+    upstream: set[str] = set()
+    todo = [job.id for job in found.values() if job.stage in ("table", "figure", "notebook")]
+    while todo:
+        name = todo.pop()
+        if name not in upstream:
+            upstream.add(name)
+            todo += found[name].inputs.values()
+    names = [name for name in found if name in upstream]
+    return Job(
+        "lineage",
+        "index",
+        {"scale": project.scale.scale},
+        inputs={name: name for name in names},
+        reads={
+            name: (manifests.NAME, *(file for file in OUTPUTS[found[name].stage] if file in numbers)) for name in names
+        },
     )
 
 
@@ -309,10 +341,12 @@ def _report(project: Project) -> Job:
     inputs += [f"{stage}/{name}" for stage in ("tokenizer", "reconstruction") for name in project.tokenizers]
     inputs += [f"{stage}/{name}" for stage in ("generator", "search") for name in project.generators]
     inputs += [f"metrics/{name}-{kind}" for name in project.generators for kind in ("cfg", "nocfg")]
+    whole = ("table", "figure", "notebook")
     return Job(
         "report",
         "index",
         {"scale": project.scale.scale, "purpose": project.scale.purpose, "papers": papers},
-        inputs={name: name for name in inputs},
+        inputs={name: name for name in ["lineage/index", *inputs]},
+        reads={name: (manifests.NAME,) for name in inputs if name.split("/")[0] not in whole},
         comments=(*(Path(f"config/papers/{name}.yaml") for name in project.papers), project.context.scale_file),
     )

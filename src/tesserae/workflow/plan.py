@@ -56,9 +56,13 @@ class Plan:
     def outputs(self, job: Job) -> list[Path]:
         return [self.folder(job.id) / name for name in (*OUTPUTS[job.stage], manifests.NAME)]
 
+    def reads(self, job: Job, producer: str) -> tuple[str, ...]:
+        """The files of a producer's artifact that a job reads: what it declares, else all but the manifest."""
+        return job.reads.get(producer, OUTPUTS[self.jobs[producer].stage])
+
     def inputs(self, job: Job) -> list[Path]:
-        """Files of the producers, without their manifests (those carry times, the files carry content)."""
-        return [self.folder(name) / file for name in job.inputs.values() for file in OUTPUTS[self.jobs[name].stage]]
+        """All files that a job reads of its producers."""
+        return [self.folder(name) / file for name in job.inputs.values() for file in self.reads(job, name)]
 
     def state(self, job: Job) -> Path:
         """Where a resumable stage keeps what must survive an interruption; never a declared output."""

@@ -176,17 +176,19 @@ def _inputs(plan: Plan, job: Job) -> dict[str, dict]:
     root, found = plan.project.root, {}
     for name in job.inputs.values():
         record = manifests.read(root / plan.folder(name))
-        for entry in record["outputs"]:
+        wrote = {entry["path"]: entry for entry in record["outputs"]}
+        files = []
+        for path in (plan.folder(name) / file for file in plan.reads(job, name)):
             try:
-                here = manifests.describe(root / entry["path"], root)
+                files.append(manifests.describe(root / path, root))
             except FileNotFoundError:
-                here = None
-            if here != entry:
+                raise Refused(f"{job.id}: {path} is missing; `snakemake` makes it again") from None
+            if path.name != manifests.NAME and files[-1] != wrote[str(path)]:
                 raise Refused(
-                    f"{job.id}: {entry['path']} {'was changed since it was made' if here else 'is missing'}; "
-                    f"`snakemake` makes it again, `tesserae audit` shows what else changed"
+                    f"{job.id}: {path} was changed since it was made; `snakemake` makes it again, "
+                    "`tesserae audit` shows what else changed"
                 )
-        found[name] = {"fingerprint": record["fingerprint"], "files": record["outputs"]}
+        found[name] = {"fingerprint": record["fingerprint"], "files": files}
     upstream = [name for name in plan.demanded(job.id) if name != job.id]
     for standing in staleness.examine(plan, wanted=upstream, content=False).values():
         if standing.record and standing.stale:
@@ -250,7 +252,10 @@ def _keep_replaced(plan: Plan, job: Job, chained: str) -> None:
     if (folder / manifests.NAME).exists() and manifests.read(folder)["fingerprint"] != chained:
         from tesserae.workflow import store
 
-        store.keep(plan, staleness.examine(plan, wanted=[job.id]), [job.id])
+        try:
+            store.keep(plan, staleness.examine(plan, wanted=[job.id]), [job.id])
+        except store.NoRepository as error:
+            print(error, flush=True)
 
 
 def _engine(name: str) -> bool:
@@ -289,9 +294,9 @@ def _watch(root: Path, declared: set[Path], own_folders: tuple[Path, ...]):
 
 
 def _declared(plan: Plan, job: Job, root: Path) -> set[Path]:
-    """What a stage may read of the project: its producers' files and manifests, its sources, and comments."""
-    producers = {path for name in job.inputs.values() for path in plan.outputs(plan.jobs[name])}
-    return {root / path for path in (*producers, *job.sources.values(), *job.comments)}
+    """What a stage may read of the project: what it declares of its producers, their manifests, sources, comments."""
+    records = [plan.folder(name) / manifests.NAME for name in job.inputs.values()]
+    return {root / path for path in (*plan.inputs(job), *records, *job.sources.values(), *job.comments)}
 
 
 # ---- the record -------------------------------------------------------------------------------------------------

@@ -120,63 +120,58 @@ def stale(plan: Plan) -> list[str]:
 def pull(plan: Plan, targets: list[str] | None = None, needed: bool = False) -> list[str]:
     """Fetch shared results: everything, the artifacts `targets`, or (`needed`) only what the next run reads.
 
-    Always fetches the manifests, so that what is not fetched is known. Returns the artifacts that were fetched.
+    Always fetches the manifests, so that what is not fetched is known. Returns what was fetched beyond them.
     Raises NotShared if objects are missing or the transfer broke off: what did arrive whole stays and counts.
     """
     root, index = plan.project.root, read_index(plan)
     if index is None or not (root / pointer(plan)).exists():
         raise NotShared(f"nothing was shared at scale {plan.scale}: {index_file(plan)} or {pointer(plan)} is missing")
     if targets is None and not needed:
-        names = list(index["artifacts"])
-        _fetch(plan, [str(pointer(plan))], index, names)
-        return names
-    known = [name for name in index["artifacts"] if name in plan.jobs]
-    _fetch(plan, [str(plan.folder(name) / manifests.NAME) for name in known], index, known)
+        _fetch(plan, [str(pointer(plan))])
+        return [str(plan.top)]
+    records = [str(plan.folder(name) / manifests.NAME) for name in index["artifacts"] if name in plan.jobs]
+    _fetch(plan, records)
     if targets is not None:
-        names = targets
-        _fetch(plan, _files(plan, names), index, names)
-        return names
-    fetched: list[str] = []
-    while names := [name for name in _wanted(plan) if name in index["artifacts"] and name not in fetched]:
-        _fetch(plan, _files(plan, names), index, names)
-        fetched += names
-    return fetched
+        _fetch(plan, [str(path) for name in targets for path in plan.outputs(plan.jobs[name])])
+        return targets
+    fetched: dict[str, None] = {}
+    while files := [path for path in _needed(plan) if path not in fetched]:
+        _fetch(plan, files)
+        fetched |= dict.fromkeys(files)
+    return list(fetched)
 
 
-def _wanted(plan: Plan) -> list[str]:
-    """Artifacts that are current but not here, and that something that would run reads."""
+def _needed(plan: Plan) -> list[str]:
+    """Files of current artifacts that are not here and that a stale one reads, or the report has."""
     standings = examine(plan)
-    stale = {name for name, standing in standings.items() if standing.stale or standing.record is None}
-    reads = {producer for name in plan.demanded() if name in stale for producer in plan.jobs[name].inputs.values()}
-    return [name for name in plan.jobs if name in reads and standings[name].current and standings[name].missing]
+    stale = [name for name in plan.demanded() if standings[name].stale or standings[name].record is None]
+    wanted = {str(path) for name in stale for path in plan.inputs(plan.jobs[name])}
+    wanted |= {str(path) for path in plan.outputs(plan.jobs["report/index"])}
+    return [
+        str(path)
+        for name, standing in standings.items()
+        if standing.current
+        for path in plan.outputs(plan.jobs[name])
+        if str(path) in wanted and not (plan.project.root / path).exists()
+    ]
 
 
-def _files(plan: Plan, names: list[str]) -> list[str]:
-    return [str(path) for name in names for path in plan.outputs(plan.jobs[name])]
-
-
-def _fetch(plan: Plan, targets: list[str], index: dict[str, Any], names: list[str]) -> None:
-    """Pull `targets`, which belong to the artifacts `names`; NotShared names what did not arrive."""
+def _fetch(plan: Plan, targets: list[str]) -> None:
+    """`dvc pull` files or the whole pointer; NotShared names what did not arrive."""
     root = plan.project.root
     targets = [target for target in targets if target.endswith(".dvc") or not (root / target).exists()]
     if not targets:
         return
     done = _dvc(root, "pull", *targets, check=False)
-    absent = [
-        str(path)
-        for name in names
-        if name in plan.jobs
-        for path in plan.outputs(plan.jobs[name])
-        if (str(path) in targets or targets == [str(pointer(plan))]) and not (root / path).exists()
-    ]
+    absent = [target for target in targets if not (root / target).exists()]
     if done.returncode or absent:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
         some = ", ".join(absent[:4]) + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
-        said = done.stderr.strip().splitlines() or ["no message"]
         raise NotShared(
-            f"`dvc pull` did not bring everything ({said[-1]}). "
-            + (f"Missing: {some}. " if absent else "")
-            + "What arrived is whole and counts; the rest would be made again. Try again, or ask whoever shared it to "
-            "run `dvc push`."
+            f"`dvc pull` did not bring everything. {'Missing: ' + some + '. ' if absent else ''}DVC says:\n"
+            + "\n".join(said[-6:])
+            + "\nWhat arrived is whole and counts; the rest would be made again. Try again, or ask whoever shared it "
+            "to run `dvc push`."
         )
 
 

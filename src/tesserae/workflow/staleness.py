@@ -53,7 +53,7 @@ def examine(
             raise KeyError(name)
     hashes = Hashes(plan.project.root)
     found: dict[str, Standing] = {}
-    for name in wanted or plan.jobs:
+    for name in plan.jobs if wanted is None else wanted:
         found[name] = _standing(plan, name, found, hashes if content else None, remake)
     hashes.save()
     return found
@@ -65,7 +65,7 @@ def _standing(
     job, folder = plan.jobs[name], plan.folder(name)
     record = _record(plan.project.root / folder / manifests.NAME)
     if record is None:
-        return Standing(name, None, missing=list(OUTPUTS[job.stage]))
+        return Standing(name, None, missing=[*OUTPUTS[job.stage], manifests.NAME])
     standing = Standing(name, record)
     if record.get("manifest") != manifests.VERSION:
         standing.stale.append(f"its manifest is of version {record.get('manifest')}, this is {manifests.VERSION}")
@@ -85,7 +85,11 @@ def _standing(
             held = found[producer].record if producer in found else None
             if held is not None and held["fingerprint"] == read["fingerprint"]:
                 wrote = {entry["path"]: entry["sha256"] for entry in held["outputs"]}
-                if any(wrote.get(entry["path"]) != entry["sha256"] for entry in read["files"]):
+                if hashes:
+                    wrote[str(plan.folder(producer) / manifests.NAME)] = hashes.of(
+                        str(plan.folder(producer) / manifests.NAME)
+                    )
+                if any(wrote.get(entry["path"], entry["sha256"]) != entry["sha256"] for entry in read["files"]):
                     standing.stale.append(f"made from another version of {producer}")
     if name in remake:
         standing.stale.append("asked for")
@@ -123,14 +127,16 @@ def to_run(plan: Plan, standings: dict[str, Standing], wanted: list[str] | None 
                 run[name] = standing.stale[0]
             elif fed:
                 run[name] = f"reads {fed[0]}"
-            elif standing.missing and (name in targets or _read(plan, name, demanded, run)):
+            elif standing.missing and (name in targets or _read(plan, name, standing.missing, run)):
                 run[name] = "not made yet" if standing.record is None else f"{standing.missing[0]} is missing"
         if len(run) == before:
             return {name: run[name] for name in demanded if name in run}
 
 
-def _read(plan: Plan, name: str, demanded: list[str], run: dict[str, str]) -> bool:
-    return any(name in plan.jobs[other].inputs.values() for other in demanded if other in run)
+def _read(plan: Plan, name: str, files: list[str], run: dict[str, str]) -> bool:
+    """Whether something that runs reads any of an artifact's files."""
+    users = (plan.jobs[other] for other in run if name in plan.jobs[other].inputs.values())
+    return any(set(files) & set(plan.reads(user, name)) for user in users)
 
 
 def other_libraries(record: dict[str, Any]) -> list[str]:

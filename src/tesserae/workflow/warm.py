@@ -38,6 +38,11 @@ PRELOAD = (
 )
 
 
+def wanted() -> bool:
+    """Whether a workflow shall start a warm parent: TESSERAE_WARM=off in the environment says no."""
+    return os.environ.get("TESSERAE_WARM") != "off"
+
+
 def start(log: Path, preload: tuple[str, ...] = PRELOAD) -> subprocess.Popen:
     """Start a warm parent for this process's children; they find it through TESSERAE_WARM."""
     path = os.path.join(tempfile.mkdtemp(prefix="tesserae-"), "warm")

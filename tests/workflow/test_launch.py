@@ -1,0 +1,112 @@
+"""No expensive surprise: what is made again above a scale's limit needs a confirmation or a reviewed equivalence."""
+
+import re
+
+import pytest
+import yaml
+
+REFERENCE = "results/smoke/reference/emoji_few-32/val.npz"
+
+
+@pytest.fixture
+def made(toys):
+    """Data set and reference, at a scale that asks before anything is made again."""
+    toys.target = REFERENCE
+    toys.edit("config/scales/smoke.yaml", "confirm_above: null", "confirm_above: 0.0")
+    done = toys.snakemake()
+    assert done.returncode == 0, done.stderr  # what was never made is no surprise
+    return toys
+
+
+def planned(toys) -> int:
+    done = toys.snakemake("-n")
+    assert done.returncode == 0, done.stderr
+    total = re.search(r"^total\s+(\d+)", done.stdout + done.stderr, re.M)
+    return int(total[1]) if total else 0
+
+
+def test_an_expensive_run_needs_a_confirmation_of_just_this(made):
+    made.version("dataset", 2)
+    done = made.snakemake()
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "2 artifacts would be made again" in said and "confirm_above" in said
+    assert (made.root / REFERENCE).exists()  # nothing was deleted
+    token = re.search(r"--confirm (\w+)", said)[1]
+
+    made.version("dataset", 3)  # another edit: the confirmation was not for this
+    assert made.snakemake("--config", "scale=smoke", f"confirm={token}").returncode != 0
+    made.version("dataset", 2)
+    assert made.snakemake("--config", "scale=smoke", f"confirm={token}").returncode == 0
+    assert (
+        made.manifest("reference/emoji_few-32")["fingerprint"] == made.fingerprints("smoke")["reference/emoji_few-32"]
+    )
+
+
+def test_reproduce_says_what_changed_before_it_asks(made):
+    made.version("dataset", 2)
+    done = made.tesserae("reproduce")
+    assert done.returncode == 1
+    assert "stages/dataset.py: constant `VERSION` changed" in done.stdout
+    assert "--confirm" in done.stderr and "follows from dataset/emoji_few-32" in done.stdout
+
+
+def test_a_reviewed_equivalence_makes_nothing_again(made):
+    file = made.root / "src/tesserae/stages/dataset.py"
+    file.write_text(
+        file.read_text().replace("read =", "found =").replace("*read]", "*found]").replace("read +=", "found +=")
+    )
+    assert planned(made) == 2
+    done = made.tesserae("equivalent", "tesserae.stages.dataset", "--why", "a local name", "--by", "the test")
+    assert done.returncode == 0, done.stderr
+    assert planned(made) == 0
+    entries = yaml.safe_load((made.root / "config/equivalent-code.yaml").read_text())["equivalents"]
+    assert [entry["module"] for entry in entries] == ["tesserae.stages.dataset"] and entries[0]["by"] == "the test"
+
+    made.version("dataset", 2)  # it holds for what was reviewed, and for nothing else
+    assert planned(made) == 2
+    made.version("dataset", 1)
+    assert made.make("dataset/emoji_few-32").returncode == 0  # made anew, it says what it relies on
+    record = made.manifest("dataset/emoji_few-32")
+    assert record["equivalents"] == {"tesserae.stages.dataset": entries[0]["same_as"]}
+    assert record["modules"]["tesserae.stages.dataset"] == entries[0]["code"]
+
+
+def test_a_new_module_that_adds_nothing(made):
+    (made.root / "src/tesserae/data/extra.py").write_text("VALUE = 1\n")
+    file = made.root / "src/tesserae/stages/dataset.py"
+    file.write_text(file.read_text().replace("import os\n", "import os\n\nfrom tesserae.data import extra\n"))
+    assert planned(made) == 2
+    for module in ("tesserae.stages.dataset", "tesserae.data.extra", "tesserae.data"):
+        done = made.tesserae("equivalent", module, "--why", "an unused import", "--by", "the test")
+        assert done.returncode == 0, done.stderr
+    assert planned(made) == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("tesserae.stages.dataset", "is what all artifacts at scale smoke were made with"),
+        ("tesserae.stages.nothing", "there is no module"),
+        ("tesserae.metrics.fidelity", "no artifact at scale smoke depends on"),
+    ],
+)
+def test_an_equivalence_that_is_not_needed_is_refused(made, module, words):
+    done = made.tesserae("equivalent", module, "--why", "no reason at all", "--by", "the test")
+    assert done.returncode == 1 and words in done.stderr
+
+
+def test_other_library_versions_are_reported_and_remade_only_when_asked(made):
+    made.edit("config/scales/smoke.yaml", "confirm_above: 0.0", "confirm_above: null")
+    file = made.root / "results/smoke/dataset/emoji_few-32/manifest.json"
+    version = made.manifest("dataset/emoji_few-32")["environment"]["libraries"]["torch"]
+    file.write_text(file.read_text().replace(f'"torch": "{version}"', '"torch": "2.0.0"'))
+    assert planned(made) == 0
+    assert f"torch 2.0.0 made 1 artifacts, here is {version}" in made.tesserae("stale").stdout
+    done = made.snakemake("--config", "scale=smoke", "remake=libraries")
+    assert done.returncode == 0
+    assert made.manifest("dataset/emoji_few-32")["environment"]["libraries"]["torch"] == version
+
+
+def test_an_unknown_name_to_remake_is_refused(made):
+    done = made.tesserae("reproduce", "--remake", "tokenizer/detok_sb_join")
+    assert done.returncode == 1 and "tokenizer/detok_sb_joint" in done.stderr

@@ -1,0 +1,114 @@
+"""No table ever mixes old and new: after crashes, edits in bad moments and remade inputs, what is there is what a
+run from scratch would have made. The stages are toys, the plan, the runner and Snakemake are real."""
+
+import shutil
+
+import pytest
+
+CRASH = "if work.recipe in ('detok_sb_latent', 'detok_sb_joint'): raise RuntimeError('crash')"
+
+
+def from_scratch(toys) -> str:
+    shutil.rmtree(toys.root / "results")
+    shutil.rmtree(toys.root / ".snakemake")
+    assert toys.snakemake().returncode == 0
+    return toys.made()
+
+
+def test_a_crash_in_the_middle_then_a_second_run(toys):
+    assert toys.snakemake().returncode == 0
+    before = toys.made()
+    toys.version("dataset", 2)
+    toys.insert("tokenizer", CRASH)
+    done = toys.snakemake()
+    assert done.returncode != 0 and "crash" in done.stdout + done.stderr
+    toys.edit("src/tesserae/stages/tokenizer.py", f"    {CRASH}\n", "")
+    assert toys.snakemake().returncode == 0
+    after = toys.made()
+    assert after != before and after == from_scratch(toys)
+
+
+def test_an_edit_while_the_workflow_runs(toys):
+    """One job edits what jobs after it are made of: those are refused, and the next run makes everything anew."""
+    toys.insert(
+        "dataset", "f = work.root / 'src/tesserae/stages/tokenizer.py'; f.write_text(f.read_text() + '\\nLATER = 1\\n')"
+    )
+    done = toys.snakemake()
+    assert done.returncode != 0 and "changed after planning" in done.stdout + done.stderr
+    assert not (toys.root / toys.target).exists()
+    assert toys.snakemake().returncode == 0
+    assert (
+        toys.manifest("tokenizer/detok_sb_joint")["fingerprint"]
+        == toys.fingerprints("smoke")["tokenizer/detok_sb_joint"]
+    )
+
+
+def test_code_that_was_edited_when_imported_and_put_back_since(toys):
+    extra = toys.root / "src/tesserae/data/extra.py"
+    extra.write_text("VALUE = 1\n")
+    file = toys.root / "src/tesserae/stages/dataset.py"
+    file.write_text(
+        "import pathlib\n\nEXTRA = pathlib.Path(__file__).parents[1] / 'data' / 'extra.py'\n"
+        "EXTRA.write_text('VALUE = 2\\n')\nfrom tesserae.data import extra\n\n" + file.read_text()
+    )
+    toys.insert("dataset", "EXTRA.write_text('VALUE = 1\\n')")
+    done = toys.make("dataset/emoji_few-32")
+    assert done.returncode == 1 and "tesserae.data.extra was edited while it ran" in done.stderr
+    assert not (toys.root / "results/smoke/dataset/emoji_few-32/manifest.json").exists()
+
+
+def test_an_input_that_was_written_while_a_job_ran(toys):
+    assert toys.make("dataset/emoji_few-32").returncode == 0
+    toys.insert(
+        "reference", "f = work.inputs['dataset'] / 'index.json'; t = f.read_text(); f.write_text('x'); f.write_text(t)"
+    )
+    done = toys.make("reference/emoji_few-32")
+    assert done.returncode == 1 and "dataset/emoji_few-32/index.json was edited while it ran" in done.stderr
+
+
+def test_an_input_that_was_edited_by_hand(toys):
+    assert toys.make("dataset/emoji_few-32").returncode == 0
+    (toys.root / "results/smoke/dataset/emoji_few-32/index.json").write_text("edited")
+    done = toys.make("reference/emoji_few-32")
+    assert done.returncode == 1 and "index.json was changed since it was made" in done.stderr
+    assert toys.snakemake().returncode == 0  # Snakemake makes it again
+    assert toys.made() == from_scratch(toys)
+
+
+def test_two_inputs_from_different_versions_of_a_third(toys):
+    """The same identity, other bytes, as on a GPU: what was made from the old ones is stale, and refused."""
+    assert toys.snakemake().returncode == 0
+    assert toys.make("dataset/emoji_few-32", NOISE="other bytes").returncode == 0
+    assert toys.make("tokenizer/detok_sb_joint").returncode == 0
+    done = toys.make("reconstruction/detok_sb_joint")
+    assert done.returncode == 1
+    assert "reads what reference/emoji_few-32 fed, which is stale: made from another version of dataset" in done.stderr
+    assert toys.snakemake().returncode == 0
+    read = {name: entry["files"] for name, entry in toys.manifest("reconstruction/detok_sb_joint")["inputs"].items()}
+    for producer, files in read.items():
+        assert files == toys.manifest(producer)["outputs"]
+    assert (
+        toys.manifest("reference/emoji_few-32")["inputs"]["dataset/emoji_few-32"]["files"]
+        == read["dataset/emoji_few-32"]
+    )
+
+
+def test_the_state_of_a_killed_job_belongs_to_what_it_read(toys):
+    """A training must not go on from a checkpoint that other data led to."""
+    assert toys.make("dataset/emoji_few-32").returncode == 0
+    made = []
+    for noise in ("", "other bytes"):
+        assert toys.make("dataset/emoji_few-32", NOISE=noise).returncode == 0
+        toys.edit("src/tesserae/stages/tokenizer.py", "*read]", "work.identity.encode()]") if not noise else None
+        assert toys.make("tokenizer/detok_sb_joint").returncode == 0
+        made.append((toys.root / "results/smoke/tokenizer/detok_sb_joint/curves.jsonl").read_text())
+    assert made[0] != made[1]
+
+
+@pytest.mark.parametrize("broken", ["{", '{"artifact": "x"}'])
+def test_a_manifest_that_cannot_be_read_is_no_manifest(toys, broken):
+    assert toys.snakemake().returncode == 0
+    before = toys.made()
+    (toys.root / "results/smoke/reference/emoji_few-32/manifest.json").write_text(broken)
+    assert toys.snakemake().returncode == 0
+    assert toys.manifest("reference/emoji_few-32")["manifest"] == 2 and toys.made() == before
