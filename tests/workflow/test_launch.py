@@ -52,9 +52,7 @@ def test_reproduce_says_what_changed_before_it_asks(made):
 
 def test_a_reviewed_equivalence_makes_nothing_again(made):
     file = made.root / "src/tesserae/stages/dataset.py"
-    file.write_text(
-        file.read_text().replace("read =", "found =").replace("*read]", "*found]").replace("read +=", "found +=")
-    )
+    file.write_text(file.read_text().replace("found =", "seen =").replace("*found]", "*seen]"))
     assert planned(made) == 2
     done = made.tesserae("equivalent", "tesserae.stages.dataset", "--why", "a local name", "--by", "the test")
     assert done.returncode == 0, done.stderr

@@ -117,13 +117,12 @@ def test_a_comments_docstrings_and_layout_of_every_module(project):
 
 
 def test_b_a_loss_of_tokenizers(project):
-    project.edit("src/tesserae/losses/adversarial.py", "return", "0\n    return")
+    project.edit("src/tesserae/losses/adversarial.py", "0.5 * (F.relu", "0.4 * (F.relu")
     using = {name for name in project.users("tesserae.losses.adversarial") if name.startswith("tokenizer/")}
     planned = project.planned()
     assert using and planned == project.downstream(*using)
     assert not stages(planned) & {"dataset", "reference"}
-    words = project.tesserae("why")
-    assert "losses/adversarial.py: function" in words and "changed" in words
+    assert "losses/adversarial.py: function `hinge_loss` changed" in project.tesserae("why")
 
 
 def test_c_the_sampler_of_mar(project):

@@ -99,7 +99,7 @@ def test_the_state_of_a_killed_job_belongs_to_what_it_read(toys):
     made = []
     for noise in ("", "other bytes"):
         assert toys.make("dataset/emoji_few-32", NOISE=noise).returncode == 0
-        toys.edit("src/tesserae/stages/tokenizer.py", "*read]", "work.identity.encode()]") if not noise else None
+        toys.edit("src/tesserae/stages/tokenizer.py", "*found]", "work.identity]") if not noise else None
         assert toys.make("tokenizer/detok_sb_joint").returncode == 0
         made.append((toys.root / "results/smoke/tokenizer/detok_sb_joint/curves.jsonl").read_text())
     assert made[0] != made[1]

@@ -82,7 +82,7 @@ def test_a_fresh_clone_pulls_and_plans_nothing_and_an_edit_runs_its_downstream(c
     assert len(clone.stale()["run"]) > 90  # nothing is here yet
     clone.dvc("pull", "-q")  # DVC's own command is enough
     assert clone.planned() == set()
-    clone.edit("src/tesserae/losses/adversarial.py", "return", "0\n    return")
+    clone.edit("src/tesserae/losses/adversarial.py", "0.5 * (F.relu", "0.4 * (F.relu")
     expected = clone.downstream(*(name for name in clone.users("tesserae.losses.adversarial") if "tokenizer/" in name))
     before = {name: record(clone, name) for name in present(clone)}
     assert clone.planned() == expected
@@ -127,7 +127,7 @@ def test_a_pull_of_one_artifact(clone):
 def test_switching_branches_plans_nothing_on_both_sides(clone):
     clone.dvc("pull", "-q")
     clone.git("checkout", "-qb", "other")
-    clone.edit("src/tesserae/reporting/style.py", "\nNEUTRAL = ", "\nSTYLE = 1\nNEUTRAL = ")
+    clone.edit("src/tesserae/stages/lineage.py", "import asdict\n", "import asdict\n\nX = 1\n")
     clone.edit("config/papers/detok.yaml", "title: Originals and", "title: The originals and")
     assert clone.planned()
     clone.tesserae("reproduce")

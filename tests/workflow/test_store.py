@@ -28,7 +28,8 @@ def switched(toys):
 def restored(toys) -> list[str]:
     """What `tesserae reproduce` would bring back, in the process that has the project's code."""
     code = (
-        "from pathlib import Path; from tesserae.workflow import staleness, store; from tesserae.workflow.plan import read_plan;"
+        "from pathlib import Path; from tesserae.workflow import staleness, store;"
+        "from tesserae.workflow.plan import read_plan;"
         "p = read_plan(Path('.').resolve(), 'smoke'); s = staleness.examine(p); n = ['dataset/emoji_few-32'];"
         "print(store.restore(p, s, store.restorable(p, s, n)), staleness.examine(p)[n[0]].current)"
     )

@@ -44,8 +44,10 @@ def reasons(plan: Plan, standings: dict[str, Standing], run: dict[str, str]) -> 
 
 
 def _roots(plan: Plan, name: str, run: dict[str, str], own: dict[str, list[str]]) -> list[str]:
-    """The artifacts upstream that have a reason of their own."""
-    return [other for other in plan.demanded(name) if other in run and other != name and own[other]]
+    """The first artifacts upstream that have a reason of their own: those that follow from no other such one."""
+    causes = [other for other in plan.demanded(name) if other in run and other != name and own[other]]
+    above = {cause: {*plan.demanded(cause)} - {cause} for cause in causes}
+    return [cause for cause in causes if not above[cause].intersection(causes)]
 
 
 def _more(names: list[str]) -> str:
