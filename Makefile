@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGUMENTS := $(if $(PROFILE),--profile $(PROFILE))
 CONFIG := $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: reproduce quick test lint lock save clean
+.PHONY: reproduce quick test lint lock share clean
 
 reproduce: .venv/.ready  ## every table and figure at the scale of config/config.yaml (or SCALE=...)
 	@$(BIN)/tesserae $(if $(SCALE),--scale $(SCALE)) reproduce $(ARGUMENTS)
@@ -36,5 +36,5 @@ lock:  ## pin what pyproject.toml admits today
 clean:  ## the environment only; results stay
 	rm -rf .venv
 
-save: .venv/.ready  ## record the results of SCALE (default: pocket) with DVC; `dvc push` shares them
-	@$(BIN)/dvc add results/$(or $(SCALE),pocket)
+share: .venv/.ready  ## record the results of the scale with DVC and push them
+	@$(BIN)/tesserae $(if $(SCALE),--scale $(SCALE)) share

@@ -3,11 +3,15 @@
 A blank value means that the paper prints no number there; it stays a blank and is never filled in.
 """
 
+from __future__ import annotations
+
 import csv
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("table", "group", "row", "subject", "column", "direction", "value", "note")
 DIRECTIONS = ("lower", "higher", "none")
@@ -27,6 +31,8 @@ def load(path: str | Path) -> pd.DataFrame:
     Raises PublishedError, naming file, line and key (table, row, column), for a wrong header, a wrong number of
     fields, an empty key, an unknown direction, a value that is not a finite number, or a number given twice.
     """
+    import pandas as pd
+
     path = Path(path)
     records: list[dict] = []
     seen: dict[tuple[str, ...], int] = {}

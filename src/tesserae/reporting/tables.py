@@ -4,6 +4,8 @@ A table is built from its description in the configuration, the metrics of its c
 numbers; the writers `to_csv`, `to_markdown`, `to_latex` and `to_html` turn it into text (same table, same bytes).
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import json
@@ -13,13 +15,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from tesserae.reporting import published as published_numbers
 from tesserae.reporting.style import page, template
 from tesserae.reporting.words import LINEAGE, anchor
+
+if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
+    import pandas as pd
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 BLANK = "–"
@@ -450,6 +453,8 @@ def to_csv(table: Table) -> str:
 def read_csv(path: str | Path) -> pd.DataFrame:
     """Read what `to_csv` wrote: CSV_COLUMNS; numbers as float64 (NaN is a blank), all other columns as text."""
     numbers = ("published", "measured", "guidance", "temperature", "samples", "deviation")
+    import pandas as pd
+
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     if tuple(frame.columns) != CSV_COLUMNS:
         raise TableError(f"{path}: the columns must be {','.join(CSV_COLUMNS)}, found {','.join(frame.columns)}")

@@ -35,6 +35,9 @@ PRELOAD = (
     "pydantic",
     "yaml",
     "tqdm",
+    "pandas",
+    "matplotlib.figure",
+    "jinja2",
 )
 
 
