@@ -4,8 +4,10 @@ Imports stay inside the commands, so that `tesserae --help` answers at once.
 """
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -265,6 +267,47 @@ def times(settings: dict) -> None:
     total = sum(record["seconds"] for record in everything)
     peak = max((record["peak_mb"] for record in everything), default=0)
     click.echo(f"| all | {len(everything)} | | {total:.0f} | {peak} MB |")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def audit(settings: dict, as_json: bool) -> None:
+    """Verify every file, manifest and number of a scale's results; exit 1 if anything is not as it should be."""
+    from tesserae.lineage.audit import audit as run
+    from tesserae.lineage.evidence import AuditError, Planned
+    from tesserae.lineage.findings import render
+    from tesserae.reporting.audit import check
+    from tesserae.stages.table import run as draw
+    from tesserae.workflow import staleness
+    from tesserae.workflow.graph import OUTPUTS
+
+    with tempfile.TemporaryDirectory() as memory:
+        os.environ["TESSERAE_CACHE"] = memory  # an audit believes no cache of what modules mean
+        plan = _plan(settings)
+        standings = staleness.examine(plan, content=False)
+        planned = {
+            job.id: Planned(
+                plan.fingerprint(job), OUTPUTS[job.stage], {name: plan.reads(job, name) for name in job.inputs.values()}
+            )
+            for job in plan.jobs.values()
+        }
+        try:
+            report = run(
+                plan.project.root,
+                plan.scale,
+                planned,
+                why=lambda name: staleness.why(plan, standings[name]),
+                equivalents=plan.project.equivalents.equivalents,
+                further=[check(draw)],
+            )
+        except AuditError as error:
+            raise click.ClickException(str(error)) from None
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
+    else:
+        _console(100).print(render(report))
+    sys.exit(0 if report.clean else 1)
 
 
 @main.command()

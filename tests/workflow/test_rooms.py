@@ -80,6 +80,8 @@ def test_packages_are_empty():
         "tesserae.stages.figure",
         "tesserae.stages.report",
         "tesserae.stages.lineage",
+        "tesserae.lineage.audit",
+        "tesserae.reporting.audit",
         "tesserae.reporting.figures",
     ],
 )

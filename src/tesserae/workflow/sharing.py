@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tesserae.lineage import code
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.hashes import sha256
 from tesserae.workflow.plan import Plan
@@ -54,6 +55,9 @@ def share(plan: Plan) -> list[str]:
             name: _entry(root, record) for name, record in sorted(manifests.collect(root, plan.scale).items())
         },
     }
+    store = root / plan.top / code.FOLDER
+    kept = sorted(file for file in store.rglob("*") if file.is_file())
+    index["code"] = {file.relative_to(store).as_posix(): sha256(file) for file in kept}
     file = root / index_file(plan)
     file.parent.mkdir(exist_ok=True)
     _dvc(root, "add", str(plan.top), fails="recording the results")

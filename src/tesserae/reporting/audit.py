@@ -1,0 +1,404 @@
+"""Audit of tables: every number has a metrics.json behind it, one column has one measure, pages say what inputs give.
+
+Drawing is deterministic, so a table is drawn again from its inputs and compared byte by byte: a table that was edited
+together with its manifest is still not the table that its inputs give.
+"""
+
+import base64
+import csv
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tesserae.lineage import code, fingerprint
+from tesserae.lineage.audit import Check
+from tesserae.lineage.evidence import Evidence, File, Manifest
+from tesserae.lineage.findings import Finding, Note
+from tesserae.lineage.work import Work
+from tesserae.reporting import tables
+
+METRICS = "metrics.json"
+FRAGMENT = re.compile(r'<figure class="tesserae-table">.*?</figure>', re.DOTALL)
+# Which kind of finding a differing column of table.csv is; all others make the table another table.
+CSV_KINDS = {"measured": "number", "deviation": "number", "published": "published"}
+CSV_KINDS |= dict.fromkeys(("extractor", "scale", "measure_id"), "mixed")
+
+
+class _Column(BaseModel):
+    name: str
+    value: str
+    artifact: str
+
+    def of(self, row: str) -> str:
+        return self.artifact.replace("{row}", row)
+
+
+class _Spec(BaseModel):
+    """A table's spec, as far as an audit needs it."""
+
+    scale: str
+    rows: list[tuple[str, str]]
+    columns: list[_Column]
+
+
+class _Metrics(BaseModel):
+    """The metrics.json of a measuring stage."""
+
+    model_config = ConfigDict(strict=True)
+
+    values: dict[str, float]
+    deviation: dict[str, float] | None = Field(default=None)
+    measure: dict[str, Any]
+    measure_id: str
+    selection: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """An artifact under audit, with words for what is wrong with it."""
+
+    evidence: Evidence
+    artifact: str
+    record: Manifest
+
+    def finding(self, kind: str, path: str, what: str) -> Finding:
+        since = self.evidence.since(path, self.record.ended)
+        return Finding(kind, self.artifact, path, what, since, self.evidence.restore(self.artifact))
+
+    def output(self, name: str) -> File | None:
+        return next((file for file in self.record.outputs if file.name == name), None)
+
+    def text(self, name: str) -> str | None:
+        """An output as text, None if it is not there or no text."""
+        try:
+            return (self.evidence.root / self.output(name).path).read_text(encoding="utf-8")
+        except (AttributeError, OSError, UnicodeDecodeError):
+            return None
+
+
+def check(draw: Callable[[Work], dict[str, float]]) -> Check:
+    """The check of tables for `lineage.audit.audit`; `draw` is `tesserae.stages.table.run`."""
+
+    def run(evidence: Evidence) -> Iterator[Finding | Note]:
+        for artifact, record in evidence.records.items():
+            subject = _Subject(evidence, artifact, record)
+            if record.stage == "table":
+                yield from _table(subject, draw)
+            elif subject.output(METRICS) is not None:
+                yield from _measured(subject)
+            else:
+                yield from _shown(subject)
+
+    return run
+
+
+# ---- numbers and how they were measured -------------------------------------------------------------------------
+
+
+def _measured(subject: _Subject) -> Iterator[Finding]:
+    """A metrics.json agrees with its manifest, with what it was told to do, and with the samples it looked at."""
+    file, record = subject.output(METRICS), subject.record
+    if not subject.evidence.intact(file):
+        return  # a finding already; what it says is worth nothing
+    metrics = _read_metrics(subject)
+    if metrics is None:
+        yield subject.finding("number", file.path, "holds no values with their measure")
+        return
+    for name in sorted(metrics.values.keys() | record.metrics.keys()):
+        told, value = record.metrics.get(name), metrics.values.get(name)
+        if told != value:
+            yield subject.finding("number", file.path, f"says {name} {_plain(value)}, its manifest {_plain(told)}")
+    policy = {key: value for key, value in metrics.measure.items() if key not in tables.CHOSEN}
+    if fingerprint.digest(policy) != metrics.measure_id:
+        what = f"its measure has the id {fingerprint.digest(policy)}, not {metrics.measure_id}"
+        yield subject.finding("measure", file.path, what)
+    for where, told in [("its settings say", record.spec), *_indices(subject)]:
+        if not isinstance(told, dict):
+            yield subject.finding("measure", file.path, f"nobody can tell how {where}")
+            continue
+        for key in sorted(told.keys() & metrics.measure.keys()):
+            if told[key] != metrics.measure[key]:
+                what = f"was measured with {key} {_plain(metrics.measure[key])}, {where} {_plain(told[key])}"
+                yield subject.finding("measure", file.path, what)
+
+
+def _indices(subject: _Subject) -> Iterator[tuple[str, Any]]:
+    """How the samples that were measured were drawn, as their index.json says."""
+    for producer, read in subject.record.inputs.items():
+        for file in read.files:
+            if producer.startswith("samples/") and file.name == "index.json" and subject.evidence.intact(file):
+                yield f"{producer} was drawn with", _json((subject.evidence.root / file.path).read_bytes())
+
+
+def _json(content: bytes) -> Any:
+    """Content of a JSON file, None if it is none."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _read_metrics(subject: _Subject) -> _Metrics | None:
+    """What a metrics.json holds; None if it is not there, holds something else, or numbers that are none."""
+    content = _json((subject.text(METRICS) or "").encode())
+    try:
+        fingerprint.digest(content)
+        return _Metrics.model_validate(content)
+    except ValueError:
+        return None
+
+
+# ---- tables -----------------------------------------------------------------------------------------------------
+
+
+def _table(subject: _Subject, draw: Callable[[Work], dict[str, float]]) -> Iterator[Finding | Note]:
+    evidence, manifest = subject.evidence, subject.evidence.manifest(subject.artifact)
+    try:
+        spec = _Spec.model_validate(subject.record.spec)
+    except ValidationError:
+        yield subject.finding("table", manifest, "its settings describe no table")
+        return
+    if spec.scale != evidence.scale:
+        yield subject.finding(
+            "mixed", manifest, f"shows scale {spec.scale}, but lies among results of {evidence.scale}"
+        )
+    cells = subject.output("table.csv")
+    path = cells.path if cells else manifest
+    unbacked = [subject.finding(*wrong) for wrong in _unbacked(subject, spec, path)]
+    mixed = [subject.finding("mixed", path, what) for what in _mixed(subject, spec)]
+    yield from unbacked
+    yield from mixed
+    if not unbacked and not mixed:  # else there is nothing to draw it from
+        yield from _drawn_again(subject, draw)
+
+
+def _unbacked(subject: _Subject, spec: _Spec, path: str) -> Iterator[tuple[str, str, str]]:
+    """Artifacts that a table shows numbers of, without a metrics.json that a manifest of this scale vouches for."""
+    evidence = subject.evidence
+    for artifact in sorted({column.of(key) for column in spec.columns for key, _ in spec.rows}):
+        source = _source_of(subject, artifact)
+        if artifact not in subject.record.inputs:
+            yield "number", path, f"shows numbers of {artifact}, which it did not read"
+        elif artifact in evidence.foreign:
+            yield "mixed", path, f"shows numbers of {artifact}, which is of scale {evidence.foreign[artifact]}"
+        elif source is None:
+            yield "number", path, f"shows numbers of {artifact}, of which there is no manifest that can be used"
+        elif source.output(METRICS) is None:
+            yield "number", path, f"shows numbers of {artifact}, whose manifest names no {METRICS}"
+        elif _read_metrics(source) is None:
+            yield "number", path, f"shows numbers of {artifact}, whose {METRICS} holds none"
+
+
+def _mixed(subject: _Subject, spec: _Spec) -> Iterator[str]:
+    """Columns with numbers of two measures."""
+    for column in spec.columns:
+        sources = {label: _source_of(subject, column.of(key)) for key, label in spec.rows}
+        found = {label: _read_metrics(source) for label, source in sources.items() if source}
+        try:
+            measures = {label: metrics.measure for label, metrics in found.items() if metrics}
+            tables.same_measure(measures, where=f"column {column.name!r}")
+        except tables.TableError as error:
+            yield str(error)
+        except KeyError as error:
+            yield f"column {column.name!r}: a measure names no {error.args[0]}"
+
+
+def _source_of(subject: _Subject, artifact: str) -> _Subject | None:
+    record = subject.evidence.records.get(artifact)
+    return _Subject(subject.evidence, artifact, record) if record else None
+
+
+def _drawn_again(subject: _Subject, draw: Callable[[Work], dict[str, float]]) -> Iterator[Finding | Note]:
+    """A table is what its inputs give: each number, and each byte of its pages."""
+    evidence, record, manifest = subject.evidence, subject.record, subject.evidence.manifest(subject.artifact)
+    published = _published(subject)
+    if published is None:
+        yield Note("not-drawn", subject.artifact, "the published numbers that it read are neither in place nor kept")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        work = Work(
+            stage=record.stage,
+            recipe=record.recipe,
+            spec=record.spec,
+            inputs={name: evidence.root / evidence.folder(name) for name in record.inputs},
+            sources={"published": published},
+            out=Path(folder),
+            state=Path(folder),
+            identity="",
+            comments=(),
+            root=evidence.root,
+            data_root=None,
+            device="cpu",
+        )
+        try:
+            numbers = draw(work)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError) as error:
+            yield subject.finding("table", manifest, f"cannot be drawn from its inputs: {error}")
+            return
+        for name in sorted(numbers.keys() | record.metrics.keys()):
+            if numbers.get(name) != record.metrics.get(name):
+                what = f"says {name} {_plain(record.metrics.get(name))}, its inputs give {_plain(numbers.get(name))}"
+                yield subject.finding("number", manifest, what)
+        yield from _compared(subject, Path(folder))
+
+
+def _published(subject: _Subject) -> Path | None:
+    """The file of published numbers as the table read it: in its place, or from the code store."""
+    evidence = subject.evidence
+    for file in subject.record.sources:
+        kept = code.source_file(Path(evidence.top), file.sha256, Path(file.path).suffix)
+        for path in (file.path, kept.as_posix()):
+            if path in evidence.seen and evidence.seen[path].sha256 == file.sha256:
+                return evidence.root / path
+    return None
+
+
+def _compared(subject: _Subject, drawn: Path) -> Iterator[Finding | Note]:
+    """Findings where the table's files differ from those just drawn."""
+    evidence, record = subject.evidence, subject.record
+    read = [file for read in record.inputs.values() for file in read.files if file.name == METRICS]
+    same_inputs, other_code = all(map(evidence.intact, read)), evidence.other_code(record)
+    unlike = []
+    for file in record.outputs:
+        if not (drawn / file.name).is_file() or file.path not in evidence.seen:
+            continue  # missing is a finding already, and so is a file that a table does not have
+        was, now = (evidence.root / file.path).read_bytes(), (drawn / file.name).read_bytes()
+        if was == now:
+            continue
+        details = {"table.csv": _csv_cells, METRICS: _json_cells}.get(file.name, lambda *_: [])
+        found = [subject.finding(kind, file.path, what) for kind, what in details(was, now)]
+        if not found and same_inputs and not other_code:
+            found = [subject.finding("table", file.path, _first_difference(was, now))]
+        yield from found
+        unlike += [] if found else [file.name]
+    if unlike:
+        reason = "its inputs changed since" if not same_inputs else f"drawn by other code ({', '.join(other_code)})"
+        yield Note("not-drawn", subject.artifact, f"{', '.join(unlike)} could not be compared: {reason}")
+
+
+def _csv_cells(was: bytes, now: bytes) -> Iterator[tuple[str, str]]:
+    """Cells of table.csv that are not what the inputs give."""
+    try:
+        old, new = (_rows(content) for content in (was, now))
+    except (UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
+        yield "table", f"cannot be read ({error})"
+        return
+    for key in [*new, *(key for key in old if key not in new)]:
+        where = f"{key[0]}, {key[1]}" + (f" (line {key[2] + 1} of that name)" if key[2] else "")
+        if key not in old or key not in new:
+            yield "table", f"{where}: {'is left out' if key in new else 'has nothing behind it'}"
+            continue
+        for name in new[key].keys() & old[key].keys():
+            if old[key][name] != new[key][name]:
+                what = f"{where}: {name} {old[key][name] or 'blank'}, its inputs give {new[key][name] or 'blank'}"
+                yield CSV_KINDS.get(name, "table"), what
+
+
+def _rows(content: bytes) -> dict[tuple[str, str, int], dict[str, str]]:
+    """Lines of a table.csv by row, column and how often these came before."""
+    found: dict[tuple[str, str, int], dict[str, str]] = {}
+    for line in csv.DictReader(content.decode().splitlines(), strict=True):
+        number = 0
+        while (line["row"], line["column"], number) in found:
+            number += 1
+        found[line["row"], line["column"], number] = line
+    return found
+
+
+def _json_cells(was: bytes, now: bytes) -> Iterator[tuple[str, str]]:
+    """Numbers of a table's metrics.json that are not what the inputs give."""
+    try:
+        old, new = json.loads(was), json.loads(now)
+        cells = sorted({(row, name) for content in (old, new) for row, numbers in content.items() for name in numbers})
+        for row, name in cells:
+            told, given = old.get(row, {}).get(name), new.get(row, {}).get(name)
+            if told != given:
+                yield "number", f"{row}, {name}: {_plain(told)}, its inputs give {_plain(given)}"
+    except (ValueError, AttributeError, TypeError) as error:
+        yield "number", f"cannot be read ({error})"
+
+
+def _first_difference(was: bytes, now: bytes) -> str:
+    """The first line that differs, around the place where it does."""
+    old, new = (content.decode(errors="replace").splitlines(keepends=True) for content in (was, now))
+    for number, (told, given) in enumerate(zip(old, new, strict=False), 1):
+        if told != given:
+            start = max(0, next((k for k, (a, b) in enumerate(zip(told, given, strict=False)) if a != b), 0) - 20)
+            return f"line {number} says {told[start : start + 60]!r}, its inputs give {given[start : start + 60]!r}"
+    return f"has {len(old)} lines, its inputs give {len(new)}"
+
+
+# ---- pages that show tables and figures -------------------------------------------------------------------------
+
+
+def _shown(subject: _Subject) -> Iterator[Finding]:
+    """Tables inside notebooks and the index page say what those beside them say; the page shows the figures too."""
+    evidence, record = subject.evidence, subject.record
+    shown = [(name, file) for name, read in record.inputs.items() for file in read.files]
+    pages = [file for name, file in shown if name.startswith("table/") and file.name == "table.html"]
+    if not all(map(evidence.intact, pages)):
+        return  # a finding already
+    texts = {file.path: _words((evidence.root / file.path).read_text("utf-8", "replace")) for file in pages}
+    for file in record.outputs:
+        text = subject.text(file.name) if file.name.endswith((".html", ".ipynb")) else None
+        if text is None:
+            continue
+        here = [_words(part) for part in FRAGMENT.findall(_displayed(text) if file.name.endswith(".ipynb") else text)]
+        for words in here:
+            if words not in texts.values():
+                yield subject.finding(
+                    "table", file.path, f"shows a table that none of its inputs is: {_odd(words, texts)}"
+                )
+        if record.stage != "report":
+            continue
+        for path, words in texts.items():
+            if words not in here:
+                yield subject.finding("table", file.path, f"does not show {path} as it is")
+        for name, picture in shown:
+            if name.startswith("figure/") and picture.name.endswith(".png") and evidence.intact(picture):
+                content = base64.b64encode((evidence.root / picture.path).read_bytes()).decode()
+                if content not in text:
+                    yield subject.finding("table", file.path, f"does not show {picture.path} as it is")
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words += [" ".join(data.split())] if data.strip() else []
+
+
+def _words(html: str) -> list[str]:
+    """What a reader sees of the table in a page, piece by piece: pages differ in markup and links, never in this."""
+    reader = _Reader()
+    reader.feed("".join(FRAGMENT.findall(html)))
+    reader.close()
+    return reader.words
+
+
+def _odd(words: list[str], texts: dict[str, list[str]]) -> str:
+    """The first piece that no table has."""
+    known = {word for others in texts.values() for word in others}
+    return repr(next((word[:60] for word in words if word not in known), "its pieces are in another order"))
+
+
+def _displayed(notebook: str) -> str:
+    """The HTML in a notebook's outputs."""
+    try:
+        outputs = [output for cell in json.loads(notebook)["cells"] for output in cell.get("outputs", [])]
+        return "".join("".join(output.get("data", {}).get("text/html", "")) for output in outputs)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""  # no notebook that shows anything
+
+
+def _plain(value: Any) -> str:
+    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)

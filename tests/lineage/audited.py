@@ -1,0 +1,285 @@
+"""Small results of a made-up scale with true manifests, to be tampered with.
+
+The road: dataset -> reference, tokenizers a and b -> samples -> metrics -> table and figure -> notebook -> page.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tesserae.config.types import Equivalent
+from tesserae.lineage import code, fingerprint
+from tesserae.lineage import manifest as manifests
+from tesserae.lineage.audit import audit
+from tesserae.lineage.evidence import Planned
+from tesserae.lineage.findings import Report
+from tesserae.lineage.work import Work
+from tesserae.reporting import audit as tables
+from tesserae.reporting import published
+from tesserae.reporting.tables import fragment_of
+from tesserae.stages import table
+
+SCALE = "smoke"
+TOP = f"results/{SCALE}"
+PUBLISHED = "config/published/paper.csv"
+CORPUS = "data/corpus.npz"
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ROWS = {"a": "Row A", "b": "Row B"}
+COLUMNS = [
+    {"name": "MAR-B FID", "direction": "lower", "value": "fid", "artifact": "metrics/{row}"},
+    {"name": "MAR-B IS", "direction": "higher", "value": "is", "artifact": "metrics/{row}"},
+]
+MODULE = "tesserae.config.errors"  # what all stages but the table pretend to consist of: small
+
+
+@dataclass
+class Results:
+    """A project folder with results, and what the plan would say about them."""
+
+    root: Path
+    planned: dict[str, Planned] = field(default_factory=dict)
+
+    def folder(self, artifact: str) -> Path:
+        return self.root / TOP / ("" if artifact.startswith("report/") else artifact)
+
+    def manifest(self, artifact: str) -> Path:
+        return self.folder(artifact) / manifests.NAME
+
+    def read(self, artifact: str) -> dict[str, Any]:
+        return manifests.read(self.folder(artifact))
+
+    def write(self, artifact: str, record: dict[str, Any]) -> None:
+        manifests.write(self.manifest(artifact), record)
+
+    def change(self, artifact: str, change: Callable[[dict[str, Any]], Any]) -> None:
+        """Edit a manifest."""
+        record = self.read(artifact)
+        change(record)
+        self.write(artifact, record)
+
+    def swap(self, artifact: str, name: str, old: str, new: str) -> None:
+        """Edit a text output."""
+        file = self.folder(artifact) / name
+        text = file.read_bytes().decode()
+        assert old in text, f"{file} has no {old!r}"
+        file.write_bytes(text.replace(old, new).encode())
+
+    def rehash(self, *artifacts: str) -> None:
+        """Make manifests say what their files and inputs are now, and what fingerprint that gives; producers first."""
+        for artifact in artifacts:
+            record = self.read(artifact)
+            for name in record["inputs"]:
+                fingerprint_, paths = (
+                    self.read(name)["fingerprint"],
+                    [it["path"] for it in record["inputs"][name]["files"]],
+                )
+                files = [manifests.describe(self.root / path, self.root) for path in paths]
+                record["inputs"][name] = {"fingerprint": fingerprint_, "files": files}
+            record["outputs"] = [manifests.describe(self.root / it["path"], self.root) for it in record["outputs"]]
+            sign(record)
+            self.write(artifact, record)
+
+    def agree(self) -> None:
+        """Take the results as what the present code and configuration would make."""
+        for name, record in manifests.collect(self.root, SCALE).items():
+            self.planned[name] = replace(self.planned[name], fingerprint=record["fingerprint"])
+
+    def replan(self, changed: str) -> None:
+        """Take the code of one artifact as changed since: it and what was made from it would get new fingerprints."""
+        for name, record in manifests.collect(self.root, SCALE).items():
+            own = "f" * 16 if name == changed else record["fingerprint"].split("-")[0]
+            chained = fingerprint.chain(own, [self.planned[producer].fingerprint for producer in record["inputs"]])
+            self.planned[name] = replace(self.planned[name], fingerprint=chained)
+
+    def share(self) -> None:
+        """Write the index of what is shared."""
+        store = self.root / TOP / code.FOLDER
+        index = {
+            "version": 1,
+            "scale": SCALE,
+            "artifacts": {
+                name: {
+                    "fingerprint": record["fingerprint"],
+                    "manifest": sha256(self.manifest(name)),
+                    "outputs": {Path(it["path"]).name: it["sha256"] for it in record["outputs"]},
+                }
+                for name, record in manifests.collect(self.root, SCALE).items()
+            },
+            "code": {
+                file.relative_to(store).as_posix(): sha256(file) for file in sorted(store.rglob("*")) if file.is_file()
+            },
+        }
+        (self.root / "lineage").mkdir(exist_ok=True)
+        (self.root / f"lineage/{SCALE}.json").write_text(json.dumps(index))
+
+    def audit(self, equivalents: list[Equivalent] | None = None, **more: Any) -> Report:
+        given = {"planned": self.planned, "equivalents": equivalents or [], "further": [tables.check(table.run)]}
+        return audit(self.root, SCALE, **given | more, progress=False)
+
+    def copy(self, root: Path) -> "Results":
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        return Results(root, dict(self.planned))
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def sign(record: dict[str, Any]) -> None:
+    """Give a record the fingerprint that its parts have."""
+    sources = {it["path"]: it["sha256"] for it in record["sources"]}
+    own = fingerprint.own_digest(record["modules"], record["equivalents"], record["spec"], sources, record["engine"])
+    record["fingerprint"] = fingerprint.chain(own, [read["fingerprint"] for read in record["inputs"].values()])
+    record["mlflow"]["tag"]["tesserae.fingerprint"] = record["fingerprint"]
+
+
+def build(root: Path) -> Results:
+    """Results in which everything is in order."""
+    results = Results(root)
+    (root / CORPUS).parent.mkdir(parents=True)
+    (root / CORPUS).write_bytes(bytes(range(64)))
+    (root / PUBLISHED).parent.mkdir(parents=True)
+    lines = [",".join(published.COLUMNS)]
+    for label, numbers in zip(ROWS.values(), (("3.31", "247.63"), ("2.65", "")), strict=True):
+        lines += [
+            f"Table 1,g,{label},generator,{column['name']},{column['direction']},{number},a note"
+            for column, number in zip(COLUMNS, numbers, strict=True)
+        ]
+    (root / PUBLISHED).write_text("\n".join(lines) + "\n")
+    dataset, reference = {"dataset/few-8": ["train.npy", "index.json"]}, {"reference/few-8": ["train.npz"]}
+    extracted = {"extractor": "embedded", "layer": "320"}
+    images = {"train.npy": b"images" * 9, "index.json": b"{}\n"}
+    _make(results, "dataset/few-8", {"image_size": 8}, images, sources=[CORPUS])
+    _make(results, "reference/few-8", extracted, {"train.npz": b"statistics"}, dataset)
+    for row, fid in (("a", 45.5), ("b", 40.125)):
+        spec = {"gamma": 3.0 if row == "a" else 1.5, "training": {"seed": 0, "steps": 4}}
+        weights = {"weights.safetensors": b"weights of " + row.encode(), "curves.jsonl": b'{"step": 1}\n'}
+        _make(results, f"tokenizer/{row}", spec, weights, dataset, papers=["paper"], numbers={"mse": 0.5})
+        index = {"samples": 64, "guidance": 3.0, "seed": 0, "selection": None}
+        drawn = {"samples.npy": b"samples of " + row.encode(), "index.json": _json(index)}
+        reads = {f"tokenizer/{row}": ["weights.safetensors", "curves.jsonl"]}
+        _make(results, f"samples/{row}", {"samples": 64, "seed": 0}, drawn, reads, papers=["paper"])
+        values = {"fid": fid, "is": 2.5}
+        policy = {**extracted, "reference": "few-8 train", "samples": 64, "seed": 0, "selection": None}
+        metrics = {
+            "values": values,
+            "deviation": {"is": 0.125},
+            "measure": {**policy, "guidance": 3.0},
+            "measure_id": fingerprint.digest(policy),
+            "selection": None,
+        }
+        reads = {f"samples/{row}": ["samples.npy", "index.json"], **reference}
+        files = {"metrics.json": _json(metrics), "preview.npy": b"images"}
+        _make(results, f"metrics/{row}", extracted, files, reads, papers=["paper"], numbers=values)
+    _table(results)
+    picture, reads = b"\x89PNG picture", {f"metrics/{row}": ["metrics.json", "preview.npy"] for row in ROWS}
+    _make(results, "figure/paper_samples", {"scale": SCALE}, {"figure.png": picture}, reads)
+    shown = {"table/paper_table_1": ["table.html", "table.csv", "metrics.json"], "figure/paper_samples": ["figure.png"]}
+    fragment = fragment_of((results.folder("table/paper_table_1") / "table.html").read_text(), where="")
+    cells = [{"outputs": [{"data": {"text/html": [fragment]}}]}, {"source": "1 + 1"}]
+    notebook = {"notebook.ipynb": _json({"cells": cells}), "notebook.html": f"<html>{fragment}</html>".encode()}
+    _make(results, "notebook/paper", {"scale": SCALE}, notebook, shown, papers=["paper"])
+    # What a page says of an artifact's making stands in the manifest, so that this is what it reads.
+    page = {"lineage.html": b"<html>few-8</html>"}
+    _make(results, "lineage/index", {"scale": SCALE}, page, {"reference/few-8": ["manifest.json"]})
+    inline = base64.b64encode(picture).decode()
+    page = {"index.html": f"<html>{fragment}<img src='data:image/png;base64,{inline}'></html>\n".encode()}
+    reads = {**shown, "notebook/paper": ["notebook.ipynb", "notebook.html"], "lineage/index": ["lineage.html"]}
+    _make(results, "report/index", {"scale": SCALE}, page, reads)
+    return results
+
+
+def _table(results: Results) -> None:
+    name, metrics = "table/paper_table_1", {f"metrics/{row}": ["metrics.json", "preview.npy"] for row in ROWS}
+    spec = {
+        "paper": "paper",
+        "scale": SCALE,
+        "source": "Table 1",
+        "title": "Effects",
+        "rows": [list(row) for row in ROWS.items()],
+        "columns": COLUMNS,
+    }
+    out = results.root / "drawn"
+    out.mkdir()
+    folders = {producer: results.folder(producer) for producer in metrics}
+    sources = {"published": results.root / PUBLISHED}
+    work = Work("table", "paper_table_1", spec, folders, sources, out, out, "", (), results.root, None, "cpu")
+    numbers = table.run(work)
+    files = {file.name: file.read_bytes() for file in sorted(out.iterdir())}
+    shutil.rmtree(out)
+    roots = ["tesserae.stages.table"]
+    _make(results, name, spec, files, metrics, sources=[PUBLISHED], papers=["paper"], numbers=numbers, roots=roots)
+
+
+def _make(
+    results: Results,
+    artifact: str,
+    spec: dict[str, Any],
+    files: dict[str, bytes],
+    inputs: dict[str, list[str]] | None = None,
+    *,
+    sources: list[str] | None = None,
+    papers: list[str] | None = None,
+    numbers: dict[str, float] | None = None,
+    roots: list[str] | None = None,
+) -> None:
+    """Write an artifact with a true manifest, ten minutes after the one before."""
+    root, folder = results.root, results.folder(artifact)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    started = START + timedelta(minutes=10 * len(results.planned))
+    own = fingerprint.own(roots or [MODULE], spec, {path: Path(path) for path in sources or []}, root)
+    code.keep(root / TOP, own.modules, own.sources, root)
+    reads = {name: tuple(read) for name, read in (inputs or {}).items()}
+    home = papers[0] if papers else "shared"
+    record = {
+        "manifest": manifests.VERSION,
+        "artifact": artifact,
+        "stage": artifact.split("/")[0],
+        "recipe": artifact.split("/")[1],
+        "scale": SCALE,
+        "papers": papers or [],
+        "engine": fingerprint.ENGINE,
+        "spec": spec,
+        "origins": dict.fromkeys(spec, "config/papers/paper.yaml"),
+        "seed": spec.get("seed", spec.get("training", {}).get("seed")),
+        "modules": own.modules,
+        "equivalents": {},
+        "inputs": {
+            name: {
+                "fingerprint": results.read(name)["fingerprint"],
+                "files": [manifests.describe(results.folder(name) / file, root) for file in names],
+            }
+            for name, names in reads.items()
+        },
+        "sources": [manifests.describe(root / path, root) for path in sources or []],
+        "outputs": [manifests.describe(folder / name, root) for name in files],
+        "environment": manifests.environment(),
+        "hardware": {"host": "here", "processor": "some", "cores": 2, "gpu": None, "scheduler_job": None},
+        "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False},
+        "started": started.isoformat(timespec="milliseconds"),
+        "ended": (started + timedelta(minutes=5)).isoformat(timespec="milliseconds"),
+        "seconds": 299.5,
+        "metrics": numbers or {},
+        "peak_mb": 500,
+        "mlflow": {"experiment": f"{home}/{SCALE}", "tag": {}},
+    }
+    sign(record)
+    results.planned[artifact] = Planned(record["fingerprint"], tuple(files), reads)
+    results.write(artifact, record)
+    (folder / "stage.log").write_text("done\n")
+    for file in folder.iterdir():
+        if file.is_file():
+            os.utime(file, (started.timestamp() + 300, started.timestamp() + 300))
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
