@@ -34,8 +34,7 @@ def main(context: click.Context, project: Path, scale: str | None) -> None:
 @click.pass_obj
 def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments: tuple[str, ...]) -> None:
     """Bring everything up to date (ARGUMENTS go to snakemake): say what will run, restore, run, show it in MLflow."""
-    from tesserae.workflow import launch, showing, staleness, store
-    from tesserae.workflow.tracking import sync_if_new
+    from tesserae.workflow import following, launch, showing, staleness, store
 
     plan = _plan(settings)
     root = plan.project.root
@@ -69,17 +68,15 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
     given = {"scale": settings["scale"], "remake": remake, "confirm": confirm}
     if any(given.values()):
         command += ["--config", *(f"{key}={value}" for key, value in given.items() if value)]
-    failed = subprocess.run(command, cwd=root).returncode
     if dry:
-        sys.exit(failed)
+        sys.exit(subprocess.run(command, cwd=root).returncode)
+    follower = following.start_follower(root, plan.scale) if run else None
     try:
-        click.echo(sync_if_new(root, plan.scale))
-    except Exception as error:  # tracking may never cost a result
-        click.echo(
-            f"MLflow: not synchronised ({type(error).__name__}: {error}); "
-            "results are complete without it, `tesserae mlflow sync` tries again",
-            err=True,
-        )
+        failed = subprocess.run(command, cwd=root).returncode
+    finally:
+        if follower:
+            following.stop(follower)
+    _sync_if_new(root, plan.scale)
     page = root / plan.folder("report/index") / "index.html"
     if failed:
         raise click.ClickException(
@@ -381,10 +378,45 @@ def mlflow() -> None:
 def sync(settings: dict, uri: str | None) -> None:
     """Turn manifests and curves into one MLflow run per artifact; what is there already is left alone."""
     from tesserae.workflow.tracking import sync as run
+    from tesserae.workflow.tracking_store import StoreError
 
     plan = _plan(settings)
-    added, present = run(plan.project.root, plan.scale, uri)
+    try:
+        added, present = run(plan.project.root, plan.scale, uri)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
     click.echo(f"MLflow: {added} runs added, {present} already there")
+
+
+@mlflow.command()
+@click.option("--uri", help="Tracking store (default: MLFLOW_TRACKING_URI, else mlflow.db in the project folder).")
+@click.option("--every", type=float, default=5.0, show_default=True, help="Seconds between two looks.")
+@click.pass_obj
+def follow(settings: dict, uri: str | None, every: float) -> None:
+    """Show trainings in MLflow while they run, until Ctrl-C. `reproduce` does so by itself."""
+    from tesserae.workflow.following import follow as run
+
+    plan = _plan(settings)
+    try:
+        run(plan.project.root, plan.scale, uri, every=every, until=lambda: False)
+    except KeyboardInterrupt:
+        click.echo("MLflow: stopped following")
+
+
+def _sync_if_new(root: Path, scale: str) -> None:
+    from tesserae.workflow.tracking import sync_if_new
+    from tesserae.workflow.tracking_store import StoreError
+
+    try:
+        click.echo(sync_if_new(root, scale))
+    except StoreError as error:
+        click.echo(str(error), err=True)  # says itself that results are complete, and the remedy
+    except Exception as error:  # tracking may never cost a result
+        click.echo(
+            f"MLflow: not synchronised ({type(error).__name__}: {error}); "
+            "results are complete without it, `tesserae mlflow sync` tries again",
+            err=True,
+        )
 
 
 def _scale(settings: dict) -> str:

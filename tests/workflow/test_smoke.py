@@ -79,12 +79,21 @@ def test_mlflow_has_one_run_per_artifact_and_a_second_sync_adds_none(smoke, plan
     made = len(list((smoke / "results/smoke").rglob("manifest.json")))
     assert f"0 runs added, {made} already there" in sync()
     client = MlflowClient(f"sqlite:///{smoke / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tesserae-smoke")
+    experiment = client.get_experiment_by_name("detok/smoke")
     runs = client.search_runs([experiment.experiment_id], "tags.`tesserae.artifact` = 'generator/mar_b_joint'")
-    assert len(runs) == 1
+    assert [run.info.run_name for run in runs] == ["mar_b_joint"]
     assert runs[0].data.tags["tesserae.fingerprint"] == plan.fingerprint(plan.jobs["generator/mar_b_joint"])
-    assert client.get_metric_history(runs[0].info.run_id, "train.diffloss_mse")
+    assert client.get_metric_history(runs[0].info.run_id, "train/diffloss_mse")
     assert runs[0].inputs.dataset_inputs
+    nested = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{runs[0].info.run_id}'")
+    assert sorted(run.info.run_name for run in nested) == [
+        "mar_b_joint · search",
+        "mar_b_joint · search_samples",
+        "mar_b_joint-cfg · metrics",
+        "mar_b_joint-cfg · samples",
+        "mar_b_joint-nocfg · metrics",
+        "mar_b_joint-nocfg · samples",
+    ]
 
 
 def test_rules_name_the_files_of_the_plan():
