@@ -16,13 +16,14 @@ from rich.console import Console
 from tesserae.lineage import code
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.trace import node, trace
+from tesserae.lineage.words import commit, moment, size
 from tesserae.lineage.work import Work
 from tesserae.reporting import tables
 from tesserae.reporting.lineage import write_page, write_trace
+from tesserae.reporting.links import LINEAGE, anchor
 from tesserae.reporting.report import entry_of, write_index
 from tesserae.reporting.tables import build_table, fragment_of
 from tesserae.reporting.tree import render
-from tesserae.reporting.words import LINEAGE, anchor, commit, moment, size
 from tesserae.stages import lineage
 from tests.lineage.results import COLUMNS, NUMBERS, ROWS, SCALE, add, fill
 from tests.reporting import synthetic

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tesserae.lineage import code
+from tesserae.lineage import code, words
 from tesserae.lineage.changes import leaves, origin_of
-from tesserae.reporting import words
+from tesserae.reporting import links
 from tesserae.reporting.lineage_page import CONTENT, SCRIPT, STYLE
 from tesserae.reporting.style import page, template
 
@@ -58,7 +58,7 @@ def write_page(
         tables=_grids(cells),
         stages=stages,
         verified=verified,
-        anchor=words.anchor,
+        anchor=links.anchor,
         style=Markup(STYLE),
         script=Markup(SCRIPT),
         data=Markup(embedded),
@@ -77,7 +77,7 @@ def write_trace(file: Path, trace: Mapping[str, Any], root: Path) -> Path:
         [cell] if cell else [],
         scale=trace["scale"],
         top=root / "results" / trace["scale"],
-        start=words.anchor(trace["target"]["artifact"], *place),
+        start=links.anchor(trace["target"]["artifact"], *place),
         problems=trace["problems"],
         verified=trace["verified"],
     )

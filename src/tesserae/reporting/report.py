@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tesserae.lineage.words import duration
+from tesserae.reporting.links import anchor
 from tesserae.reporting.style import RC, TABLE_CSS, page, render, template
 from tesserae.reporting.tables import fragment_of
-from tesserae.reporting.words import anchor, duration
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tesserae.reporting import published as published_numbers
+from tesserae.reporting.links import LINEAGE, anchor
 from tesserae.reporting.style import page, template
-from tesserae.reporting.words import LINEAGE, anchor
 
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd

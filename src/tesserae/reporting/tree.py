@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tesserae.lineage import words
 from tesserae.lineage.changes import leaves
-from tesserae.reporting import words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -2,20 +2,11 @@
 
 from typing import Any
 
+from tesserae.lineage.words import duration
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import Standing, other_libraries, seconds, why
 
 FEW = 4  # artifacts that are named in a group
-
-
-def duration(taken: float | None) -> str:
-    """Seconds in words: `4.2 s`, `1 min 05 s`, `3 h 20 min`."""
-    if taken is None:
-        return "time unknown"
-    if taken < 59.95:
-        return f"{taken:.1f} s"
-    minutes, rest = divmod(round(taken), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def cost(plan: Plan, standings: dict[str, Standing], names: list[str]) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tesserae.lineage import changes
 from tesserae.lineage import manifest as manifests
 
 FINGERPRINT, ARTIFACT, STARTED = "tesserae.fingerprint", "tesserae.artifact", "tesserae.started"
@@ -169,7 +170,7 @@ def _cost(record: Mapping[str, Any]) -> str:
 
 def params(spec: Mapping[str, Any]) -> dict[str, str]:
     """Leaves of a spec, `a.b.c` -> text; what is too long for MLflow ends in dots."""
-    leaves = dict(_leaves(spec))
+    leaves = dict(changes.leaves(spec))
     texts = (value if isinstance(value, str) else json.dumps(value, sort_keys=True) for value in leaves.values())
     cut = (text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..." for text in texts)
     return dict(zip(_names(leaves), cut, strict=True))
@@ -241,14 +242,6 @@ def files(record: Mapping[str, Any], root: Path) -> dict[str, bytes]:
 
 def same(a: float, b: float) -> bool:
     return a == b or (math.isnan(a) and math.isnan(b))
-
-
-def _leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in nested.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _names(names: Iterable[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 from typing import Any
-from urllib.parse import quote
 
 
 def duration(seconds: float | None) -> str:
@@ -55,11 +54,3 @@ def machine(hardware: dict[str, Any]) -> str:
     parts = [hardware.get("host"), hardware.get("processor"), f"{hardware['cores']} cores", hardware.get("gpu")]
     job = hardware.get("scheduler_job")
     return ", ".join(filter(None, [*parts, f"job {job}" if job else None]))
-
-
-LINEAGE = "lineage/index/lineage.html"  # where a scale's lineage page lies below results/<scale>
-
-
-def anchor(artifact: str, *cell: str) -> str:
-    """The part after # of a link to the lineage page: an artifact, or a table's cell by row label and column name."""
-    return "/".join(quote(part, safe="") for part in (*artifact.split("/", 1), *cell))
