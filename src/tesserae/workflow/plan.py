@@ -97,8 +97,9 @@ class Plan:
         return lambda wildcards: json.dumps(self._job(stage, wildcards).spec, sort_keys=True)
 
     def resources(self, stage: str) -> dict[str, int]:
-        """Memory, minutes and GPUs of a stage's jobs."""
-        return self._resources(stage).model_dump(exclude={"threads"})
+        """Memory, minutes and GPUs of a stage's jobs, by the names that Snakemake's executors know."""
+        asked = self._resources(stage)
+        return {"mem_mb": asked.mem_mb, "runtime": asked.runtime, "gpu": asked.gpus}
 
     def threads(self, stage: str) -> int:
         return self._resources(stage).threads
