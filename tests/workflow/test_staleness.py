@@ -20,7 +20,14 @@ def stages(jobs: set[str]) -> set[str]:
     return {job.split("/")[0] for job in jobs}
 
 
-SHOWN = {"table/detok_table_1", "figure/detok_figure_4", "figure/detok_samples", "notebook/detok", "report/index"}
+SHOWN = {
+    "table/detok_table_1",
+    "figure/detok_figure_4",
+    "figure/detok_samples",
+    "notebook/detok",
+    "lineage/index",
+    "report/index",
+}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +46,7 @@ def test_what_means_nothing_makes_nothing_stale(copy, edit):
 
 
 def test_a_loss_of_tokenizers(copy):
-    found = changed(copy, ("src/tesserae/losses/adversarial.py", "return", "0\n    return"))
+    found = changed(copy, ("src/tesserae/losses/adversarial.py", "0.5 * (F.relu", "0.4 * (F.relu"))
     assert stages(found) == {
         "tokenizer",
         "reconstruction",
@@ -53,6 +60,7 @@ def test_a_loss_of_tokenizers(copy):
         "table",
         "figure",
         "notebook",
+        "lineage",
         "report",
     }
 
@@ -83,12 +91,16 @@ def test_a_published_number(copy):
 
 
 def test_a_notebook(copy):
-    assert changed(copy, ("notebooks/detok.ipynb", "The idea", "An idea")) == {"notebook/detok", "report/index"}
+    assert changed(copy, ("notebooks/detok.ipynb", "The idea", "An idea")) == {
+        "notebook/detok",
+        "lineage/index",
+        "report/index",
+    }
 
 
 def test_a_plotting_style(copy):
     found = changed(copy, ("src/tesserae/reporting/style.py", "\nNEUTRAL = ", "\nSTYLE = 1\nNEUTRAL = "))
-    assert stages(found) <= {"figure", "table", "notebook", "report"} and "figure/detok_figure_a1" in found
+    assert stages(found) <= {"figure", "table", "notebook", "lineage", "report"} and "figure/detok_figure_a1" in found
 
 
 def test_a_data_transform(copy):
@@ -106,4 +118,4 @@ def test_a_new_row_leaves_the_others_alone(copy):
     after = copy.fingerprints()
     assert {job for job in after if after[job] != before.get(job)} == {
         f"{stage}/detok_sb_gamma1" for stage in ("tokenizer", "reconstruction", "denoising", "tokens")
-    } | {"notebook/detok", "report/index"}
+    } | {"notebook/detok", "lineage/index", "report/index"}
