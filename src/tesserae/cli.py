@@ -33,7 +33,11 @@ def main(context: click.Context, project: Path, scale: str | None) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments: tuple[str, ...]) -> None:
-    """Bring everything up to date (ARGUMENTS go to snakemake): say what will run, restore, run, show it in MLflow."""
+    """Bring everything up to date.
+
+    Says what will run and why, restores what is in the cache, runs the rest and shows it in MLflow. ARGUMENTS go to
+    snakemake.
+    """
     from tesserae.workflow import following, launch, showing, staleness, store
 
     plan = _plan(settings)
@@ -50,9 +54,7 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
     again = launch.replaced(plan, standings, list(run))
     if run:
         remade = f", {len(again)} of them again" if again and len(again) < len(run) else ""
-        click.echo(
-            f"{len(run)} artifacts to make{remade}: {showing.cost(plan, standings, list(run))} of work the last time"
-        )
+        click.echo(f"{len(run)} artifacts to make{remade}{_work(plan, standings, list(run))}")
     if again:
         _show_reasons(plan, standings, {name: run[name] for name in again}, most=6)
     _note_libraries(standings)
@@ -92,7 +94,10 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
 @click.option("--committed", is_flag=True, help="Without data: judge what `tesserae share` recorded; exit 1 if stale.")
 @click.pass_obj
 def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) -> None:
-    """Show what would run, with the time it took the last time, and what would be restored instead."""
+    """Show what would run, and what it costs.
+
+    With the time that it took the last time, and what would be restored instead.
+    """
     from tesserae.workflow import sharing, showing, staleness
 
     plan = _plan(settings)
@@ -125,8 +130,11 @@ def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) ->
 @click.option("--remake", metavar="NAMES", help="As if these were asked for again.")
 @click.pass_obj
 def why(settings: dict, target: str | None, remake: str | None) -> None:
-    """Say in words why artifacts would be made again: all of them, or TARGET and what it is made from."""
-    from tesserae.workflow import showing, staleness
+    """Say why artifacts would be made again.
+
+    All of them, or TARGET and what it is made from.
+    """
+    from tesserae.workflow import staleness
 
     plan = _plan(settings)
     wanted = [_find(plan, target)] if target else None
@@ -135,7 +143,7 @@ def why(settings: dict, target: str | None, remake: str | None) -> None:
     if not run:
         click.echo(f"{wanted[0] if wanted else 'Everything'} is current at scale {plan.scale}")
     else:
-        click.echo(f"{len(run)} artifacts would run: {showing.cost(plan, standings, list(run))} of work the last time")
+        click.echo(f"{len(run)} artifacts would run{_work(plan, standings, list(run))}")
         _show_reasons(plan, standings, run)
     _note_libraries(standings)
 
@@ -146,7 +154,10 @@ def why(settings: dict, target: str | None, remake: str | None) -> None:
 @click.option("--by", help="Who reviewed it (default: git's user.name).")
 @click.pass_obj
 def equivalent(settings: dict, module: str, reason: str, by: str | None) -> None:
-    """Record that an edit of MODULE (tesserae.losses.perceptual) changes no number, so that nothing is made again."""
+    """Record that an edit changes no number.
+
+    What MODULE (tesserae.losses.perceptual) says now then counts as what it said, and nothing is made again for it.
+    """
     from tesserae.workflow import equivalence
 
     plan = _plan(settings)
@@ -162,7 +173,10 @@ def equivalent(settings: dict, module: str, reason: str, by: str | None) -> None
 @click.option("--json", "as_json", is_flag=True, help="Values only, as JSON.")
 @click.pass_obj
 def spec(settings: dict, artifact: str, as_json: bool) -> None:
-    """Print the resolved spec of ARTIFACT (<stage>/<recipe>) and where each value came from."""
+    """Print the resolved spec of ARTIFACT.
+
+    Every setting of <stage>/<recipe>, and where each value came from.
+    """
     plan = _plan(settings)
     job = plan.jobs[_find(plan, artifact)]
     if as_json:
@@ -226,7 +240,7 @@ def trace(settings: dict, target: str, as_json: bool, html: Path | None, verify:
 @click.option("--check", is_flag=True, help="Write nothing; fail if the files are not up to date.")
 @click.pass_obj
 def schema(settings: dict, folder: Path, check: bool) -> None:
-    """Write the JSON schemas of the configuration files, for editors."""
+    """Write JSON schemas of the configuration."""
     from tesserae.config.recipes import schema as schemas
 
     folder = settings["root"] / folder
@@ -245,7 +259,10 @@ def schema(settings: dict, folder: Path, check: bool) -> None:
 @main.command()
 @click.pass_obj
 def times(settings: dict) -> None:
-    """Print how long each stage took, from the manifests, as Markdown."""
+    """Print how long each stage took.
+
+    From the manifests, as Markdown.
+    """
     from tesserae.lineage.manifest import NAME, read
 
     plan = _plan(settings)
@@ -270,7 +287,10 @@ def times(settings: dict) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_obj
 def audit(settings: dict, as_json: bool) -> None:
-    """Verify every file, manifest and number of a scale's results; exit 1 if anything is not as it should be."""
+    """Verify every file, manifest and number.
+
+    Looks at all results of a scale; exits with 1 if anything is not as it should be.
+    """
     from tesserae.lineage.audit import audit as run
     from tesserae.lineage.evidence import AuditError, Planned
     from tesserae.lineage.findings import render
@@ -317,7 +337,9 @@ def audit(settings: dict, as_json: bool) -> None:
 @click.option("--no-files", is_flag=True, help="Describe all artifacts so; only code and configuration are copied.")
 @click.pass_obj
 def export(settings: dict, targets: tuple[str, ...], form: str, output: Path, light: bool, no_files: bool) -> None:
-    """Write TARGETS and everything upstream of them into a folder that explains itself (default: the whole scale).
+    """Write results and their lineage as an RO-Crate.
+
+    TARGETS and everything upstream of them go into a folder that explains itself (default: the whole scale).
 
     A target is an artifact (<stage>/<recipe>), a table or figure, a table's cell, or a file below results/. The folder
     is a Workflow Run RO-Crate; open its ro-crate-preview.html.
@@ -342,7 +364,10 @@ def export(settings: dict, targets: tuple[str, ...], form: str, output: Path, li
 @main.command()
 @click.pass_obj
 def share(settings: dict) -> None:
-    """Record the scale's results with DVC, write their index (lineage/<scale>.json), push to the default remote."""
+    """Record results with DVC and push them.
+
+    Also writes their index, lineage/<scale>.json; commit it with DVC's pointer.
+    """
     from tesserae.workflow import sharing
 
     for line in _told(sharing.share, _plan(settings)):
@@ -354,7 +379,10 @@ def share(settings: dict) -> None:
 @click.option("--needed", is_flag=True, help="Only what the next `tesserae reproduce` reads.")
 @click.pass_obj
 def pull(settings: dict, targets: tuple[str, ...], needed: bool) -> None:
-    """Fetch shared results: everything, the artifacts or tables TARGETS, or what is needed."""
+    """Fetch shared results.
+
+    Everything, the artifacts or tables TARGETS, or what is needed.
+    """
     from tesserae.workflow import sharing
 
     plan = _plan(settings)
@@ -488,6 +516,14 @@ def _show_reasons(plan, standings: dict, run: dict[str, str], most: int | None =
             click.echo(f"    {line}")
     if most and len(groups) > most:
         click.echo(f"and {sum(len(names) for names, _ in groups[most:])} artifacts for other reasons: `tesserae why`")
+
+
+def _work(plan, standings: dict, names: list[str]) -> str:
+    """`: 3 min 02 s of work the last time`, or nothing where nothing was ever made."""
+    from tesserae.workflow import showing
+
+    known = any(standing.record for standing in standings.values())
+    return f": {showing.cost(plan, standings, names)} of work the last time" if known else ""
 
 
 def _note_libraries(standings: dict) -> None:
