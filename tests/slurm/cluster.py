@@ -19,6 +19,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 SYSTEM = Path("/etc/slurm/slurm.conf")  # srun inside a job looks there: Snakemake hides SLURM's variables from it
+HOST = socket.gethostname().split(".")[0]
 READY = 30.0  # seconds in which the node must be idle
 
 CONFIGURATION = """\
@@ -79,7 +80,7 @@ class Cluster:
         (folder / "slurm.conf").write_text(
             CONFIGURATION.format(
                 folder=folder,
-                host=socket.gethostname(),
+                host=HOST,
                 cpus=cpus,
                 memory=memory,
                 controller_port=_free_port(),
@@ -92,7 +93,7 @@ class Cluster:
         self._processes: dict[str, subprocess.Popen] = {}
 
     def start(self) -> None:
-        """Start all daemons; RuntimeError with the ends of their logs if the node is not idle in time."""
+        """Start all daemons; Unavailable with the ends of their logs if the node is not idle in time."""
         folder = self.folder
         self._spawn(
             "munged",
@@ -106,7 +107,7 @@ class Cluster:
         )
         self._until(lambda: (folder / "munge.socket").exists(), "munge has no socket")
         self.start_controller()
-        self._spawn("slurmd", "-D", "-f", str(folder / "slurm.conf"), "-N", socket.gethostname())
+        self._spawn("slurmd", "-D", "-f", str(folder / "slurm.conf"), "-N", HOST)
         self._until(lambda: "idle" in self.run("sinfo", "-h", "-o", "%T"), "the node is not idle")
 
     def start_controller(self) -> None:
@@ -150,7 +151,7 @@ class Cluster:
             if time.monotonic() > deadline:
                 logs = [*self.folder.glob("*.out"), *self.folder.glob("*.log")]
                 ends = "\n".join(f"{log.name}: {log.read_text()[-800:]}" for log in logs)
-                raise RuntimeError(f"{otherwise}\n{ends}")
+                raise Unavailable(f"{otherwise}\n{ends}")
             time.sleep(0.1)
 
 

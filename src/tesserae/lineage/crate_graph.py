@@ -278,8 +278,8 @@ def _software(graph: _Graph, environment: dict[str, Any]) -> Iterable[str]:
     url = f"https://www.python.org/downloads/release/python-{version.replace('.', '')}/"
     yield graph.add(url, "SoftwareApplication", name="Python", softwareVersion=version, url=url)
     for name, version in sorted(environment["libraries"].items()):
-        url = f"https://pypi.org/project/{name}/{quote(version)}/"
-        yield graph.add(url, "SoftwareApplication", name=name, softwareVersion=version, url=url)
+        package = f"pkg:pypi/{name}@{quote(version)}"  # a package URL (purl): which one, not where it was fetched
+        yield graph.add(package, "SoftwareApplication", name=name, softwareVersion=version, identifier=package)
 
 
 def _steps(graph: _Graph, records: list[dict[str, Any]], tools: list[str]) -> list[str]:
