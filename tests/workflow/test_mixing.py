@@ -96,10 +96,10 @@ def test_two_inputs_from_different_versions_of_a_third(toys):
 def test_the_state_of_a_killed_job_belongs_to_what_it_read(toys):
     """A training must not go on from a checkpoint that other data led to."""
     assert toys.make("dataset/emoji_few-32").returncode == 0
+    toys.edit("src/tesserae/stages/tokenizer.py", "*found]", "work.identity]")
     made = []
     for noise in ("", "other bytes"):
         assert toys.make("dataset/emoji_few-32", NOISE=noise).returncode == 0
-        toys.edit("src/tesserae/stages/tokenizer.py", "*found]", "work.identity]") if not noise else None
         assert toys.make("tokenizer/detok_sb_joint").returncode == 0
         made.append((toys.root / "results/smoke/tokenizer/detok_sb_joint/curves.jsonl").read_text())
     assert made[0] != made[1]

@@ -5,7 +5,6 @@ hardware), when, and what it measured. Everything else (MLflow, DVC, reports) is
 """
 
 import functools
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -15,6 +14,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from tesserae.lineage.hashes import sha256
 
 NAME = "manifest.json"
 BEGUN = "begun.json"  # what is known of an unfinished training, in its state folder
@@ -38,9 +39,7 @@ LIBRARIES = (
 
 def describe(path: Path, root: Path) -> dict[str, Any]:
     """Path relative to `root`, sha256 and size in bytes of a file."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"path": str(path.relative_to(root)), "sha256": digest, "bytes": path.stat().st_size}
+    return {"path": str(path.relative_to(root)), "sha256": sha256(path), "bytes": path.stat().st_size}
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -39,9 +39,7 @@ def keep(plan: Plan, standings: dict[str, Standing], names: list[str]) -> list[s
             entry = {"artifact": name, "files": found}
             file = _entry(plan, record)
             file.parent.mkdir(parents=True, exist_ok=True)
-            aside = file.with_suffix(f".{os.getpid()}")
-            aside.write_text(json.dumps(entry, indent=1))
-            os.replace(aside, file)
+            manifests.write(file, entry)
     finally:
         repository.close()
     return wanted
