@@ -3,22 +3,25 @@
 #   snakemake detok              one paper;  snakemake detok_table_1: one table or figure
 #   snakemake --config scale=smoke
 #   snakemake --config remake=tokenizer/detok_sb_joint,libraries   make again what nothing requires
+import signal
 from pathlib import Path
 from snakemake.utils import min_version
 from tesserae.config.errors import ConfigError
 from tesserae.workflow import launch, records, staleness, warm
-from tesserae.workflow.plan import read_plan
+from tesserae.workflow.plan import open_plan, read_plan
 
 min_version("9.0")
 
-try:
-    PLAN = read_plan(Path(workflow.basedir), config.get("scale"))
+try:  # a job's own Snakemake needs one job of the plan, not the fingerprints of all
+    PLAN = (read_plan if workflow.is_main_process else open_plan)(Path(workflow.basedir), config.get("scale"))
 except ConfigError as error:
     raise WorkflowError(str(error))
 
 if workflow.is_main_process:
     STANDINGS = staleness.examine(PLAN, launch.remake(PLAN, config.get("remake")))
     records.introduce(PLAN, STANDINGS)
+else:  # inside a SLURM job: the warning before the wall limit is for the stage alone
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 SCALE = PLAN.scale
 RUNNER = (

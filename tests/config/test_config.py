@@ -97,6 +97,26 @@ def edit(project: Path, file: str, change) -> None:
             "training.epoch",
             "no such key",
         ),
+        (
+            "scales/pocket.yaml",
+            lambda c: c["resources"].update(samples={"processes": 2}),
+            "",
+            "resources.samples: 2 processes, but only tokenizer and generator share their work",
+        ),
+        (
+            "scales/paper.yaml",
+            lambda c: c["resources"]["tokenizer"].update(nodes=3),
+            "",
+            "16 shares of a batch cannot be divided by 24 processes",
+        ),
+        (
+            "scales/pocket.yaml",
+            lambda c: c["tokenizer_training"].update(shares=5),
+            "tokenizer_training.shares",
+            "a batch of 16 images has no 5 equal shares",
+        ),
+        ("cluster.yaml", lambda c: c.update(warn_minutes=0), "warn_minutes", "greater than 0"),
+        ("cluster.yaml", lambda c: c.update(partitions={}), "partitions", "Extra inputs"),
         ("scales/pocket.yaml", lambda c: c.update(scale="desk"), "scale", "'desk'"),
         ("config.yaml", lambda c: c.update(device="gpu"), "device", "auto"),
         ("config.yaml", lambda c: c.update(scale="pokcet"), "", "no such file"),
@@ -104,8 +124,9 @@ def edit(project: Path, file: str, change) -> None:
 )
 def test_bad_configuration_names_file_and_key(project, file, change, key, problem):
     edit(project, file, change)
+    scale = "paper" if file == "scales/paper.yaml" else None
     with pytest.raises(ConfigError) as caught:
-        jobs(read_project(project))
+        jobs(read_project(project, scale))
     assert key in caught.value.key
     assert problem in str(caught.value)
     assert caught.value.file.startswith("config/")
@@ -141,6 +162,7 @@ def test_paper_scale_has_the_papers_numbers():
         "weight_decay": 1e-4,
         "clip": 3.0,
         "seed": 1,
+        "shares": 16,
     }
     assert spec["model"]["gan_start_step"] == 100 * 1251
     assert (spec["model"]["gamma"], spec["model"]["mask_ratio"]) == (3.0, 0.7)

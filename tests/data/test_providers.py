@@ -3,17 +3,20 @@
 import hashlib
 import io
 import pickle
+import re
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tesserae.data import emoji
+from tesserae.data import cifar10, emoji
 from tesserae.data.errors import DataError
+from tesserae.data.imagenet import Imagenette
+from tesserae.data.imagenet100 import SYNSETS as SYNSETS_100
 from tesserae.data.providers import PROVIDERS, Provider, check, open_provider
 
+WITHOUT_CLASSES = ("coco", "visual_genome", "ecssd", "deepglobe", "chestxray14", "textocr", "llava_next")
 CORPUS = Path(__file__).parents[2] / "data" / "emoji" / "emoji.npz"
 SYNSETS = ("n01440764", "n02102040", "n02979186")
 IMAGENETTE = ("n01440764", "n02102040", "n02979186", "n03000684", "n03028079")
@@ -62,8 +65,8 @@ def problem(provider: Provider) -> DataError:
 
 
 def test_names():
-    assert set(PROVIDERS) == {"emoji", "imagenet", "imagenette", "cifar10"}
-    with pytest.raises(ValueError, match=r"cifar11.*cifar10, emoji, imagenet, imagenette"):
+    assert all(kind.name == name for name, kind in PROVIDERS.items())
+    with pytest.raises(ValueError, match=r"cifar11.*chestxray14, cifar10, coco, deepglobe, ecssd, emoji, imagenet, "):
         open_provider("cifar11", root=None)
 
 
@@ -73,9 +76,9 @@ def test_names():
         emoji_provider(None),
         imagenet(None),
         open_provider("imagenette", root=None, classes=10, edition="160px"),
-        open_provider("imagenette", root=None, classes=10, edition="160px", download=True),
         open_provider("cifar10", root=None, classes=10),
-        open_provider("cifar10", root=None, classes=10, download=True),
+        open_provider("imagenet100", root=None, classes=100),
+        *(open_provider(name, root=None) for name in WITHOUT_CLASSES),
     ],
     ids=lambda provider: provider.name,
 )
@@ -248,9 +251,7 @@ def test_imagenette(tmp_path: Path):
 def test_imagenette_problems(tmp_path: Path):
     provider = open_provider("imagenette", root=tmp_path, classes=10, edition="320px")
     error = problem(provider)
-    assert error.path == tmp_path / "imagenette2-320" and "download" in error.remedy
-    with pytest.raises(DataError):
-        _ = provider.class_names
+    assert error.path == tmp_path / "imagenette2-320" and "Download" in error.remedy
     write_tree(tmp_path / "imagenette2-320", IMAGENETTE[:9])
     assert "10" in problem(provider).expected
 
@@ -265,23 +266,19 @@ CIFAR_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 
 @pytest.fixture
 def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A CIFAR-10 with two images a batch, whose MD5 sums torchvision is told to expect."""
-    datasets = pytest.importorskip("torchvision.datasets")
-    folder = tmp_path / datasets.CIFAR10.base_folder
+    """A CIFAR-10 with two images a batch, whose MD5 sums the provider is told to expect."""
+    folder = tmp_path / cifar10.FOLDER
     folder.mkdir()
 
-    def write(name: str, content: dict) -> str:
+    def write(name: str, content: dict) -> None:
         data = pickle.dumps(content)
         (folder / name).write_bytes(data)
-        return hashlib.md5(data).hexdigest()
+        monkeypatch.setitem(cifar10.MD5, name, hashlib.md5(data).hexdigest())
 
-    train = [(f"data_batch_{i}", write(f"data_batch_{i}", cifar_batch([i, 9 - i], i))) for i in range(1, 6)]
-    test = [("test_batch", write("test_batch", cifar_batch([3, 1, 4], 0)))]
-    meta = {"filename": "batches.meta", "key": "label_names"}
-    meta["md5"] = write("batches.meta", {"label_names": CIFAR_CLASSES})
-    monkeypatch.setattr(datasets.CIFAR10, "train_list", train)
-    monkeypatch.setattr(datasets.CIFAR10, "test_list", test)
-    monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
+    for i in range(1, 6):
+        write(f"data_batch_{i}", cifar_batch([i, 9 - i], i))
+    write("test_batch", cifar_batch([3, 1, 4], 0))
+    write("batches.meta", {"label_names": CIFAR_CLASSES})
     return tmp_path
 
 
@@ -302,36 +299,47 @@ def test_cifar10_has_ten_classes(cifar: Path):
     assert problem(open_provider("cifar10", root=cifar, classes=100)).expected == "100 classes"
 
 
-def test_cifar10_damaged_or_missing(cifar: Path):
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_cifar10_damaged_or_missing(cifar: Path, damage: str):
     path = cifar / "cifar-10-batches-py" / "data_batch_3"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
     error = problem(open_provider("cifar10", root=cifar, classes=10))
-    assert error.path == cifar / "cifar-10-batches-py" and "download" in error.remedy
+    assert error.path == path and cifar10.MD5["data_batch_3"] in error.expected
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"), [("cifar10", {"download": True}), ("imagenette", {"download": True, "edition": "160px"})]
-)
-def test_a_failed_download_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, settings):
+def test_cifar10_names_the_published_sums():
     datasets = pytest.importorskip("torchvision.datasets")
-
-    def refuse(*_):
-        raise URLError("no route to host")
-
-    monkeypatch.setattr(datasets.CIFAR10, "download", refuse)
-    monkeypatch.setattr(datasets.Imagenette, "_download", refuse)
-    error = problem(open_provider(name, root=tmp_path, classes=10, **settings))
-    assert error.path == tmp_path and "no route to host" in error.found and "by hand" in error.remedy
+    theirs = dict([*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list])
+    assert {**theirs, "batches.meta": datasets.CIFAR10.meta["md5"]} == cifar10.MD5
+    assert list(datasets.Imagenette._WNID_TO_CLASS) == sorted(datasets.Imagenette._WNID_TO_CLASS)
+    assert Imagenette.class_names == tuple(names[0] for names in datasets.Imagenette._WNID_TO_CLASS.values())
 
 
-def test_nothing_is_downloaded_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    datasets = pytest.importorskip("torchvision.datasets")
-    calls = []
-    monkeypatch.setattr(datasets.CIFAR10, "download", lambda *_: calls.append("cifar10"))
-    monkeypatch.setattr(datasets.Imagenette, "_download", lambda *_: calls.append("imagenette"))
-    problem(open_provider("cifar10", root=tmp_path, classes=10))
-    problem(open_provider("imagenette", root=tmp_path, classes=10, edition="full"))
-    assert not calls
+# ImageNet-100
+
+
+def test_the_list_of_imagenet100():
+    assert len(set(SYNSETS_100)) == 100 and list(SYNSETS_100) == sorted(SYNSETS_100)
+    assert all(re.fullmatch(r"n\d{8}", synset) for synset in SYNSETS_100)
+
+
+def test_imagenet100_is_found_in_a_tree_of_more(tmp_path: Path):
+    others = ("n01440764", "n02087394")  # of ImageNet-1k, not of the list
+    write_tree(tmp_path, (*SYNSETS_100, *others), per_class=1)
+    provider = open_provider("imagenet100", root=tmp_path, classes=100)
+    check(provider)
+    assert provider.class_names == SYNSETS_100
+    assert [key.split("/")[1] for key in provider.keys("val")] == list(SYNSETS_100)
+    assert provider.labels("train").tolist() == list(range(100))
+
+
+def test_imagenet100_needs_all_of_its_classes(tmp_path: Path):
+    write_tree(tmp_path, SYNSETS_100[:99], per_class=1)
+    error = problem(open_provider("imagenet100", root=tmp_path, classes=100))
+    assert error.expected == "100 synset folders" and error.found == "99"
 
 
 def test_a_transparent_png_becomes_rgb(tree: Path):

@@ -1,12 +1,8 @@
 """Stopping changes nothing: killed and resumed runs end in the same bytes as straight ones."""
 
 import json
-import os
+import random
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,115 +10,36 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tesserae.training import weights
-from tesserae.training.loop import make_fabric, train
-from tesserae.training.order import Order, seed_step
+from tesserae.training.order import Order, Stream
+from tesserae.training.running import Running
 from tesserae.training.schedule import learning_rate
-from tesserae.training.state import Checkpoints
-
-TRAINING = {
-    "steps": 40,
-    "batch": 4,
-    "rate": 1e-3,
-    "warmup_steps": 4,
-    "decay": "cosine",
-    "betas": [0.9, 0.95],
-    "weight_decay": 0.1,
-    "clip": 1.0,
-    "ema": 0.9,
-    "precision": "fp32",
-    "seed": 3,
-}
-
-
-class Tiny(torch.nn.Module):
-    """Two optimizers, dropout and noise: everything whose state could be lost."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Dropout(0.3), torch.nn.Linear(8, 6))
-        self.critic = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
-
-    def losses(self, batch, step, rng):
-        x = batch["x"] + 0.1 * torch.randn(batch["x"].shape, generator=rng)
-        out = self.body(x)
-        yield "body", {"mse": (out - batch["x"]).square().mean(), "adversarial": -0.01 * self.critic(out).mean()}
-        self.critic.zero_grad()
-        yield "critic", {"hinge": (1 + self.critic(out.detach())).relu().mean()}
-
-    def parameter_groups(self):
-        return {name: list(getattr(self, name).named_parameters()) for name in ("body", "critic")}
-
-    def no_weight_decay(self, name, parameter):
-        return parameter.ndim < 2
-
-
-def fit(folder: Path, state: Path, slow: float = 0.0, **changes):
-    training = {**TRAINING, **changes}
-    data = torch.from_numpy(np.random.default_rng(0).standard_normal((30, 6)).astype(np.float32))
-    order = Order(len(data), training["batch"], training["seed"])
-
-    def source(step, rng):
-        time.sleep(slow)
-        return {"x": data[order(step)]}
-
-    torch.manual_seed(training["seed"])
-    folder.mkdir(parents=True, exist_ok=True)
-    trained = train(
-        Tiny(),
-        source,
-        training,
-        fabric=make_fabric("fp32", "cpu"),
-        state=state,
-        identity="same",
-        curves=folder / "curves.jsonl",
-        title="tiny",
-    )
-    weights.save(folder / "weights.safetensors", trained.weights, "none", {})
-    return trained
+from tests.training.together import TRAINING, ended, fit, same, start, wait_for
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     folder = tmp_path_factory.mktemp("straight")
-    fit(folder, folder / "state")
+    fit(folder)
     return folder
 
 
-@pytest.mark.parametrize("kind", ["kill", "terminate"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("at", [3, 17, 31])
-def test_interrupted_training_ends_in_the_same_bytes(straight, tmp_path, kind, at):
+def test_interrupted_training_ends_in_the_same_bytes(straight, tmp_path, number, at):
     """kill -9 (falls back to the last checkpoint) and SIGTERM (saves first) in mid-training, then run again."""
-    code = (
-        f"from tests.training.test_loop import fit; from pathlib import Path; "
-        f"fit(Path({str(tmp_path)!r}), Path({str(tmp_path / 'state')!r}), slow=0.03)"
-    )
-    environment = {**os.environ, "TESSERAE_CHECKPOINT_SECONDS": "0.1"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=environment,
-        cwd=Path(__file__).parents[2],
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    saved = tmp_path / "state" / "same"
-    deadline = time.monotonic() + 60
-    while not any(int(file.stem) >= at for file in saved.glob("*.pt")):
-        assert process.poll() is None and time.monotonic() < deadline, "ended before it could be interrupted"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL if kind == "kill" else signal.SIGTERM)
-    assert process.wait(30) != 0
+    processes = start(1, tmp_path / "log", fit, tmp_path, slow=0.03, save_every=0.1)
+    wait_for(tmp_path / "state", at, processes)
+    processes[0].kill() if number == signal.SIGKILL else processes[0].terminate()
+    assert ended(processes) == [-signal.SIGKILL if number == signal.SIGKILL else 75]
     assert not (tmp_path / "weights.safetensors").exists()
-    fit(tmp_path, tmp_path / "state")
-    for name in ("weights.safetensors", "curves.jsonl"):
-        assert (tmp_path / name).read_bytes() == (straight / name).read_bytes()
+    fit(tmp_path)
+    assert same(tmp_path, straight)
 
 
 def test_same_seed_same_bytes_and_another_seed_others(straight, tmp_path):
-    fit(tmp_path / "a", tmp_path / "a" / "state")
-    fit(tmp_path / "b", tmp_path / "b" / "state", seed=4)
-    files = [folder / "weights.safetensors" for folder in (straight, tmp_path / "a", tmp_path / "b")]
-    assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
+    fit(tmp_path / "a")
+    fit(tmp_path / "b", seed=4)
+    assert same(straight, tmp_path / "a") and not same(straight, tmp_path / "b")
 
 
 def test_the_curve_has_one_line_per_step_and_names_the_terms(straight):
@@ -131,56 +48,124 @@ def test_the_curve_has_one_line_per_step_and_names_the_terms(straight):
     assert {"mse", "adversarial", "hinge", "lr", "images"} <= set(lines[0])
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-    with pytest.raises(FloatingPointError, match="tiny: the loss is not finite at step"):
-        fit(tmp_path, tmp_path / "state", rate=1e30, clip=None, warmup_steps=0)
+# ---- shares of a batch, one after another ---------------------------------------------------------------------
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
+    whole = fit(tmp_path / "1", "plain", batch=8).weights
+    cut = fit(tmp_path / "4", "plain", batch=8, shares=4).weights
+    assert all(torch.allclose(whole[name], cut[name], rtol=0, atol=1e-6) for name in whole)
+    curves = [[json.loads(x)["mse"] for x in (tmp_path / f"{n}/curves.jsonl").read_text().splitlines()] for n in (1, 4)]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5) and curves[0][0] > curves[0][-1]
+
+
+def test_running_statistics_of_shares_are_their_mean():
+    """One pass over each share from the same start, averaged; not one after another."""
+    norm = torch.nn.BatchNorm1d(2)
+    shares, running = torch.randn(3, 5, 2), Running(norm, 3)
+    for share in shares:
+        with running.share():
+            norm(share)
+    running.settle()
+    assert torch.allclose(norm.running_mean, 0.1 * shares.mean((0, 1)), atol=1e-6)
+    assert torch.allclose(norm.running_var, 0.9 + 0.1 * shares.var(1).mean(0), atol=1e-6)
+    assert norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("kind", ["tiny", "detok"])
+def test_batches_prepared_ahead_change_nothing(tmp_path, kind):
+    for ahead in (0, 3):
+        fit(tmp_path / str(ahead), kind, shares=2, steps=8, ahead=ahead)
+    assert same(tmp_path / "0", tmp_path / "3")
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_an_unreadable_sample_stops_the_run_at_its_step(tmp_path, ahead):
+    with pytest.raises(OSError, match="unreadable"):
+        fit(tmp_path, breaks_at=7, ahead=ahead)
+    assert len((tmp_path / "state/same/curves.jsonl").read_text().splitlines()) == 7
+
+
+# ---- losses that are not finite -------------------------------------------------------------------------------
+
+
+def test_a_loss_that_blows_up_stops_the_run(tmp_path):
+    with pytest.raises(FloatingPointError, match=r"tiny: the loss is not finite at step \d+, group"):
+        fit(tmp_path, rate=1e30, clip=None, warmup_steps=0)
     assert not (tmp_path / "curves.jsonl").exists()
 
 
-def test_state_of_another_identity_is_not_resumed(tmp_path):
-    Checkpoints(tmp_path, "old").save(5, {"x": torch.ones(1)})
-    assert Checkpoints(tmp_path, "new").newest() is None
-    assert not (tmp_path / "old").exists()
+def test_a_bad_sample_is_named_with_its_share_and_terms(tmp_path):
+    order = Order(30, 4, TRAINING["seed"], 2)
+    bad = int(order(5, 1)[0])
+    step = next(step for step in range(6) if bad in order(step, 0) or bad in order(step, 1))
+    share = 0 if bad in order(step, 0) else 1
+    with pytest.raises(FloatingPointError) as raised:
+        fit(tmp_path, shares=2, poisoned=bad)
+    report = json.loads((tmp_path / "state/nonfinite.json").read_text())
+    assert (report["step"], report["group"]) == (step, "body") and "mse" in report["not_finite"]
+    (found,) = report["shares"]
+    assert found["share"] == share and found["ids"] == order(step, share).tolist()
+    assert found["terms"]["mse"] in ("inf", "nan")
+    for part in (f"step {step}", "mse", str(bad), "nonfinite.json", "lower the learning rate"):
+        assert part in str(raised.value)
+    fit(tmp_path, shares=2)
+    assert not (tmp_path / "state/nonfinite.json").exists()
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
-    checkpoints = Checkpoints(tmp_path, "a")
-    for step in (1, 2, 3):
-        checkpoints.save(step, {"x": torch.full((1000,), float(step))})
-    assert len(list(checkpoints.folder.glob("*.pt"))) == 2
-    newest = checkpoints.folder / "000000003.pt"
-    newest.write_bytes(newest.read_bytes()[:500])
-    with pytest.warns(UserWarning, match="falling back"):
-        assert checkpoints.newest()["step"] == 2
+def test_a_gradient_that_is_not_finite_is_named(tmp_path):
+    with pytest.raises(FloatingPointError, match=r"steep: the gradient is not finite at step 0.*norm nan, bias"):
+        fit(tmp_path, "steep")
+    report = json.loads((tmp_path / "state/nonfinite.json").read_text())
+    assert report["gradients"] == ["bias"] and report["gradient_norm"] == "nan" and report["not_finite"] == []
+
+
+# ---- order, noise, learning rate --------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 5), st.integers(1, 3))
-def test_an_epoch_sees_every_sample_at_most_once(count, batch, seed, world):
+def test_an_epoch_sees_every_sample_at_most_once(count, batch, seed, shares):
     batch = min(batch, count)
-    batch -= batch % world
+    batch -= batch % shares
     if batch == 0:
         return
-    shares = [Order(count, batch, seed, rank=rank, world=world) for rank in range(world)]
-    seen = np.concatenate([share(step) for step in range(count // batch) for share in shares])
+    order, whole = Order(count, batch, seed, shares), Order(count, batch, seed, 1)
+    seen = np.concatenate([order(step, share) for step in range(count // batch) for share in range(shares)])
     assert len(set(seen.tolist())) == len(seen) == count // batch * batch
-    whole = Order(count, batch, seed)
-    assert sorted(whole(0)) == sorted(np.concatenate([share(0) for share in shares]))
+    assert sorted(whole(0, 0)) == sorted(np.concatenate([order(0, share) for share in range(shares)]))
 
 
 def test_impossible_batches_are_refused():
     with pytest.raises(ValueError, match="lower the batch"):
-        Order(3, 4, 0)
-    with pytest.raises(ValueError, match="cannot be shared"):
-        Order(30, 4, 0, world=3)
+        Order(3, 4, 0, 1)
+    with pytest.raises(ValueError, match=r"training\.shares: a batch of 4 has no 3 equal shares"):
+        Order(30, 4, 0, 3)
 
 
-def test_the_noise_of_a_step_depends_on_the_step_alone():
-    draw = [
-        torch.randn(3, generator=seed_step(0, rank, step, torch.device("cpu")))
-        for rank, step in ((0, 5), (0, 6), (1, 5), (0, 5))
-    ]
-    assert torch.equal(draw[0], draw[3])
-    assert not torch.equal(draw[0], draw[1]) and not torch.equal(draw[0], draw[2])
+def draws(stream: Stream, count: int) -> list[float]:
+    """From the stream's own generator and from the three global ones."""
+    with stream:
+        numpys = np.random.random(count).tolist()  # noqa: NPY002
+        return (
+            torch.rand(count, generator=stream.rng).tolist() + torch.rand(count).tolist() + numpys + [random.random()]
+        )
+
+
+def test_the_noise_of_a_share_depends_on_step_and_share_alone():
+    streams = [Stream(0, share, step, torch.device("cpu")) for share, step in ((0, 5), (0, 6), (1, 5), (0, 5))]
+    first, *others, again = [draws(stream, 3) for stream in streams]
+    assert first == again
+    assert not any(set(first) & set(other) for other in others)
+
+
+def test_shares_take_turns_without_disturbing_each_other():
+    alone, mine, other = (Stream(0, share, 5, torch.device("cpu")) for share in (0, 0, 1))
+    straight = [draws(alone, 2), draws(alone, 2)]
+    turns = []
+    for _ in range(2):
+        turns.append(draws(mine, 2))
+        draws(other, 3)
+    assert turns == straight
 
 
 @given(st.integers(2, 1000), st.floats(0, 0.9))

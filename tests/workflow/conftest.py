@@ -98,10 +98,14 @@ def run(work: Work):
 def content(folder):
     if PARTS:
         return manifests.read(folder)["fingerprint"]
+    only = ONLY.get(("{stage}", folder.parent.name))
     return "".join((folder / name).read_text() for name in sorted(os.listdir(folder))
-                   if name != "manifest.json" and not name.startswith(".") and not name.endswith(".log"))
+                   if (name in only if only else
+                       name != "manifest.json" and not name.startswith(".") and not name.endswith(".log")))
 
 
+ONLY = {{("search_samples", "tokens"): ["sums.npz"], ("samples", "tokens"): ["sums.npz"],
+         ("features", "samples"): ["samples.npy"], ("metrics", "samples"): ["index.json"]}}
 PARTS = "{stage}" in ("notebook", "lineage", "report")  # these read parts of their inputs
 
 if __name__ == "__main__":

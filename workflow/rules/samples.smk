@@ -1,4 +1,4 @@
-rule search_samples:  # images at every candidate of guidance and temperature
+rule search_samples:  # a part of the images at every candidate of guidance and temperature
     input: PLAN.rule_inputs("search_samples"), sources=ancient(PLAN.rule_sources("search_samples"))
     output:
         samples="results/{scale}/search_samples/{recipe}/samples.npy",
@@ -11,7 +11,7 @@ rule search_samples:  # images at every candidate of guidance and temperature
     shell: RUNNER
 
 
-rule samples:  # images at what the search selected
+rule samples:  # a part of the images at what the search selected
     input: PLAN.rule_inputs("samples"), sources=ancient(PLAN.rule_sources("samples"))
     output:
         samples="results/{scale}/samples/{recipe}/samples.npy",

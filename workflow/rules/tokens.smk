@@ -1,9 +1,9 @@
-rule tokens:  # images -> token cache, with channel statistics
+rule tokens:  # images -> token cache, a part of it in each job
     input: PLAN.rule_inputs("tokens"), sources=ancient(PLAN.rule_sources("tokens"))
     output:
         moments="results/{scale}/tokens/{recipe}/moments.npy",
         labels="results/{scale}/tokens/{recipe}/labels.npy",
-        statistics="results/{scale}/tokens/{recipe}/statistics.npz",
+        sums="results/{scale}/tokens/{recipe}/sums.npz",
         manifest="results/{scale}/tokens/{recipe}/manifest.json",
     params: fingerprint=PLAN.rule_fingerprint("tokens"), spec=PLAN.rule_spec("tokens")
     log: "results/{scale}/tokens/{recipe}/stage.log"

@@ -8,9 +8,10 @@ from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import read_yaml, validated
 from tesserae.config.recipes import Recipe, concrete, read_recipe
-from tesserae.config.types import Datasets, Equivalents, Paper, Scale, Settings
+from tesserae.config.types import Cluster, Datasets, Equivalents, Paper, Scale, Settings
 
 EQUIVALENTS = Path("config/equivalent-code.yaml")
+CLUSTER = Path("config/cluster.yaml")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Project:
     tokenizers: dict[str, Recipe]
     generators: dict[str, Recipe]
     equivalents: Equivalents
+    cluster: Cluster
 
     @cached_property
     def context(self) -> specs.Context:
@@ -79,7 +81,10 @@ def read_project(root: Path, scale: str | None = None) -> Project:
             f"one of {', '.join(sorted(name for found in recipes.values() for name in found))}",
         )
     equivalents = _read(Equivalents, root, EQUIVALENTS)
-    return Project(root, settings, scale_, datasets, papers, recipes["tokenizers"], recipes["generators"], equivalents)
+    cluster = _read(Cluster, root, CLUSTER)
+    return Project(
+        root, settings, scale_, datasets, papers, recipes["tokenizers"], recipes["generators"], equivalents, cluster
+    )
 
 
 def _read(model, root: Path, file: Path):

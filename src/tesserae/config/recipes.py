@@ -120,10 +120,10 @@ def _nested(leaves: dict[str, Sourced]) -> dict:
 
 def schema() -> dict[str, dict]:
     """JSON schema of every configuration file and recipe type, for editors."""
-    from tesserae.config.types import Datasets, Equivalents, Paper, Settings
+    from tesserae.config.types import Cluster, Datasets, Equivalents, Paper, Settings
 
     types: dict[str, Any] = {"config": Settings, "scale": Scale, "datasets": Datasets, "paper": Paper}
-    types["equivalent-code"] = Equivalents
+    types |= {"equivalent-code": Equivalents, "cluster": Cluster}
     for systems in RECIPES.values():
         types |= {f"recipe-{system}": recipe for system, recipe in systems.items()}
     return {name: TypeAdapter(kind).json_schema() for name, kind in types.items()}

@@ -228,6 +228,14 @@ def _training(spec: Spec, recipe: Recipe, scaled: TrainingScale, data: Dataset, 
     spec.set("training.precision", _or(scaled.precision, recipe["training.precision"], context, f"{section}.precision"))
     for key in ("betas", "weight_decay", "clip", "seed"):
         spec.set(f"training.{key}", recipe[f"training.{key}"])
+    if batch.value % scaled.shares:
+        raise ConfigError(
+            context.scale_file,
+            f"{section}.shares",
+            f"a batch of {batch.value} images has no {scaled.shares} equal shares",
+            "choose a divisor of the batch",
+        )
+    spec.set("training.shares", scaled.shares, f"{where}.shares")
 
 
 def _images(data: Dataset, section: str, context: Context) -> int:

@@ -173,7 +173,7 @@ class EmojiData(Strict):
 
 
 class FolderData(Strict):
-    provider: Literal["imagenet", "cifar10"]
+    provider: Literal["imagenet", "imagenet100", "cifar10"]
     root: str = Field(description="folder below data.root of config.yaml")
     classes: int
     train_images: int = Field(description="how many there must be; epochs are counted from it")
@@ -185,7 +185,15 @@ class ImagenetteData(FolderData):
     edition: Literal["full", "320px", "160px"]
 
 
-Dataset = Annotated[EmojiData | FolderData | ImagenetteData, Field(discriminator="provider")]
+class CollectionData(Strict):
+    """Images with annotations of their own kind, and no classes."""
+
+    provider: Literal["coco", "visual_genome", "ecssd", "deepglobe", "chestxray14", "textocr", "llava_next"]
+    root: str = Field(description="folder below data.root of config.yaml")
+    counts: dict[str, int] = Field(description="published numbers: images of each split, and annotations by kind")
+
+
+Dataset = Annotated[EmojiData | FolderData | ImagenetteData | CollectionData, Field(discriminator="provider")]
 
 
 class Datasets(Strict):
@@ -212,6 +220,9 @@ class TrainingScale(Strict):
     ema_window: float | None = Field(None, gt=0, description="w: decay 1 - w/steps, so that averages shrink with runs")
     precision: Literal["fp32", "bf16"] | None = None
     discriminator: Discriminator | None = None
+    shares: int = Field(
+        1, gt=0, description="equal parts of a batch, each with its own random stream; processes divide them"
+    )
 
 
 class DiffLossScale(Strict):
@@ -240,6 +251,14 @@ class Systems(Strict):
     sit: SiTScale = SiTScale()
 
 
+class Parts(Strict):
+    """Into how many jobs of equal size a stage is scattered. No sample and no token depends on it."""
+
+    samples: int = Field(1, gt=0, description="and their features")
+    search_samples: int = Field(1, gt=0)
+    tokens: int = Field(1, gt=0)
+
+
 class Evaluation(Strict):
     extractor: Literal["embedded", "inception-v3-compat"]
     layer: str = Field(description="features of FID, precision and recall")
@@ -255,11 +274,28 @@ class Evaluation(Strict):
     seed: int
 
 
+TRAININGS = ("tokenizer", "generator")  # stages that several processes can share
+
+
 class Resources(Strict):
-    threads: int = Field(1, gt=0)
-    mem_mb: int = Field(2000, gt=0)
+    """What one job asks for."""
+
+    threads: int = Field(1, gt=0, description="CPU cores of one process")
+    mem_mb: int = Field(2000, gt=0, description="of one node")
     runtime: int = Field(60, gt=0, description="minutes")
-    gpus: int = Field(0, ge=0)
+    nodes: int = Field(1, gt=0)
+    gpus: int = Field(0, ge=0, description="of one node")
+    processes: int | None = Field(None, gt=0, description="of one node; null: one for each GPU, else one")
+
+    @property
+    def per_node(self) -> int:
+        """Processes on each node."""
+        return self.processes or max(1, self.gpus)
+
+    @property
+    def world(self) -> int:
+        """Processes in all."""
+        return self.nodes * self.per_node
 
 
 class ScaleException(Strict):
@@ -281,11 +317,30 @@ class Scale(Strict):
     generator_training: TrainingScale
     systems: Systems
     evaluation: Evaluation
+    parts: Parts = Parts()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")
     confirm_above: float | None = Field(
         ge=0, description="hours of artifacts made again that need a confirmation; null: never ask"
     )
     exceptions: dict[str, ScaleException]
+
+    @model_validator(mode="after")
+    def _processes(self) -> "Scale":
+        for stage, asked in self.resources.items():
+            if asked.world > 1 and stage not in TRAININGS:
+                raise ValueError(
+                    f"resources.{stage}: {asked.world} processes, but only {' and '.join(TRAININGS)} share their work; "
+                    f"scatter the stage with `parts`, or set processes: 1"
+                )
+        for stage in TRAININGS:
+            world = self.resources.get(stage, self.resources["default"]).world
+            shares = getattr(self, f"{stage}_training").shares
+            if shares % world:
+                raise ValueError(
+                    f"{stage}_training.shares: {shares} shares of a batch cannot be divided by {world} processes "
+                    f"(resources.{stage}: nodes x processes); choose a multiple"
+                )
+        return self
 
 
 # ---- equivalent-code.yaml -----------------------------------------------------------------------------------
@@ -322,6 +377,32 @@ class Equivalents(Strict):
         for entry in self.equivalents:
             found.setdefault(entry.module, {})[entry.code] = entry.same_as
         return found
+
+
+# ---- cluster.yaml -------------------------------------------------------------------------------------------
+
+
+class ByKind(Strict):
+    """One value for jobs that ask for GPUs, one for the others."""
+
+    gpu: str | None = None
+    cpu: str | None = None
+
+
+class Cluster(Strict):
+    """config/cluster.yaml: what a SLURM site calls things. Nothing here enters an artifact's identity."""
+
+    partition: ByKind = Field(description="null: the site's default")
+    account: str | None = Field(description="whom SLURM charges; null: the user's default")
+    qos: str | None
+    constraint: ByKind = Field(description="features that nodes must have, as for sbatch --constraint")
+    sbatch: list[str] = Field(description="more options of sbatch, such as --exclude=node07")
+    warn_minutes: int = Field(
+        gt=0, description="before the wall limit: a training saves its state and goes to the end of the queue"
+    )
+    backoff_minutes: float = Field(
+        ge=0, description="before a failed job is tried again; doubles with each try; nothing is held meanwhile"
+    )
 
 
 # ---- config.yaml --------------------------------------------------------------------------------------------

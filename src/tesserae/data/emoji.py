@@ -10,12 +10,15 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from tesserae.data.base import Labelled
 from tesserae.data.errors import DataError
 
 REBUILD = "Restore the file and SHA256SUMS from version control, or rebuild both with data/emoji/build.py."
@@ -184,3 +187,64 @@ def background(appearance: Appearance, size: int) -> np.ndarray:
     share = 0.5 + (steps * across + steps[:, None] * down) / (abs(across) + abs(down))  # (S, S) in [0, 1]
     colours = 255 * (appearance.start + share[..., None] * (appearance.end - appearance.start))
     return colours.astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emoji(Labelled):
+    """The embedded corpus: each glyph is drawn in several variants. `label` is "group" (9 classes) or "subgroup" (99).
+
+    `seed` decides the split of the glyphs and every drawing.
+    """
+
+    root: Path | None
+    label: str
+    validation_fraction: float
+    train_variants: int
+    val_variants: int
+    seed: int
+    name = "emoji"
+    layout = "the corpus file emoji.npz (shipped as data/emoji/emoji.npz)"
+
+    def __post_init__(self):
+        if min(self.train_variants, self.val_variants) < 1:
+            raise ValueError(f"each split needs a variant, not {self.train_variants} and {self.val_variants}")
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return load_corpus(self.need_root(self.layout))
+
+    @cached_property
+    def classes(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Label of each glyph, and the names."""
+        return classes_of(self.corpus, self.label)
+
+    @cached_property
+    def glyphs(self) -> Split:
+        return split(self.corpus, validation_fraction=self.validation_fraction, seed=self.seed)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.classes[1]
+
+    def problems(self) -> Iterator[DataError]:
+        classes_of(self.corpus, self.label)  # refuses an unknown label
+        return self.need_images()
+
+    def drawings(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Glyph and variant of every image of the split, all variants of a glyph together."""
+        glyphs, variants = {
+            "train": (self.glyphs.train, self.train_variants),
+            "val": (self.glyphs.val, self.val_variants),
+        }[split]
+        return np.repeat(glyphs, variants), np.tile(np.arange(variants), len(glyphs))
+
+    def keys(self, split: str) -> list[str]:
+        points = self.corpus.codepoints
+        return [f"{points[glyph]}/{variant}" for glyph, variant in zip(*self.drawings(split), strict=True)]
+
+    def labels(self, split: str) -> np.ndarray:
+        return self.classes[0][self.drawings(split)[0]]
+
+    def pictures(self, split: str, *, size: int, workers: int = 1, start: int = 0) -> Iterator[np.ndarray]:
+        glyphs, variants = (drawn[start:] for drawn in self.drawings(split))
+        return render_stream(self.corpus, glyphs, variants, size=size, seed=self.seed)

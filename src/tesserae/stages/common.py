@@ -22,6 +22,12 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def part_of(count: int, spec: dict[str, Any]) -> range:
+    """Which of `count` items a job works on: part `spec["part"]` (from 1) of `spec["parts"]` nearly equal ones."""
+    part, parts = spec["part"], spec["parts"]
+    return range(count * (part - 1) // parts, count * part // parts)
+
+
 def slices(count: int, batch: int, title: str) -> Iterator[slice]:
     """Consecutive slices of at most `batch`, with a progress bar in samples."""
     with tqdm(total=count, desc=title, unit="img", mininterval=1.0) as bar:

@@ -1,16 +1,42 @@
-"""Stage `dataset`: images of a data set at one size, decoded once into memory-mapped uint8 arrays."""
+"""Stage `dataset`: images of a data set at one size, decoded once into memory-mapped uint8 arrays.
+
+A killed job goes on where it stopped: it writes below `work.state` and moves the files at the end.
+"""
 
 import os
+import shutil
 
-from tesserae.data.cache import write_cache
-from tesserae.data.providers import SPLITS, check, open_provider
+from tesserae.data.cache import bytes_to_write, need_room, write_cache
+from tesserae.data.providers import SPLITS, Labelled, check, open_provider
 from tesserae.lineage.work import Work
 
 
 def run(work: Work) -> dict[str, int]:
     """Writes {train,val}_images.npy (N, S, S, 3), {train,val}_labels.npy (N,) and index.json; counts as numbers."""
+    provider = checked_provider(work)
+    for other in work.state.glob("*"):  # of another identity: never resumed
+        if other.is_dir() and other.name != work.identity:
+            shutil.rmtree(other)
+    folder, size = work.state / work.identity, work.spec["image_size"]
+    folder.mkdir(parents=True, exist_ok=True)
+    need_room(folder, bytes_to_write(provider, size=size, folder=folder))
+    for split in SPLITS:
+        write_cache(provider, split, size=size, folder=folder, workers=len(os.sched_getaffinity(0)))
+    for file in [*folder.glob("*.npy"), folder / "index.json"]:
+        os.replace(file, work.out / file.name)
+    return {f"{split}_images": provider.count(split) for split in SPLITS}
+
+
+def checked_provider(work: Work) -> Labelled:
+    """The data set of a spec, complete and as large as config/datasets.yaml says; DataError or ValueError if not."""
     settings = dict(work.spec)
-    name, size = settings.pop("provider"), settings.pop("image_size")
+    name = settings.pop("provider")
+    del settings["image_size"]
+    if "counts" in settings:
+        raise ValueError(
+            f"{name} has no classes: it cannot play a role of class-conditional training; "
+            "name another data set in the scale's `datasets`"
+        )
     if "corpus" in work.sources:
         settings["label"] = settings.pop("labels")
         classes, root = settings.pop("classes"), work.sources["corpus"]
@@ -25,14 +51,11 @@ def run(work: Work) -> dict[str, int]:
         counts = {split: settings.pop(f"{split}_images") for split in SPLITS}
         provider = open_provider(name, root=root, **settings)
     check(provider)
-    found = {split: provider.count(split) for split in SPLITS}
     if len(provider.class_names) != classes:
         raise ValueError(f"{name} has {len(provider.class_names)} classes, config/datasets.yaml says {classes}")
-    if "corpus" not in work.sources and found != counts:
-        raise ValueError(f"{name} has {found} images, config/datasets.yaml says {counts}")
-    for split in SPLITS:
-        write_cache(provider, split, size=size, folder=work.out, workers=os.cpu_count() or 1)
-    return {f"{split}_images": count for split, count in found.items()}
+    if "corpus" not in work.sources and provider.counts() != counts:
+        raise ValueError(f"{name} has {provider.counts()} images, config/datasets.yaml says {counts}")
+    return provider
 
 
 if __name__ == "__main__":

@@ -2,14 +2,15 @@
 
 import importlib
 
-import numpy as np
 import torch
 
 from tesserae.lineage.work import Work
 from tesserae.quantizers.gaussian import GaussianPosterior
+from tesserae.stages.token_parts import open_tokens, standardisation
 from tesserae.training import weights
-from tesserae.training.loop import make_fabric, train
+from tesserae.training.loop import train
 from tesserae.training.order import Order
+from tesserae.training.processes import make_fabric
 
 
 def run(work: Work) -> dict[str, float]:
@@ -17,21 +18,20 @@ def run(work: Work) -> dict[str, float]:
 
     Tokens are posterior samples of the image or its mirror image (p = 0.5), standardised by channel (l-DeTok A.2).
     """
-    spec, training, folder = work.spec, work.spec["training"], work.inputs["tokens"]
-    moments = np.load(folder / "moments.npy", mmap_mode="r")  # (M, 2, N, 2C)
-    labels = np.load(folder / "labels.npy")
-    statistics = np.load(folder / "statistics.npz")
-    mean, std = torch.from_numpy(statistics["mean"]), torch.from_numpy(statistics["std"])
+    spec, training = work.spec, work.spec["training"]
+    tokens = open_tokens(work.parts("tokens"))
+    mean, std = standardisation(work.parts("tokens"))
     torch.manual_seed(training["seed"])  # initialisation
     model = importlib.import_module(spec["module"]).build(spec["model"])
     fabric = make_fabric(training["precision"], work.device)
-    order = Order(len(labels), training["batch"], training["seed"], rank=fabric.global_rank, world=fabric.world_size)
+    order = Order(len(tokens.labels), training["batch"], training["seed"], training["shares"])
 
-    def source(step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
-        chosen = order(step)
+    def source(step: int, share: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        chosen = order(step, share)
         mirrored = (torch.rand(len(chosen), generator=rng, device=rng.device) < 0.5).long().cpu().numpy()
-        posterior = GaussianPosterior.from_moments(torch.from_numpy(moments[chosen, mirrored]))
-        return {"tokens": (posterior.sample(rng) - mean) / std, "labels": torch.from_numpy(labels[chosen])}
+        posterior = GaussianPosterior.from_moments(tokens.at(chosen, mirrored))
+        drawn, labels = posterior.sample(rng), torch.from_numpy(tokens.labels[chosen])
+        return {"ids": torch.from_numpy(chosen), "tokens": (drawn - mean) / std, "labels": labels}
 
     trained = train(
         model,
@@ -43,7 +43,8 @@ def run(work: Work) -> dict[str, float]:
         curves=work.out / "curves.jsonl",
         title=work.title,
     )
-    weights.save(work.out / "weights.safetensors", trained.weights, spec["module"], spec["model"])
+    if fabric.is_global_zero:
+        weights.save(work.out / "weights.safetensors", trained.weights, spec["module"], spec["model"])
     return trained.numbers
 
 

@@ -1,25 +1,38 @@
 """Stage `metrics`: FID, inception score, precision and recall of one set of samples."""
 
 import numpy as np
+import torch
 
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid, precision_recall
-from tesserae.stages.common import pick_device, read_json, write_json
-from tesserae.stages.scoring import score
+from tesserae.stages.common import read_json, write_json
+from tesserae.stages.scoring import scored
 
 
 def run(work: Work) -> dict[str, float]:
-    """Writes metrics.json (values, how they were measured, what was selected) and preview.npy (K, S, S, 3) uint8."""
-    spec, folder, reference = work.spec, work.inputs["samples"], work.inputs["reference"]
-    index, images = read_json(folder / "index.json"), np.load(folder / "samples.npy", mmap_mode="r")[0]
-    scored = score(images, spec, pick_device(work.device))
+    """Writes metrics.json (values, how they were measured, what was selected) and preview.npy (K, S, S, 3) uint8.
+
+    Raises ValueError if the parts of the samples are not the whole, or not drawn alike.
+    """
+    spec, reference = work.spec, work.inputs["reference"]
+    index, *others = [read_json(folder / "index.json") for folder in work.parts("samples")]
+    features, logits, preview = (
+        np.concatenate([np.load(folder / name) for folder in work.parts("features")])
+        for name in ("features.npy", "logits.npy", "preview.npy")
+    )
+    if any(other != index for other in others) or len(features) != index["samples"]:
+        raise ValueError(
+            f"the {len(others) + 1} parts hold {len(features)} samples, drawn alike: "
+            f"{all(other == index for other in others)}; {index['samples']} drawn alike are needed: make them again"
+        )
+    found = scored(torch.from_numpy(features), torch.from_numpy(logits), spec["splits"])
     precision, recall = precision_recall(
-        scored.features, np.load(reference / "val_features.npy"), neighbourhood=spec["neighbourhood"]
+        found.features, np.load(reference / "val_features.npy"), neighbourhood=spec["neighbourhood"]
     )
     values = {
-        "fid": fid(scored.statistics, Statistics.load(reference / "train.npz")),
-        "is": scored.inception.mean,
+        "fid": fid(found.statistics, Statistics.load(reference / "train.npz")),
+        "is": found.inception.mean,
         "precision": precision,
         "recall": recall,
     }
@@ -40,13 +53,13 @@ def run(work: Work) -> dict[str, float]:
         work.out / "metrics.json",
         {
             "values": values,
-            "deviation": {"is": scored.inception.std},
+            "deviation": {"is": found.inception.std},
             "measure": {**policy, **chosen},
             "measure_id": fingerprint.digest(policy),
             "selection": index["selection"] and {**chosen, **index["selection"]},
         },
     )
-    np.save(work.out / "preview.npy", images[: spec["shown"]])
+    np.save(work.out / "preview.npy", preview[: spec["shown"]])
     return values
 
 

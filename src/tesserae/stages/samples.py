@@ -4,25 +4,18 @@ import numpy as np
 
 from tesserae.lineage.work import Work
 from tesserae.stages.common import read_json, write_json
-from tesserae.stages.sampling import FINAL, draw_all, labels_of, open_drawer, seeds_of
+from tesserae.stages.sampling import FINAL, draw_all
 
 
 def run(work: Work) -> dict[str, float]:
-    """Writes samples.npy (1, N, S, S, 3) uint8, labels.npy (N,) and index.json with how they were drawn."""
+    """Writes samples.npy (1, N, S, S, 3) uint8, labels.npy (N,) and index.json with how all samples are drawn.
+
+    N is this job's part of them.
+    """
     spec, count = work.spec, work.spec["samples"]
     search = read_json(work.inputs["search"] / "search.json")
     point = search["selected"][spec["selected"]]
-    labels = labels_of(count, spec["classes"])
-    draw_all(
-        open_drawer(work),
-        work.out / "samples.npy",
-        labels,
-        seeds_of(spec["seed"], FINAL, count),
-        [point],
-        spec["batch"],
-        spec["quantisation"],
-        work.title,
-    )
+    labels = draw_all(work, [point], count=count, stream=FINAL)
     np.save(work.out / "labels.npy", labels)
     selection = {
         "statistic": search["statistic"],

@@ -1,7 +1,6 @@
 """Labels and seeds in, uint8 images out: what the two sampling stages share. Each sample has its own random stream."""
 
 import importlib
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,8 @@ import torch
 
 from tesserae.data.transforms import to_uint8
 from tesserae.lineage.work import Work
-from tesserae.stages.common import pick_device, slices
+from tesserae.stages.common import part_of, pick_device, slices
+from tesserae.stages.token_parts import standardisation
 from tesserae.training import weights
 
 FINAL, SEARCH = 0, 1  # streams of random numbers: a search must not see the samples that are reported
@@ -48,8 +48,7 @@ def open_drawer(work: Work) -> Drawer:
     device = pick_device(work.device)
     settings = dict(work.spec["sampler"])
     sampler = importlib.import_module(settings.pop("module"))
-    statistics = np.load(work.inputs["tokens"] / "statistics.npz")
-    mean, std = (torch.from_numpy(statistics[name]).to(device) for name in ("mean", "std"))
+    mean, std = (found.to(device) for found in standardisation(work.parts("tokens")))
     models = [weights.load(work.inputs[role] / "weights.safetensors").to(device) for role in ("generator", "tokenizer")]
     return Drawer(sampler, settings, *models, mean, std, device)
 
@@ -64,24 +63,25 @@ def seeds_of(seed: int, stream: int, count: int) -> list[int]:
     return np.random.SeedSequence([seed, stream]).generate_state(count, np.uint64).astype(np.int64).tolist()
 
 
-def draw_all(
-    drawer: Drawer,
-    file: Path,
-    labels: np.ndarray,
-    seeds: list[int],
-    points: list[dict[str, Any]],
-    batch: int,
-    quantisation: str,
-    title: str,
-) -> tuple[int, ...]:
-    """Draw every label at every point (guidance, temperature) into a .npy of (P, N, S, S, 3) uint8; its shape."""
+def draw_all(work: Work, points: list[dict[str, Any]], *, count: int, stream: int) -> np.ndarray:
+    """Draw this job's part of `count` samples at each of P points (guidance, temperature); their labels, int64 (N,).
+
+    Writes samples.npy (P, N, S, S, 3) uint8. Label and seed of a sample follow from its place among all, so that no
+    sample depends on parts or batches.
+    """
+    spec, drawer = work.spec, open_drawer(work)
+    mine = part_of(count, spec)
+    labels = labels_of(count, spec["classes"])[mine.start : mine.stop]
+    seeds = seeds_of(spec["seed"], stream, count)[mine.start : mine.stop]
     images = None
     for number, point in enumerate(points):
-        for part in slices(len(labels), batch, f"{title} {number + 1}/{len(points)}"):
-            drawn = drawer.draw(labels[part], seeds[part], point["guidance"], point["temperature"], quantisation)
+        for some in slices(len(labels), spec["batch"], f"{work.title} {number + 1}/{len(points)}"):
+            drawn = drawer.draw(
+                labels[some], seeds[some], point["guidance"], point["temperature"], spec["quantisation"]
+            )
             if images is None:
                 shape = (len(points), len(labels), *drawn.shape[1:])
-                images = np.lib.format.open_memmap(file, "w+", np.uint8, shape)
-            images[number, part] = drawn
+                images = np.lib.format.open_memmap(work.out / "samples.npy", "w+", np.uint8, shape)
+            images[number, some] = drawn
     images.flush()
-    return images.shape
+    return labels

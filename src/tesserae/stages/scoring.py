@@ -18,12 +18,13 @@ class Scored(NamedTuple):
     inception: InceptionScore
 
 
+def scored(features: Tensor, logits: Tensor, splits: int) -> Scored:
+    """Scores of features (N, D) and logits (N, C)."""
+    return Scored(features, statistics(features), inception_score(logits, splits=splits))
+
+
 def score(images: np.ndarray, spec: dict[str, Any], device: torch.device) -> Scored:
     """Images uint8 (N, H, W, 3) through a spec's extractor; `spec` has extractor, layer, splits and batch."""
     classes = default_layer(spec["extractor"], "isc")
     features = extract(images, spec["extractor"], [spec["layer"], classes], batch_size=spec["batch"], device=device)
-    return Scored(
-        features[spec["layer"]],
-        statistics(features[spec["layer"]]),
-        inception_score(features[classes], splits=spec["splits"]),
-    )
+    return scored(features[spec["layer"]], features[classes], spec["splits"])

@@ -13,11 +13,15 @@ STATISTIC = "fid"  # the lowest is selected
 
 def run(work: Work) -> dict[str, float]:
     """Writes search.json: the whole sweep, and the selection of each kind of column."""
-    spec, folder = work.spec, work.inputs["samples"]
-    index, images = read_json(folder / "index.json"), np.load(folder / "samples.npy", mmap_mode="r")
+    spec, folders = work.spec, work.parts("search_samples")
+    index, *others = [read_json(folder / "index.json") for folder in folders]
+    parts = [np.load(folder / "samples.npy", mmap_mode="r") for folder in folders]
+    if any(other != index for other in others) or sum(part.shape[1] for part in parts) != index["samples"]:
+        raise ValueError(f"the {len(parts)} parts are not the {index['samples']} samples drawn alike; make them again")
     reference = Statistics.load(work.inputs["reference"] / "train.npz")
     points = []
-    for point, drawn in zip(index["points"], images, strict=True):
+    for number, point in enumerate(index["points"]):
+        drawn = np.concatenate([part[number] for part in parts])
         scored = score(drawn, spec, pick_device(work.device))
         points.append({**point, "fid": fid(scored.statistics, reference), "is": scored.inception.mean})
     guided = [point for point in points if point["guidance"] != 1.0]

@@ -2,27 +2,17 @@
 
 from tesserae.lineage.work import Work
 from tesserae.stages.common import write_json
-from tesserae.stages.sampling import SEARCH, draw_all, labels_of, open_drawer, seeds_of
+from tesserae.stages.sampling import SEARCH, draw_all
 
 
 def run(work: Work) -> dict[str, int]:
-    """Writes samples.npy (P, N, S, S, 3) uint8 and index.json with the P points."""
+    """Writes samples.npy (P, N, S, S, 3) uint8 and index.json with the P points; N is this job's part."""
     spec, count = work.spec, work.spec["search_samples"]
     temperatures = spec["search"].get("temperature", [None])  # None: the sampler knows no temperature
     neutral = None if temperatures == [None] else 1.0
     points = [{"guidance": guidance, "temperature": neutral} for guidance in spec["search"]["guidance"]]
     points += [{"guidance": 1.0, "temperature": temperature} for temperature in temperatures]
-    labels = labels_of(count, spec["classes"])
-    draw_all(
-        open_drawer(work),
-        work.out / "samples.npy",
-        labels,
-        seeds_of(spec["seed"], SEARCH, count),
-        points,
-        spec["batch"],
-        spec["quantisation"],
-        work.title,
-    )
+    draw_all(work, points, count=count, stream=SEARCH)
     write_json(
         work.out / "index.json",
         {

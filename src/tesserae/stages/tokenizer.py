@@ -9,8 +9,9 @@ from tesserae.data.transforms import random_flip
 from tesserae.lineage.work import Work
 from tesserae.stages.common import float_images
 from tesserae.training import weights
-from tesserae.training.loop import make_fabric, train
+from tesserae.training.loop import train
 from tesserae.training.order import Order
+from tesserae.training.processes import make_fabric
 
 
 def run(work: Work) -> dict[str, float]:
@@ -20,14 +21,13 @@ def run(work: Work) -> dict[str, float]:
     torch.manual_seed(training["seed"])  # initialisation
     model = importlib.import_module(spec["module"]).build(spec["model"])
     fabric = make_fabric(training["precision"], work.device)
-    order = Order(
-        len(data.images), training["batch"], training["seed"], rank=fabric.global_rank, world=fabric.world_size
-    )
+    order = Order(len(data.images), training["batch"], training["seed"], training["shares"])
 
-    def source(step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
-        chosen = order(step)
+    def source(step: int, share: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        chosen = order(step, share)
         images = float_images(data.images[chosen], torch.device("cpu"))
-        return {"images": random_flip(images, rng), "labels": torch.from_numpy(data.labels[chosen])}
+        labels = torch.from_numpy(data.labels[chosen])
+        return {"ids": torch.from_numpy(chosen), "images": random_flip(images, rng), "labels": labels}
 
     trained = train(
         model,
@@ -39,8 +39,9 @@ def run(work: Work) -> dict[str, float]:
         curves=work.out / "curves.jsonl",
         title=work.title,
     )
-    kept = {name: tensor for name, tensor in trained.weights.items() if not name.startswith("discriminator.")}
-    weights.save(work.out / "weights.safetensors", kept, spec["module"], spec["model"])
+    if fabric.is_global_zero:
+        kept = {name: tensor for name, tensor in trained.weights.items() if not name.startswith("discriminator.")}
+        weights.save(work.out / "weights.safetensors", kept, spec["module"], spec["model"])
     return trained.numbers
 
 

@@ -5,43 +5,44 @@ import torch
 
 from tesserae.data.cache import open_cache
 from tesserae.lineage.work import Work
-from tesserae.stages.common import float_images, pick_device, slices
+from tesserae.stages.common import float_images, part_of, pick_device, slices
+from tesserae.stages.token_parts import Sums
 from tesserae.training import weights
 
 
 @torch.inference_mode()
 def run(work: Work) -> dict[str, float]:
-    """Writes moments.npy (M, 2, N, 2C) float32 (as is, mirrored; mean, log-variance), labels.npy (M,), statistics.npz.
+    """Writes moments.npy (M, 2, N, 2C) float32 (as is, mirrored; mean, log-variance), labels.npy (M,), sums.npz.
 
-    statistics.npz holds mean and std, both (C,): of the posterior means over the images as they are; generators learn
-    tokens standardised by them (l-DeTok, official code).
+    M images are this job's part of the training set. sums.npz holds count, total and squares of the posterior means
+    over the images as they are, by channel (C,): what the parts' common mean and deviation need (`Sums`).
     """
     device = pick_device(work.device)
     data = open_cache(work.inputs["dataset"], "train")
+    part = part_of(len(data.images), work.spec)
+    images, labels = data.images[part.start : part.stop], data.labels[part.start : part.stop]
     model = weights.load(work.inputs["tokenizer"] / "weights.safetensors").to(device)
     moments, total, squares = None, 0.0, 0.0
-    for part in slices(len(data.images), work.spec["batch"], work.title):
-        images = float_images(data.images[part], device)
-        posteriors = [model.posterior(images), model.posterior(images.flip(-1))]
+    for some in slices(len(images), work.spec["batch"], work.title):
+        batch = float_images(images[some], device)
+        posteriors = [model.posterior(batch), model.posterior(batch.flip(-1))]
         both = torch.stack([torch.cat([p.mean, p.logvar], dim=-1) for p in posteriors], dim=1).cpu()  # (B, 2, N, 2C)
         if moments is None:
-            shape = (len(data.images), *both.shape[1:])
+            shape = (len(images), *both.shape[1:])
             moments = np.lib.format.open_memmap(work.out / "moments.npy", "w+", np.float32, shape)
-        moments[part] = both.numpy()
+        moments[some] = both.numpy()
         means = posteriors[0].mean.double().flatten(0, 1)
         total, squares = total + means.sum(0).cpu(), squares + means.square().sum(0).cpu()
     moments.flush()
-    count = moments.shape[0] * moments.shape[2]
-    mean = total / count
-    std = (squares / count - mean.square()).sqrt()
-    np.save(work.out / "labels.npy", data.labels)
-    np.savez(work.out / "statistics.npz", mean=mean.float().numpy(), std=std.float().numpy())
+    sums = Sums(moments.shape[0] * moments.shape[2], total.numpy(), squares.numpy())
+    np.save(work.out / "labels.npy", labels)
+    np.savez(work.out / "sums.npz", **sums._asdict())
     return {
-        "images": len(data.images),
+        "images": len(images),
         "tokens": moments.shape[2],
-        "channels": len(mean),
-        "smallest_std": std.min().item(),
-        "largest_std": std.max().item(),
+        "channels": len(sums.total),
+        "smallest_std": float(sums.std.min()),
+        "largest_std": float(sums.std.max()),
     }
 
 

@@ -12,28 +12,42 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from tqdm import tqdm
 
-from tesserae.training.order import seed_step
+from tesserae.training.batches import Share, Source, batches
+from tesserae.training.nonfinite import NotFinite, diagnose
+from tesserae.training.order import Stream
+from tesserae.training.processes import begin_together, own_shares, sum_over_processes
+from tesserae.training.running import Running
 from tesserae.training.schedule import learning_rate
 from tesserae.training.state import Checkpoints
 
 CHECKPOINT_SECONDS = float(os.environ.get("TESSERAE_CHECKPOINT_SECONDS", 60))
 LOGGED = 200  # points of a curve
-
-Batch = dict[str, Tensor]
-Source = Callable[[int, torch.Generator], Batch]  # step, rng -> this process's share of the batch, on the CPU
+AHEAD = {"cuda": 2, "cpu": 0}  # steps whose batches a thread prepares; a CPU has nothing to spare for it
+REPORT = "nonfinite.json"  # beside the checkpoints' folder: what blew up
 
 
 class Interrupted(SystemExit):
     """The run was asked to stop; its state is saved. Non-zero exit, so that the workflow runs it again."""
+
+
+class Learner(NamedTuple):
+    """What a training changes."""
+
+    model: nn.Module
+    averaged: dict[str, Tensor]  # weights that are trained, averaged over the steps
+    optimizers: dict[str, torch.optim.Optimizer]  # one AdamW for each group of parameters
+    running: Running
 
 
 class Trained(NamedTuple):
@@ -41,17 +55,6 @@ class Trained(NamedTuple):
 
     weights: dict[str, Tensor]
     numbers: dict[str, float]
-
-
-def make_fabric(precision: str, device: str) -> Fabric:
-    """Fabric for one process per device; `precision` is "fp32" or "bf16", `device` is "auto", "cpu" or "cuda"."""
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    return Fabric(
-        accelerator=device,
-        devices=1 if world == 1 else int(os.environ["LOCAL_WORLD_SIZE"]),
-        strategy="auto" if world == 1 else "ddp",
-        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[precision],
-    )
 
 
 def train(
@@ -64,21 +67,28 @@ def train(
     identity: str,
     curves: Path,
     title: str,
+    ahead: int | None = None,
 ) -> Trained:
     """Train `model` as a spec's `training` says; resume from `state` if a run of this `identity` was interrupted.
 
-    Raises FloatingPointError at a loss that is not finite, naming step and terms. `curves` receives one JSON line
-    per logged step: step, images, learning rate and the mean of each loss term since the line before.
+    Every process calls it alike; the first one writes. `curves` receives one JSON line per logged step: step, images,
+    learning rate and the mean of each loss term since the line before. `ahead` is for tests (None: see AHEAD).
+    Raises FloatingPointError at a loss or gradient that is not finite, naming step, samples and terms (REPORT has all).
     """
-    steps, batch_size = training["steps"], training["batch"]
+    steps, batch_size, shares = training["steps"], training["batch"], training["shares"]
+    own, writer = own_shares(fabric, shares), fabric.is_global_zero
     model.to(fabric.device).train()
-    optimizers = optimizers_of(model, training)
-    averaged = _averaged(model)
-    checkpoints = Checkpoints(state, identity)
+    if fabric.world_size > 1:
+        ids = source(0, 0, Stream(training["seed"], 0, 0, fabric.device).rng)["ids"].tolist()
+        begin_together(fabric, model, {"identity": identity, "training": training, "first samples": ids})
+    learner = learner_of(model, training)
+    checkpoints = Checkpoints(state, identity, writer=writer)
+    if writer:
+        (state / REPORT).unlink(missing_ok=True)
     log = checkpoints.folder / "curves.jsonl"
     since = _Means()
-    first = _restore(checkpoints, log, model, averaged, optimizers, since)
-    stop = _StopRequest()
+    first = _restore(fabric, checkpoints, log, learner, since)
+    stop = StopRequest()
     saved = time.monotonic()
     bar = tqdm(
         range(first, steps),
@@ -88,33 +98,44 @@ def train(
         unit="img",
         unit_scale=batch_size,
         mininterval=1.0 if sys.stderr.isatty() else 10.0,
-        disable=fabric.global_rank != 0,
+        disable=not writer,
     )
+    ahead = AHEAD[fabric.device.type] if ahead is None else ahead
+    prepared = batches(source, training["seed"], fabric.device, range(first, steps), own, ahead)
     began = time.perf_counter()
-    with open(log, "a", buffering=1) as curve:  # by lines: who follows the training sees them
-        for step in bar:
-            rng = seed_step(training["seed"], fabric.global_rank, step, fabric.device)
-            batch = fabric.to_device(source(step, rng))
+    # By lines: who follows the training sees them.
+    with open(log if writer else os.devnull, "a", buffering=1) as curve, closing(prepared):
+        for step, parts in zip(bar, prepared, strict=True):
             rate = learning_rate(
                 step, rate=training["rate"], steps=steps, warmup_steps=training["warmup_steps"], decay=training["decay"]
             )
-            for terms in train_step(fabric, model, optimizers, batch, step, rng, rate, training["clip"], title):
-                since.add(terms)
-            _average(model, averaged, training["ema"])
+            try:
+                for terms in train_step(fabric, learner, parts, step, rate, training, stop):
+                    since.add(terms)
+            except NotFinite as error:
+                if writer:
+                    (state / REPORT).write_text(json.dumps(error.record, indent=1) + "\n")
+                raise FloatingPointError(f"{title}: {error}. All of it: {state / REPORT}") from None
+            _average(learner, training["ema"])
             if (step + 1) % math.ceil(steps / LOGGED) == 0 or step + 1 == steps:
                 means = since.take()
                 curve.write(
                     json.dumps({"step": step + 1, "images": (step + 1) * batch_size, "lr": rate, **means}) + "\n"
                 )
                 bar.set_postfix({name: f"{value:.3g}" for name, value in means.items()}, refresh=False)
-            if stop.requested or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if writer and (stop.agreed or time.monotonic() - saved > CHECKPOINT_SECONDS):
                 curve.flush()
-                checkpoints.save(step + 1, _state(model, averaged, optimizers, since))
+                checkpoints.save(step + 1, _state(learner, since))
                 saved = time.monotonic()
-                if stop.requested:
+            if stop.agreed:
+                fabric.barrier()  # nobody leaves before the state is saved
+                if writer:
                     print(f"{title}: asked to stop; saved step {step + 1} of {steps}, run again to go on", flush=True)
-                    raise Interrupted(75)
+                raise Interrupted(75)
     seconds = time.perf_counter() - began
+    weights = {**model.state_dict(), **learner.averaged}
+    if not writer:
+        return Trained(weights, {})
     shutil.copyfile(log, curves)
     last = json.loads(log.read_text().splitlines()[-1])
     numbers = {name: value for name, value in last.items() if name not in ("step", "images", "lr")}
@@ -122,7 +143,7 @@ def train(
         "images_per_second": round((steps - first) * batch_size / seconds, 1),
         "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
     }
-    return Trained({**model.state_dict(), **averaged}, numbers)
+    return Trained(weights, numbers)
 
 
 # ---- the parts of a step --------------------------------------------------------------------------------------
@@ -130,58 +151,85 @@ def train(
 
 def train_step(
     fabric: Fabric,
-    model: nn.Module,
-    optimizers: dict[str, torch.optim.Optimizer],
-    batch: Batch,
+    learner: Learner,
+    shares: list[Share],
     step: int,
-    rng: torch.Generator,
     rate: float,
-    clip: float | None,
-    title: str,
-) -> Iterator[dict[str, Tensor]]:
-    """Loss, backward and update of each group in turn; yields the loss terms of each."""
-    for group, terms in _under_autocast(fabric, model.losses(batch, step, rng)):
-        loss = sum(terms.values())
-        _check_finite(loss, terms, step, title)
-        fabric.backward(loss)
-        _update(fabric, optimizers[group], rate, clip)
-        yield terms
+    training: dict[str, Any],
+    stop: "StopRequest",
+) -> Iterator[dict[str, float]]:
+    """Losses and backward of each share, then one update, for each group in turn; yields the means of the loss terms.
 
-
-def optimizers_of(model: nn.Module, training: dict[str, Any]) -> dict[str, torch.optim.Optimizer]:
-    """One AdamW for each parameter group of the model."""
-    return {group: _adamw(model, parameters, training) for group, parameters in model.parameter_groups().items()}
-
-
-def _under_autocast(fabric: Fabric, losses: Iterator) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Each forward pass under autocast; backward and step, which come in between, are not."""
+    `shares` are this process's; sums and means go over those of all processes.
+    """
+    passes = [learner.model.losses(share.batch, step, share.stream.rng) for share in shares]
     while True:
-        with fabric.autocast():
-            item = next(losses, None)
-        if item is None:
+        for share, losses in zip(shares, passes, strict=True):
+            with share.stream, learner.running.share():
+                with fabric.autocast():
+                    group, share.terms = next(losses, (None, {}))
+                if group is not None:
+                    if share is shares[0]:
+                        learner.optimizers[group].zero_grad()  # what another group's loss left
+                    fabric.backward(sum(share.terms.values()) / training["shares"])
+        if group is None:
             return
-        yield item
+        yield _update(fabric, learner, group, shares, step, rate, training, stop)
 
 
-def _check_finite(loss: Tensor, terms: dict[str, Tensor], step: int, title: str) -> None:
-    if not math.isfinite(loss.item()):
-        shown = ", ".join(f"{name} {value.item():.4g}" for name, value in terms.items())
-        raise FloatingPointError(f"{title}: the loss is not finite at step {step} ({shown}); lower the learning rate")
+def _check_gradients(model: nn.Module, group: str, step: int) -> None:
+    """Processes add up gradients by position: none may be missing in one of them."""
+    missing = [name for name, p in model.parameter_groups()[group] if p.grad is None]
+    if missing:
+        raise RuntimeError(
+            f"step {step}, group {group}: no gradient for {', '.join(missing)}; several processes need one for every "
+            "parameter in every step: add 0 * parameter to the loss"
+        )
 
 
-def _update(fabric: Fabric, optimizer: torch.optim.Optimizer, rate: float, clip: float | None) -> None:
-    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    if fabric.world_size > 1:  # one flat sum instead of DDP's hooks: a step may have several backward passes
-        flat = torch.cat([p.grad.flatten() for p in parameters])
-        flat = fabric.all_reduce(flat, reduce_op="mean")
-        for p, mean in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-            p.grad.copy_(mean.view_as(p))
+def _update(
+    fabric: Fabric,
+    learner: Learner,
+    group: str,
+    shares: list[Share],
+    step: int,
+    rate: float,
+    training: dict[str, Any],
+    stop: "StopRequest",
+) -> dict[str, float]:
+    """Join the gradients, check them and step; returns the means of the loss terms over all shares."""
+    asked = torch.tensor([float(stop.requested)], device=fabric.device)
+    names = list(shares[0].terms)
+    means = [sum(share.terms[name].detach().float() / training["shares"] for share in shares) for name in names]
+    numbers = torch.cat([torch.stack(means), asked])
+    optimizer = learner.optimizers[group]
+    parameters = [p for settings in optimizer.param_groups for p in settings["params"] if p.grad is not None]
+    if fabric.world_size > 1:
+        _check_gradients(learner.model, group, step)
+        # One sum for everything instead of DDP's hooks: a step may have several backward passes, and whether somebody
+        # was asked to stop costs nothing on the way.
+        sum_over_processes([*(p.grad for p in parameters), *learner.running.moved, numbers])
+    learner.running.settle()
+    clip = training["clip"]
+    norm = numbers.new_zeros(()) if clip is None else get_total_norm([p.grad for p in parameters], foreach=True)
+    *means, asked, size = torch.cat([numbers, norm.reshape(1)]).tolist()  # the one time an update waits for the device
+    if not all(map(math.isfinite, (*means, size))):
+        raise diagnose(fabric, shares, group, step, rate, None if clip is None else size, learner.model)
+    stop.agreed |= asked > 0
     if clip is not None:
-        torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+        clip_grads_with_norm_(parameters, clip, norm, foreach=True)
+    for settings in optimizer.param_groups:
+        settings["lr"] = rate
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    return dict(zip(names, means, strict=True))
+
+
+def learner_of(model: nn.Module, training: dict[str, Any]) -> Learner:
+    """A model as its training begins."""
+    averaged = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    optimizers = {group: _adamw(model, some, training) for group, some in model.parameter_groups().items()}
+    return Learner(model, averaged, optimizers, Running(model, training["shares"]))
 
 
 def _adamw(model: nn.Module, parameters: list[tuple[str, nn.Parameter]], training: dict[str, Any]) -> torch.optim.AdamW:
@@ -193,47 +241,47 @@ def _adamw(model: nn.Module, parameters: list[tuple[str, nn.Parameter]], trainin
     )
 
 
-# ---- averaged weights -----------------------------------------------------------------------------------------
-
-
-def _averaged(model: nn.Module) -> dict[str, Tensor]:
-    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-
-
 @torch.no_grad()
-def _average(model: nn.Module, averaged: dict[str, Tensor], decay: float) -> None:
-    present = dict(model.named_parameters())
+def _average(learner: Learner, decay: float) -> None:
+    present = dict(learner.model.named_parameters())
+    averaged = learner.averaged
     torch._foreach_lerp_(list(averaged.values()), [present[name] for name in averaged], 1 - decay)
 
 
 # ---- state ----------------------------------------------------------------------------------------------------
 
 
-def _state(model: nn.Module, averaged: dict, optimizers: dict, since: "_Means") -> dict[str, Any]:
+def _state(learner: Learner, since: "_Means") -> dict[str, Any]:
     return {
-        "model": model.state_dict(),
-        "averaged": averaged,
+        "model": learner.model.state_dict(),
+        "averaged": learner.averaged,
         "since": since.state(),
-        "optimizers": {group: optimizer.state_dict() for group, optimizer in optimizers.items()},
+        "optimizers": {group: optimizer.state_dict() for group, optimizer in learner.optimizers.items()},
     }
 
 
-def _restore(
-    checkpoints: Checkpoints, log: Path, model: nn.Module, averaged: dict, optimizers: dict, since: "_Means"
-) -> int:
-    """Load the newest checkpoint, cut the curve back to it, return the step to go on with."""
-    found = checkpoints.newest()
-    step = found["step"] if found else 0
+def _restore(fabric: Fabric, checkpoints: Checkpoints, log: Path, learner: Learner, since: "_Means") -> int:
+    """Load the newest checkpoint, cut the curve back to it, return the step to go on with.
+
+    The first process chooses, so that all go on with the same.
+    """
+    writer = fabric.is_global_zero
+    found = checkpoints.newest() if writer else None
+    step = fabric.broadcast(found["step"] if found else 0)
+    if step and not writer:
+        found = checkpoints.load(step)
     if found:
-        model.load_state_dict(found["model"])
+        learner.model.load_state_dict(found["model"])
         for name, tensor in found["averaged"].items():
-            averaged[name].copy_(tensor)
-        for group, optimizer in optimizers.items():
+            learner.averaged[name].copy_(tensor)
+        for group, optimizer in learner.optimizers.items():
             optimizer.load_state_dict(found["optimizers"][group])
         since.load(found["since"])
-        print(f"resuming at step {step}", flush=True)
-    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
-    log.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))
+    if writer:
+        if found:
+            print(f"resuming at step {step}", flush=True)
+        lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+        log.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))
     return step
 
 
@@ -244,9 +292,9 @@ class _Means:
         self.sums: dict[str, float] = {}
         self.counts: dict[str, int] = {}
 
-    def add(self, terms: dict[str, Tensor]) -> None:
+    def add(self, terms: dict[str, float]) -> None:
         for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.item()
+            self.sums[name] = self.sums.get(name, 0.0) + value
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
@@ -262,11 +310,14 @@ class _Means:
         self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
 
 
-class _StopRequest:
-    """Set by SIGTERM or SIGUSR1: finish the step, save, leave."""
+class StopRequest:
+    """Set by SIGTERM or SIGUSR1 in any process: finish the step, save, leave.
+
+    `requested` is this process's; an update carries it to all, who then have `agreed`.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = self.agreed = False
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._ask)
 

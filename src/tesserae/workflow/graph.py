@@ -22,11 +22,12 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "tokenizer": ("weights.safetensors", "curves.jsonl"),
     "reconstruction": ("metrics.json", "images.npz"),
     "denoising": ("denoising.npz",),
-    "tokens": ("moments.npy", "labels.npy", "statistics.npz"),
+    "tokens": ("moments.npy", "labels.npy", "sums.npz"),
     "generator": ("weights.safetensors", "curves.jsonl"),
     "search_samples": ("samples.npy", "index.json"),
     "search": ("search.json",),
     "samples": ("samples.npy", "labels.npy", "index.json"),
+    "features": ("features.npy", "logits.npy", "preview.npy"),
     "metrics": ("metrics.json", "preview.npy"),
     "table": ("table.csv", "table.md", "table.tex", "table.html", "metrics.json"),
     "figure": ("figure.png", "figure.svg", "figure.pdf"),
@@ -96,7 +97,7 @@ def _all(project: Project) -> Iterator[Job]:
         yield tokenizer
         yield _reconstruction(project, tokenizer, dataset)
         yield _denoising(project, tokenizer, dataset)
-        yield _tokens(project, tokenizer, dataset)
+        yield from _tokens(project, tokenizer, dataset)
     for recipe in project.generators.values():
         tokenizer_recipe = project.tokenizer(recipe.typed.tokenizer, recipe)
         dataset = _dataset(project, tokenizer_recipe)
@@ -168,11 +169,51 @@ def _denoising(project: Project, tokenizer: Job, dataset: Job) -> Job:
     return Job("denoising", tokenizer.recipe, spec.values, spec.origins, inputs, papers=tokenizer.papers)
 
 
-def _tokens(project: Project, tokenizer: Job, dataset: Job) -> Job:
-    spec = specs.evaluation(project.context, "batch")
-    spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+def _tokens(project: Project, tokenizer: Job, dataset: Job) -> Iterator[Job]:
     inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id}
-    return Job("tokens", tokenizer.recipe, spec.values, spec.origins, inputs, papers=tokenizer.papers)
+    for part in _parts(project, "tokens"):
+        spec = specs.evaluation(project.context, "batch")
+        spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+        part.describe(spec)
+        name = part.of(tokenizer.recipe)
+        yield Job("tokens", name, spec.values, spec.origins, inputs, papers=tokenizer.papers)
+
+
+# ---- scattered stages -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the equal pieces that a stage is scattered into; the only one has no number in its name."""
+
+    number: int  # from 1
+    count: int
+    origin: str
+
+    @property
+    def _digits(self) -> str:
+        return f"{self.number:0{len(str(self.count))}d}"
+
+    def of(self, recipe: str) -> str:
+        return recipe if self.count == 1 else f"{recipe}-{self._digits}of{self.count}"
+
+    def role(self, name: str) -> str:
+        return name if self.count == 1 else f"{name}.{self._digits}"
+
+    def describe(self, spec: Spec) -> None:
+        spec.set("part", self.number, self.origin)
+        spec.set("parts", self.count, self.origin)
+
+
+def _parts(project: Project, stage: str) -> list[_Part]:
+    count = getattr(project.scale.parts, stage)
+    origin = f"{project.context.scale_file}: parts.{stage}"
+    return [_Part(number, count, origin) for number in range(1, count + 1)]
+
+
+def _gathered(project: Project, stage: str, parts: str, recipe: str) -> dict[str, str]:
+    """Roles and ids of all parts of a stage's recipe."""
+    return {part.role(stage): f"{stage}/{part.of(recipe)}" for part in _parts(project, parts)}
 
 
 # ---- generators and their numbers -------------------------------------------------------------------------------
@@ -182,7 +223,7 @@ def _generator(project: Project, recipe: Any, tokenizer_recipe: Any) -> Job:
     _, data, _ = project.context.dataset(tokenizer_recipe)
     tokenizer_spec = specs.tokenizer(tokenizer_recipe, project.context)
     spec = specs.generator(recipe, tokenizer_spec, data, project.context)
-    inputs = {"tokens": f"tokens/{tokenizer_recipe.name}"}
+    inputs = _gathered(project, "tokens", "tokens", tokenizer_recipe.name)
     return Job("generator", recipe.name, spec.values, spec.origins, inputs, papers=_home(recipe))
 
 
@@ -190,10 +231,13 @@ def _evaluated(project: Project, recipe: Any, generator: Job, dataset: Job) -> I
     """The search for guidance (and temperature), then samples and metrics at what it selected."""
     context, tokenizer = project.context, f"tokenizer/{recipe.typed.tokenizer}"
     sampler = specs.sampling(recipe, context)
-    models = {"generator": generator.id, "tokenizer": tokenizer, "tokens": f"tokens/{recipe.typed.tokenizer}"}
+    tokens = _gathered(project, "tokens", "tokens", recipe.typed.tokenizer)
+    models = {"generator": generator.id, "tokenizer": tokenizer, **tokens}
+    sums = dict.fromkeys(tokens.values(), ("sums.npz",))  # of the tokens, samplers need mean and std alone
 
-    def sampling_spec(count: str, *more: str) -> Spec:
+    def sampling_spec(part: _Part, count: str, *more: str) -> Spec:
         spec = specs.evaluation(context, count, "quantisation", "batch", "seed")
+        part.describe(spec)
         spec.set("modules.generator", generator.spec["module"], generator.origins["module"])
         spec.set("modules.tokenizer", _module(project, recipe), "the tokenizer's module")
         spec.set("classes", generator.spec["model"]["classes"], generator.origins["model.classes"])
@@ -206,20 +250,29 @@ def _evaluated(project: Project, recipe: Any, generator: Job, dataset: Job) -> I
             spec.set(key, sampler.values[key], f"{recipe.file}: generators.{recipe.name}.sampling")
         return spec
 
-    def job(stage: str, name: str, spec: Spec, inputs: dict[str, str]) -> Job:
-        return Job(stage, name, spec.values, spec.origins, inputs, papers=generator.papers)
+    def job(stage: str, name: str, spec: Spec, inputs: dict[str, str], reads: dict[str, tuple[str, ...]]) -> Job:
+        return Job(stage, name, spec.values, spec.origins, inputs, reads, papers=generator.papers)
 
     reference = f"reference/{dataset.recipe}"
-    yield job("search_samples", recipe.name, sampling_spec("search_samples", "search"), models)
+    for part in _parts(project, "search_samples"):
+        spec = sampling_spec(part, "search_samples", "search")
+        yield job("search_samples", part.of(recipe.name), spec, models, sums)
     spec = specs.evaluation(context, "extractor", "layer", "splits", "batch")
-    yield job("search", recipe.name, spec, {"samples": f"search_samples/{recipe.name}", "reference": reference})
+    searched = _gathered(project, "search_samples", "search_samples", recipe.name)
+    yield job("search", recipe.name, spec, {**searched, "reference": reference}, {})
     for guidance in ("cfg", "nocfg"):
         name = f"{recipe.name}-{guidance}"
-        spec = sampling_spec("samples")
-        spec.set("selected", guidance, "Table columns w/ CFG and w/o CFG")
-        yield job("samples", name, spec, {**models, "search": f"search/{recipe.name}"})
-        spec = specs.evaluation(context, "extractor", "layer", "splits", "neighbourhood", "batch", "shown")
-        yield job("metrics", name, spec, {"samples": f"samples/{name}", "reference": reference})
+        for part in _parts(project, "samples"):
+            spec = sampling_spec(part, "samples")
+            spec.set("selected", guidance, "Table columns w/ CFG and w/o CFG")
+            yield job("samples", part.of(name), spec, {**models, "search": f"search/{recipe.name}"}, sums)
+            spec = specs.evaluation(context, "extractor", "layer", "batch", "shown")
+            drawn = f"samples/{part.of(name)}"
+            yield job("features", part.of(name), spec, {"samples": drawn}, {drawn: ("samples.npy",)})
+        spec = specs.evaluation(context, "extractor", "layer", "splits", "neighbourhood", "shown")
+        drawn = _gathered(project, "samples", "samples", name)
+        inputs = {**drawn, **_gathered(project, "features", "samples", name), "reference": reference}
+        yield job("metrics", name, spec, inputs, dict.fromkeys(drawn.values(), ("index.json",)))
 
 
 def _home(recipe: Any) -> tuple[str]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tesserae.config.project import Project, read_project
+from tesserae.config.types import Resources
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
+from tesserae.workflow import scheduling
 from tesserae.workflow.graph import OUTPUTS, Job, jobs
 
 
@@ -96,13 +98,19 @@ class Plan:
     def rule_spec(self, stage: str) -> Callable[[Any], str]:
         return lambda wildcards: json.dumps(self._job(stage, wildcards).spec, sort_keys=True)
 
-    def resources(self, stage: str) -> dict[str, int]:
-        """Memory, minutes and GPUs of a stage's jobs, by the names that Snakemake's executors know."""
-        asked = self._resources(stage)
-        return {"mem_mb": asked.mem_mb, "runtime": asked.runtime, "gpu": asked.gpus}
+    def resources(self, stage: str) -> dict[str, Any]:
+        """What a stage's jobs ask for, by the names that Snakemake and its SLURM executor know."""
+        return scheduling.resources(self.asked(stage), stage, self.project.cluster)
 
     def threads(self, stage: str) -> int:
-        return self._resources(stage).threads
+        """CPU cores of a job on one node."""
+        asked = self.asked(stage)
+        return asked.threads * asked.per_node
+
+    def asked(self, stage: str) -> Resources:
+        """The scale's resources for a stage."""
+        resources = self.project.scale.resources
+        return resources.get(stage, resources["default"])
 
     def targets(self, *stages: str, paper: str | None = None) -> list[str]:
         """Output files of all jobs of the stages, of one paper if named."""
@@ -139,10 +147,6 @@ class Plan:
             f"{wanted!r} names {len(same) or 'no'} artifacts at scale {self.scale}; there are: {', '.join(near)}"
         )
 
-    def _resources(self, stage: str):
-        resources = self.project.scale.resources
-        return resources.get(stage, resources["default"])
-
     def _job(self, stage: str, wildcards: Any) -> Job:
         recipe = getattr(wildcards, "recipe", "index")
         if f"{stage}/{recipe}" not in self.jobs:
@@ -151,9 +155,14 @@ class Plan:
         return self.jobs[f"{stage}/{recipe}"]
 
 
+def open_plan(root: Path, scale: str | None = None) -> Plan:
+    """Plan of the project in `root`, fingerprints when asked; ConfigError if its configuration cannot be used."""
+    return Plan(read_project(root, scale))
+
+
 def read_plan(root: Path, scale: str | None = None) -> Plan:
-    """Plan of the project in `root`; ConfigError if its configuration cannot be used."""
-    plan = Plan(read_project(root, scale))
+    """Plan of the project in `root` with all fingerprints; ConfigError if its configuration cannot be used."""
+    plan = open_plan(root, scale)
     for job in plan.jobs.values():
         plan.fingerprint(job)
     fingerprint.save_cache()

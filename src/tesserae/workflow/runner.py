@@ -10,11 +10,11 @@ Guards make a finished artifact mean what its fingerprint says:
 """
 
 import argparse
-import contextlib
-import importlib
+import errno
 import os
-import resource
+import platform
 import shutil
+import subprocess
 import sys
 import time
 import traceback
@@ -26,12 +26,14 @@ loading.remember()  # before anything else of the package is imported
 
 from tesserae.config.errors import ConfigError  # noqa: E402
 from tesserae.config.project import read_project  # noqa: E402
-from tesserae.lineage import code, fingerprint  # noqa: E402
+from tesserae.lineage import code, fingerprint, words  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
 from tesserae.lineage.work import Work  # noqa: E402
 from tesserae.workflow import staleness  # noqa: E402
+from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.graph import OUTPUTS, Job  # noqa: E402
 from tesserae.workflow.plan import Plan  # noqa: E402
+from tesserae.workflow.processes import REQUEUE, Died, conduct_together  # noqa: E402
 
 
 class Refused(Exception):
@@ -61,11 +63,32 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
             arguments.scale,
             arguments.fingerprint,
         )
-    except (Refused, ConfigError) as error:
+    except (Refused, Died, ConfigError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
+    except SystemExit as stopped:
+        if stopped.code == REQUEUE:
+            _queue_again()
+        raise
     except Exception as error:
         traceback.print_exc()
-        sys.exit(f"{stage or arguments.stage}/{arguments.recipe} failed: {error}")
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        sys.exit(f"{stage or arguments.stage}/{arguments.recipe} failed: {_full(arguments.project) if full else error}")
+
+
+def _full(root: Path) -> str:
+    free = shutil.disk_usage(root / "results").free
+    return (
+        f"the disk is full ({words.size(free)} free in {root / 'results'}, or your quota is used up); nothing "
+        "half-written was left. Make room, or move results/ to a larger disk and link it, and run the workflow again"
+    )
+
+
+def _queue_again() -> None:
+    """Inside a SLURM job that was told its time is up: go to the end of the queue, under the same job id."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job:
+        asked = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+        print(f"SLURM job {job} queued again" if not asked.returncode else asked.stderr.strip(), flush=True)
 
 
 def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: str | None = None) -> dict:
@@ -84,7 +107,7 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.parent.glob(f".{recipe}.making-*"):
         shutil.rmtree(leftover)
-    making = folder.parent / f".{recipe}.making-{os.getpid()}"
+    making = folder.parent / f".{recipe}.making-{platform.node()}-{os.getpid()}"
     making.mkdir()
     state = root / plan.state(job)
     work = Work(
@@ -108,10 +131,13 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
         if "curves.jsonl" in OUTPUTS[stage]:  # for those who follow a training
             state.mkdir(parents=True, exist_ok=True)
             manifests.write(state / manifests.BEGUN, record)
-        with _watch(root, _declared(plan, job, root), (making, state)) as undeclared:
-            numbers = importlib.import_module(f"tesserae.stages.{stage}").run(work) or {}
+        asked = plan.asked(stage)
+        if asked.world == 1:
+            done = conduct(work, _declared(plan, job, root))
+        else:
+            done = conduct_together(work, _declared(plan, job, root), asked, making / ".processes")
         seconds = time.perf_counter() - clock
-        _verify_end(plan, job, own, undeclared, before)
+        _verify_end(plan, job, own, done, before)
         missing = [name for name in OUTPUTS[stage] if not (making / name).is_file()]
         if missing:
             raise Refused(f"{job.id} did not write {', '.join(missing)}")
@@ -125,11 +151,11 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
     record |= {
         "outputs": [manifests.describe(folder / name, root) for name in OUTPUTS[stage]],
         "environment": manifests.environment(),
-        "hardware": manifests.hardware(),
+        "hardware": manifests.hardware() | {"processes": asked.world},
         "ended": manifests.now(),
         "seconds": round(seconds, 3),
-        "metrics": numbers,
-        "peak_mb": _peak_mb(),
+        "metrics": done.numbers,
+        "peak_mb": done.peak_mb,
     }
     manifests.write(folder / manifests.NAME, record)
     shutil.rmtree(state, ignore_errors=True)
@@ -209,17 +235,14 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, undeclared: set[str], before: dict[str, tuple]) -> None:
+def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, before: dict[str, tuple]) -> None:
     root = plan.project.root
-    names = {name for name in sys.modules if name.split(".")[0] == fingerprint.PACKAGE}
-    uncovered = sorted(name for name in names - set(own.modules) if not _engine(name))
+    uncovered = sorted(name for name in done.modules - set(own.modules) if not _engine(name))
     fingerprint.forget()
     again = fingerprint.own([f"tesserae.stages.{job.stage}"], job.spec, job.sources, root, plan.reviewed)
     changed = {name for name in again.modules.keys() | own.modules if again.modules.get(name) != own.modules.get(name)}
     changed |= {
-        name
-        for name, raw in loading.loaded().items()
-        if name in own.modules and fingerprint.meaning(name, raw).digest != own.modules[name]
+        name for name, digests in done.digests.items() if name in own.modules and digests != {own.modules[name]}
     }
     after = _stamps(plan, job)
     changed |= {os.path.relpath(path, root) for path in before.keys() | after if before.get(path) != after.get(path)}
@@ -227,9 +250,9 @@ def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, undeclared: set[str]
         raise Refused(
             f"{job.id}: {', '.join(sorted(changed)) or 'a source file'} was edited while it ran; result discarded"
         )
-    if undeclared:
+    if done.undeclared:
         raise Refused(
-            f"{job.id} read files it does not declare: {', '.join(sorted(undeclared))}; "
+            f"{job.id} read files it does not declare: {', '.join(sorted(done.undeclared))}; "
             "declare them as inputs or sources in workflow/graph.py"
         )
     if uncovered:
@@ -267,32 +290,6 @@ def _engine(name: str) -> bool:
     )
 
 
-@contextlib.contextmanager
-def _watch(root: Path, declared: set[Path], own_folders: tuple[Path, ...]):
-    """Collect the project's files that are opened for reading without being declared (Python-level opens only)."""
-    allowed = {str(path) for path in declared}
-    prefixes = tuple(f"{folder}{os.sep}" for folder in (*own_folders, Path(sys.prefix), root / ".tesserae"))
-    inside = f"{root}{os.sep}"
-    found: set[str] = set()
-    active = True
-
-    def hook(event: str, arguments: tuple) -> None:
-        if event != "open" or not active or not isinstance(arguments[0], str | bytes):
-            return
-        path = os.path.abspath(os.fsdecode(arguments[0]))
-        if not path.startswith(inside) or path in allowed or path.startswith(prefixes) or ".egg-info/" in path:
-            return  # .egg-info: what the installer notes about packages, read by whoever looks for plugins
-        writes = (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
-        if not writes and not path.endswith((".py", ".pyc")) and os.path.isfile(path):
-            found.add(os.path.relpath(path, root))
-
-    sys.addaudithook(hook)  # cannot be taken out again, hence `active`
-    try:
-        yield found
-    finally:
-        active = False
-
-
 def _declared(plan: Plan, job: Job, root: Path) -> set[Path]:
     """What a stage may read of the project: what it declares of its producers, their manifests, sources, comments."""
     records = [plan.folder(name) / manifests.NAME for name in job.inputs.values()]
@@ -322,7 +319,7 @@ def _record(plan: Plan, job: Job, own: fingerprint.Own, chained: str, inputs: di
         "inputs": inputs,
         "sources": [manifests.describe(root / path, root) for path in job.sources.values()],
         "environment": manifests.environment(),
-        "hardware": manifests.hardware(),
+        "hardware": manifests.hardware() | {"processes": plan.asked(job.stage).world},
         "git": manifests.commit(root),
         "mlflow": {"experiment": plan.experiment(job), "tag": {"tesserae.fingerprint": chained}},
     }
@@ -330,11 +327,6 @@ def _record(plan: Plan, job: Job, own: fingerprint.Own, chained: str, inputs: di
 
 def _seed(spec: dict) -> int | None:
     return spec.get("seed", spec.get("training", {}).get("seed"))
-
-
-def _peak_mb() -> int:
-    """Largest resident memory of this process so far, in MB (what a warm parent preloaded is in it)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def _data_root(plan: Plan, job: Job, root: Path) -> Path | None:

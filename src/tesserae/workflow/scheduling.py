@@ -1,0 +1,54 @@
+"""What a job asks of a scheduler: the scale's resources and the site's names, as Snakemake's SLURM executor takes them.
+
+A job of one process is an ordinary job: the executor starts it by `srun -n1`. A job of several processes is what the
+executor calls an MPI job: it is started once, by the batch script, and starts its processes itself (processes.py).
+Locally only cores and memory count.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from tesserae.config.types import TRAININGS, Cluster, Resources
+
+Resource = int | str | Callable[..., int | str]
+
+
+def resources(asked: Resources, stage: str, site: Cluster) -> dict[str, Resource]:
+    """Snakemake's resources of a stage; those that nobody set are left out."""
+    kind = "gpu" if asked.gpus else "cpu"
+    found: dict[str, Any] = {
+        "mem_mb": asked.mem_mb,
+        "runtime": asked.runtime if stage in TRAININGS else _longer(asked.runtime),
+        "cpus_per_task": asked.threads,
+        "slurm_partition": getattr(site.partition, kind),
+        "slurm_account": site.account,
+        "qos": site.qos,
+        "constraint": getattr(site.constraint, kind),
+        "slurm_extra": _options(asked, stage, site),
+    }
+    if asked.world == 1:
+        found["gpu"] = asked.gpus or None
+    else:
+        found |= {"mpi": "srun", "nodes": asked.nodes, "tasks_per_node": asked.per_node}
+        found["gres"] = f"gpu:{asked.gpus}" if asked.gpus else None  # of each node, where `gpu` would be of the job
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _longer(minutes: int) -> Callable[..., int]:
+    # What cannot go on from a checkpoint would meet the same limit again.
+    return lambda wildcards, attempt: minutes * attempt
+
+
+def _options(asked: Resources, stage: str, site: Cluster) -> Callable[..., str]:
+    """Options of sbatch for one try of a job."""
+
+    def options(wildcards: Any, attempt: int) -> str:
+        found = [*site.sbatch, "--open-mode=append"]  # a job that was queued again adds to its log
+        if stage in TRAININGS:
+            # Never in the first three quarters of its time: it has to get somewhere before it is stopped.
+            found.append(f"--signal=USR1@{min(60 * site.warn_minutes, 15 * asked.runtime)}")
+        if attempt > 1 and site.backoff_minutes:
+            found.append(f"--begin=now+{round(60 * site.backoff_minutes * 2 ** (attempt - 2))}")
+        return " ".join(found)
+
+    return options

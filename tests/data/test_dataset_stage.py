@@ -1,0 +1,113 @@
+"""The dataset stage: its state survives a kill, its files are whole, its complaints are clear."""
+
+import shutil
+import types
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tesserae.data import cache
+from tesserae.data.errors import DataError
+from tesserae.lineage.work import Work
+from tesserae.stages import dataset
+from tests.data import trees
+
+OUTPUTS = {"train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json"}
+SPEC = {"provider": "imagenet", "classes": 2, "train_images": 2, "val_images": 2, "image_size": 8}
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    trees.imagenet(tmp_path / "data")
+    (tmp_path / "out").mkdir()
+    return Work(
+        stage="dataset",
+        recipe="tiny-8",
+        spec=SPEC,
+        inputs={},
+        sources={},
+        out=tmp_path / "out",
+        state=tmp_path / "state",
+        identity="this",
+        comments=(),
+        root=tmp_path,
+        data_root=tmp_path / "data",
+        device="cpu",
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_all_declared_files(work: Work):
+    assert dataset.run(work) == {"train_images": 2, "val_images": 2}
+    assert {path.name for path in work.out.iterdir()} == OUTPUTS
+    assert cache.open_cache(work.out, "val").labels.tolist() == [0, 1]
+
+
+def test_a_killed_job_goes_on_with_what_it_had(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    straight = replace(work, out=tmp_path / "straight", state=tmp_path / "other")
+    straight.out.mkdir()
+    dataset.run(straight)
+    write, splits = dataset.write_cache, []
+
+    def killed(provider, split: str, **settings) -> None:
+        if splits == ["train"]:
+            raise KeyboardInterrupt
+        splits.append(split)
+        write(provider, split, **settings)
+
+    monkeypatch.setattr(dataset, "write_cache", killed)
+    with pytest.raises(KeyboardInterrupt):
+        dataset.run(work)
+    assert not list(work.out.iterdir())
+    before = (work.state / "this" / "train_images.npy").stat().st_ino
+    monkeypatch.setattr(dataset, "write_cache", write)
+    dataset.run(work)
+    assert contents(work.out) == contents(straight.out)
+    assert (work.out / "train_images.npy").stat().st_ino == before  # not written again
+
+
+def test_files_lost_while_they_were_moved_are_made_again(work: Work, tmp_path: Path):
+    dataset.run(work)
+    whole = contents(work.out)
+    (work.out / "index.json").rename(work.state / "this" / "index.json")  # the others were moved, then thrown away
+    shutil.rmtree(work.out)
+    work.out.mkdir()
+    dataset.run(work)
+    assert contents(work.out) == whole
+
+
+def test_state_of_another_identity_is_deleted(work: Work):
+    (work.state / "another").mkdir(parents=True)
+    (work.state / "another" / ".train_images.partial").write_bytes(b"much")
+    dataset.run(work)
+    assert not (work.state / "another").exists()
+
+
+def test_room_for_all_splits_is_asked_for_first(work: Work, monkeypatch: pytest.MonkeyPatch):
+    needed = 4 * (3 * 8 * 8 + 8)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: types.SimpleNamespace(free=needed - 1))
+    with pytest.raises(DataError, match=f"{needed} bytes"):
+        dataset.run(work)
+    assert not list((work.state / "this").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"train_images": 3}, "'train': 2"),
+        ({"classes": 3}, "3 synset folders"),
+        ({"provider": "coco", "counts": {}}, "no classes"),
+    ],
+)
+def test_what_is_not_as_configured_stops(work: Work, changes: dict, named: str):
+    with pytest.raises((ValueError, DataError), match=named):
+        dataset.run(replace(work, spec=SPEC | changes))
+
+
+def test_no_data_root_is_said(work: Work):
+    with pytest.raises(ValueError, match=r"data\.root is not set"):
+        dataset.run(replace(work, data_root=None))
