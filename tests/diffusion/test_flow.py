@@ -4,8 +4,11 @@ If the data are N(MEAN, STD^2), then x_t is N(t MEAN, V_t) with V_t = (t STD)^2 
 linear function below, and the ODE carries noise e to MEAN + STD e, sample by sample.
 """
 
+from collections import Counter
+
 import pytest
 import torch
+from torchdiffeq import odeint
 
 from tesserae.diffusion import flow, integrators
 
@@ -65,11 +68,115 @@ def test_draws_follow_the_stream_alone():
 
 def test_dopri5_solves_the_gaussian_flow(noise):
     def error(rtol):
-        return (integrators.dopri5(gaussian_velocity, noise, atol=1e-6, rtol=rtol) - (MEAN + STD * noise)).abs().max()
+        end = integrators.dopri5(velocity, noise, atol=1e-6, rtol=rtol)
+        return (end - (MEAN + STD * noise)).abs().max()
+
+    def velocity(x, t, rows):
+        return gaussian_velocity(x, t.view(-1, 1, 1))
 
     # Worst of 512 values up to 4: the tolerance is on the mean square, and interpolating the last step costs a factor.
     assert error(1e-3) < 0.1
     assert error(1e-6) < 5e-4
+
+
+# Velocities of one sample, x (N, C), t 0-d, that differ from sample to sample: a Gaussian flow, a coupled one, steps
+# that are refused, and the special cases of the first step (no slope at all, a start at the origin).
+PROBLEMS = {
+    "gaussian": lambda x, t, row: (1 + row) / 4 * gaussian_velocity(x, t),
+    "coupled": lambda x, t, row: (1 + row) * torch.sin(2 * x + row) + t * x.roll(1, 0),
+    "sharp": lambda x, t, row: 10 * torch.exp(-(((t - 0.3 - 0.05 * row) / 0.03) ** 2)) - x,
+    "still": lambda x, t, row: 0 * x,
+    "origin": lambda x, t, row: row + torch.cos(3 * t) - x,
+}
+
+
+def problem(name: str, dtype: torch.dtype) -> tuple:
+    """The velocity of one sample, and eight starts."""
+    x = torch.randn(8, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    return PROBLEMS[name], 0 * x if name == "origin" else x
+
+
+def solve(one, x: torch.Tensor, samples: list[int], **settings) -> tuple[torch.Tensor, Counter]:
+    """dopri5 on some of the samples as one batch, the velocity computed one by one; evaluations of each sample."""
+    evaluations = Counter()
+
+    def velocity(x, t, rows):
+        assert x.dtype == t.dtype and len(x) == len(t) == len(rows)
+        those = [samples[row] for row in rows]
+        evaluations.update(those)
+        return torch.stack([one(*state) for state in zip(x, t, those, strict=True)])
+
+    return integrators.dopri5(velocity, x[samples], atol=1e-6, rtol=1e-3, **settings), evaluations
+
+
+def solve_alone(one, x: torch.Tensor, sample: int, growth: float) -> tuple[torch.Tensor, int]:
+    """torchdiffeq on one sample, and its number of evaluations."""
+    times = []
+
+    def velocity(t, state):
+        times.append(t)
+        return one(state, t, sample)
+
+    ends, options = torch.tensor([0.0, 1.0]), {"ifactor": growth}
+    end = odeint(velocity, x[sample], ends, method="dopri5", atol=1e-6, rtol=1e-3, options=options)[-1]
+    return end, len(times)
+
+
+@pytest.mark.parametrize("growth", [integrators.LARGEST_GROWTH, 10.0])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_dopri5_is_torchdiffeq_on_each_sample_alone(name, growth):
+    one, x = problem(name, torch.float64)
+    end, evaluations = solve(one, x, list(range(8)), growth=growth)
+    for i in range(8):
+        expected, count = solve_alone(one, x, i, growth)
+        torch.testing.assert_close(end[i], expected, atol=1e-10, rtol=0)
+        assert evaluations[i] == count
+    assert len(set(evaluations.values())) > 1 or name == "still"  # samples did go their own ways
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_dopri5_is_near_torchdiffeq_in_float32(name):
+    one, x = problem(name, torch.float32)
+    end, _ = solve(one, x, list(range(8)))
+    assert end.dtype == torch.float32
+    for i in range(8):
+        expected, _ = solve_alone(one, x, i, integrators.LARGEST_GROWTH)
+        torch.testing.assert_close(end[i], expected, atol=5e-4, rtol=0)  # rounding, amplified by the steps
+
+
+@pytest.mark.parametrize("samples", [[4], [6, 0, 3], [7, 6, 5, 4, 3, 2, 1, 0]])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_dopri5_changes_no_bit_with_the_batch(name, samples):
+    one, x = problem(name, torch.float32)
+    together, evaluations = solve(one, x, list(range(8)))
+    end, again = solve(one, x, samples)
+    assert torch.equal(end, together[samples])
+    assert again == Counter({i: evaluations[i] for i in samples})
+
+
+def test_finished_samples_are_not_evaluated():
+    one, x = problem("coupled", torch.float64)
+    seen = []
+
+    def velocity(x, t, rows):
+        seen.append(rows.tolist())
+        return torch.stack([one(*state) for state in zip(x, t, rows, strict=True)])
+
+    integrators.dopri5(velocity, x, atol=1e-6, rtol=1e-3)
+    assert all(set(after) <= set(before) for before, after in zip(seen, seen[1:], strict=False))
+    assert len(seen[-1]) < len(seen[0]) == 8
+
+
+def test_a_step_that_vanishes_is_an_error():
+    start = torch.ones(3, 1)
+
+    def pole(x, t, rows):  # x' = 3 x^2 from 1 has a pole at 1/3; sample 2 alone has it
+        return torch.where(rows.view(-1, 1) == 2, 3 * x**2, 0 * x)
+
+    with pytest.raises(FloatingPointError, match=r"sample 2 of the batch.* t = 0\.333"):
+        integrators.dopri5(pole, start, atol=1e-6, rtol=1e-3)
+    with pytest.raises(FloatingPointError, match="sample 0 of the batch"):
+        integrators.dopri5(lambda x, t, rows: x * float("nan"), start, atol=1e-6, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("solver", "order"), [(integrators.euler, 1), (integrators.heun, 2)])

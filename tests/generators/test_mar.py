@@ -305,16 +305,26 @@ def same(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-4) -> bool:
     return bool((a - b).abs().max() <= tolerance * b.abs().max())
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.5])
-def test_samples_do_not_depend_on_the_batch(linear, guidance):
-    labels, seeds = torch.tensor([0, 1, 2, 3, 4, 0]), [5, 6, 7, 8, 9, 10]
-    together = draw(linear, labels, seeds, guidance=guidance)
-    assert together.shape == (6, TINY["token_length"], TINY["token_width"])
-    alone = draw(linear, labels[3:4], seeds[3:4], guidance=guidance)
-    reordered = draw(linear, labels.flip(0)[:4], seeds[::-1][:4], guidance=guidance)
-    assert same(alone[0], together[3])
-    assert same(reordered, together.flip(0)[:4])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"guidance": 1.0},
+        {"guidance": 2.5},
+        {"guidance": 2.5, "guidance_schedule": "constant", "temperature": 0.9, "x0_limit": 3.0},
+        {"guidance": 1.0, "temperature": 0.5, "iterations": 3, "diffusion_steps": 7},
+    ],
+)
+def test_samples_do_not_depend_on_the_batch(linear, settings):
+    """Eight samples, and the same ones in batches of 1, 3 and 8 in another order, within float32 rounding."""
+    labels, seeds = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2]), list(range(5, 13))
+    together = draw(linear, labels, seeds, **settings)
+    assert together.shape == (8, TINY["token_length"], TINY["token_width"])
     assert not same(together[0], together[5], 0.01)  # same label, another seed
+    # The clamp is at work here because untrained weights leave the range of data, and rounding grows on the way there.
+    tolerance = 1e-4 if "x0_limit" in settings else 1e-5
+    for rows in ([5], [6, 0, 3], [7, 2, 5, 0, 6, 1, 4, 3]):
+        part = draw(linear, labels[rows], [seeds[i] for i in rows], **settings)
+        assert same(part, together[rows], tolerance)
 
 
 def test_guidance_one_is_the_conditional_model_run_once(linear, monkeypatch):

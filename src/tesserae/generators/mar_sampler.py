@@ -142,6 +142,9 @@ def sample(
 ) -> Tensor:
     """Standardised tokens (B, N, C) for labels (B,), one seed per sample; dropout is off whatever the model's mode.
 
+    Sample i is a function of labels[i], seeds[i] and the settings: it does not depend on the size of the batch, on the
+    other samples in it or on their order, but for rounding (matrix products of another size may add in another order).
+
     x0_limit, in standard deviations of the tokens, is not in the papers: see DDPMSampler.
     Memory for the noise: 4 N S C bytes per sample (1.6 MB at 256 tokens, 100 steps, 16 channels).
     """

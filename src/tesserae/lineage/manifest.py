@@ -27,7 +27,6 @@ LIBRARIES = (
     "torchvision",
     "timm",
     "torch-fidelity",
-    "torchdiffeq",
     "lightning-fabric",
     "scipy",
     "pandas",

@@ -30,7 +30,6 @@ PRELOAD = (
     "torch_fidelity.metric_fid",
     "torch_fidelity.metric_isc",
     "torch_fidelity.metric_prc",
-    "torchdiffeq",
     "safetensors.torch",
     "pydantic",
     "yaml",
