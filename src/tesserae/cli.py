@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from tesserae.cli_data import data
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
@@ -538,6 +540,8 @@ def _console(width: int = 110):
 
     return Console(width=None if sys.stdout.isatty() else width)
 
+
+main.add_command(data)
 
 if __name__ == "__main__":
     main()

@@ -1,13 +1,15 @@
 """The dataset stage: its state survives a kill, its files are whole, its complaints are clear."""
 
+import os
 import shutil
+import signal
 import types
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tesserae.data import cache
+from tesserae.data import base, cache
 from tesserae.data.errors import DataError
 from tesserae.lineage.work import Work
 from tesserae.stages import dataset
@@ -15,6 +17,7 @@ from tests.data import trees
 
 OUTPUTS = {"train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json"}
 SPEC = {"provider": "imagenet", "classes": 2, "train_images": 2, "val_images": 2, "image_size": 8}
+SPEC["module"] = "tesserae.data.imagenet"
 
 
 @pytest.fixture
@@ -68,6 +71,23 @@ def test_a_killed_job_goes_on_with_what_it_had(work: Work, tmp_path: Path, monke
     dataset.run(work)
     assert contents(work.out) == contents(straight.out)
     assert (work.out / "train_images.npy").stat().st_ino == before  # not written again
+
+
+def test_a_warning_before_the_wall_limit_ends_the_job_with_75(work: Work, monkeypatch: pytest.MonkeyPatch):
+    number = signal.SIGUSR1
+    read, before = base.read_image, signal.getsignal(number)
+
+    def warned(path: Path, size: int):
+        if "val" in path.parts:
+            os.kill(os.getpid(), number)
+        return read(path, size)
+
+    monkeypatch.setattr(base, "read_image", warned)
+    with pytest.raises(SystemExit) as caught:
+        dataset.run(work)
+    assert caught.value.code == 75 and not list(work.out.iterdir()) and signal.getsignal(number) == before
+    monkeypatch.undo()
+    assert dataset.run(work) == {"train_images": 2, "val_images": 2}
 
 
 def test_files_lost_while_they_were_moved_are_made_again(work: Work, tmp_path: Path):

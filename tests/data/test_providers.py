@@ -14,7 +14,7 @@ from tesserae.data import cifar10, emoji
 from tesserae.data.errors import DataError
 from tesserae.data.imagenet import Imagenette
 from tesserae.data.imagenet100 import SYNSETS as SYNSETS_100
-from tesserae.data.providers import PROVIDERS, Provider, check, open_provider
+from tesserae.data.providers import PROVIDERS, Provider, check, open_provider, provider_class
 
 WITHOUT_CLASSES = ("coco", "visual_genome", "ecssd", "deepglobe", "chestxray14", "textocr", "llava_next")
 CORPUS = Path(__file__).parents[2] / "data" / "emoji" / "emoji.npz"
@@ -65,7 +65,7 @@ def problem(provider: Provider) -> DataError:
 
 
 def test_names():
-    assert all(kind.name == name for name, kind in PROVIDERS.items())
+    assert all(provider_class(name).name == name for name in PROVIDERS)
     with pytest.raises(ValueError, match=r"cifar11.*chestxray14, cifar10, coco, deepglobe, ecssd, emoji, imagenet, "):
         open_provider("cifar11", root=None)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.recipes import Recipe, Sourced
-from tesserae.config.types import Dataset, EmojiData, Evaluation, Scale, TrainingScale
+from tesserae.config.types import CollectionData, Dataset, EmojiData, Evaluation, Scale, TrainingScale
 
 
 @dataclass
@@ -81,6 +81,10 @@ class Context:
                 f"datasets.{role.value}",
                 f"unknown data set {name!r}",
                 f"one of {', '.join(self.datasets)} ({self.datasets_file})",
+            )
+        if isinstance(self.datasets[name], CollectionData):
+            raise ConfigError(
+                self.scale_file, f"datasets.{role.value}", f"{name} has no classes", "name a data set with classes"
             )
         return name, self.datasets[name], f"{self.scale_file}: datasets.{role.value}"
 

@@ -4,33 +4,43 @@ Each family has a file of its own beside this one; docs/data.md shows the layout
 of `base.Provider`, a line in PROVIDERS, and an entry of config/datasets.yaml.
 """
 
+import importlib
 from pathlib import Path
 
 from tesserae.data.base import SPLITS, Labelled, Provider, Sample
-from tesserae.data.chestxray14 import ChestXray14
-from tesserae.data.cifar10 import Cifar10
-from tesserae.data.coco import Coco
-from tesserae.data.deepglobe import DeepGlobe
-from tesserae.data.ecssd import Ecssd
-from tesserae.data.emoji import Emoji
 from tesserae.data.errors import DataError
-from tesserae.data.imagenet import ImageNet, ImageNet100, Imagenette
-from tesserae.data.llava_next import LlavaNext
-from tesserae.data.textocr import TextOcr
-from tesserae.data.visual_genome import VisualGenome
 
 __all__ = ["PROVIDERS", "SPLITS", "Labelled", "Provider", "Sample", "check", "open_provider"]
 
-KINDS = (Emoji, ImageNet, ImageNet100, Imagenette, Cifar10)  # with classes
-KINDS += (Coco, VisualGenome, Ecssd, DeepGlobe, ChestXray14, TextOcr, LlavaNext)
-PROVIDERS: dict[str, type[Provider]] = {kind.name: kind for kind in KINDS}
+# name -> module and class. Imported when asked for: a data set depends on its own family's code alone, which its spec
+# names (`module`, workflow/graph.py).
+PROVIDERS = {
+    "emoji": ("emoji", "Emoji"),
+    "imagenet": ("imagenet", "ImageNet"),
+    "imagenet100": ("imagenet", "ImageNet100"),
+    "imagenette": ("imagenet", "Imagenette"),
+    "cifar10": ("cifar10", "Cifar10"),
+    "coco": ("coco", "Coco"),
+    "visual_genome": ("visual_genome", "VisualGenome"),
+    "ecssd": ("ecssd", "Ecssd"),
+    "deepglobe": ("deepglobe", "DeepGlobe"),
+    "chestxray14": ("chestxray14", "ChestXray14"),
+    "textocr": ("textocr", "TextOcr"),
+    "llava_next": ("llava_next", "LlavaNext"),
+}
+
+
+def provider_class(name: str) -> type[Provider]:
+    """The class of the data set called `name`; ValueError for an unknown one."""
+    if name not in PROVIDERS:
+        raise ValueError(f"no data set is called {name!r}; there are {', '.join(sorted(PROVIDERS))}")
+    module, kind = PROVIDERS[name]
+    return getattr(importlib.import_module(f"tesserae.data.{module}"), kind)
 
 
 def open_provider(name: str, *, root: Path | None, **settings) -> Provider:
     """The data set called `name`, with its own settings as keywords (see the classes). Reads nothing yet."""
-    if name not in PROVIDERS:
-        raise ValueError(f"no data set is called {name!r}; there are {', '.join(sorted(PROVIDERS))}")
-    return PROVIDERS[name](root=root, **settings)
+    return provider_class(name)(root=root, **settings)
 
 
 def check(*providers: Provider) -> None:

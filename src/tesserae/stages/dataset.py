@@ -5,6 +5,10 @@ A killed job goes on where it stopped: it writes below `work.state` and moves th
 
 import os
 import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tesserae.data.cache import bytes_to_write, need_room, write_cache
 from tesserae.data.providers import SPLITS, Labelled, check, open_provider
@@ -20,18 +24,29 @@ def run(work: Work) -> dict[str, int]:
     folder, size = work.state / work.identity, work.spec["image_size"]
     folder.mkdir(parents=True, exist_ok=True)
     need_room(folder, bytes_to_write(provider, size=size, folder=folder))
-    for split in SPLITS:
-        write_cache(provider, split, size=size, folder=folder, workers=len(os.sched_getaffinity(0)))
+    with leaving_when_asked():
+        for split in SPLITS:
+            write_cache(provider, split, size=size, folder=folder, workers=len(os.sched_getaffinity(0)))
     for file in [*folder.glob("*.npy"), folder / "index.json"]:
         os.replace(file, work.out / file.name)
     return {f"{split}_images": provider.count(split) for split in SPLITS}
+
+
+@contextmanager
+def leaving_when_asked() -> Iterator[None]:
+    """SIGUSR1, sent before a job's time is up, ends it with 75 (queue it again): what is written counts."""
+    before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def checked_provider(work: Work) -> Labelled:
     """The data set of a spec, complete and as large as config/datasets.yaml says; DataError or ValueError if not."""
     settings = dict(work.spec)
     name = settings.pop("provider")
-    del settings["image_size"]
+    del settings["image_size"], settings["module"]
     if "counts" in settings:
         raise ValueError(
             f"{name} has no classes: it cannot play a role of class-conditional training; "

@@ -25,7 +25,7 @@ def run(work: Work) -> dict[str, float]:
 
     def source(step: int, share: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
         chosen = order(step, share)
-        images = float_images(data.images[chosen], torch.device("cpu"))
+        images = float_images(data.images[chosen], fabric.device)  # bytes travel, floats are made there
         labels = torch.from_numpy(data.labels[chosen])
         return {"ids": torch.from_numpy(chosen), "images": random_flip(images, rng), "labels": labels}
 

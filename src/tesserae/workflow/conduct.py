@@ -35,7 +35,7 @@ class Conduct:
 
 def conduct(work: Work, declared: set[Path]) -> Conduct:
     """Run the stage of `work` in this process."""
-    with _watch(work.root, declared, (work.out, work.state)) as undeclared:
+    with _watch(work.root, declared, (work.out, work.state, *filter(None, [work.data_root]))) as undeclared:
         numbers = importlib.import_module(f"tesserae.stages.{work.stage}").run(work) or {}
     return Conduct(
         numbers,

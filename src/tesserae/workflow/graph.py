@@ -120,6 +120,8 @@ def _dataset(project: Project, recipe: Any) -> Job:
         if key not in ("corpus", "root"):  # where the bytes lie is not what they are
             spec.set(key, value, f"config/datasets.yaml: datasets.{name}.{key}")
     spec.set("image_size", project.context.mapped("image_size", recipe["image_size"]))
+    family = "imagenet" if data.provider.startswith("imagenet") else data.provider
+    spec.set("module", f"tesserae.data.{family}", "the provider's module")
     corpus = getattr(data, "corpus", None)
     sources = {"corpus": Path(corpus), "checksums": Path(corpus).with_name("SHA256SUMS")} if corpus else {}
     return Job(
