@@ -1,21 +1,27 @@
-"""How much of this machine's matmul peak a training step reaches, for every kind of recipe at one scale.
+"""How much of this machine's matmul peak a training step reaches, for every kind of recipe at one scale; and what it
+costs to cut a batch into shares, or to divide it between two processes.
 
     python benchmarks/training.py [--scale pocket] [--steps 30]
 
-Peak and steps are measured in the same run on one thread; only their ratio is worth quoting.
+Peak and steps are measured in the same run on one thread per process; only their ratios are worth quoting.
 """
 
 import argparse
 import importlib
+import os
+import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch.utils.flop_counter import FlopCounterMode
 
-from tesserae.training.loop import make_fabric, optimizers_of, train_step
-from tesserae.training.order import seed_step
+from tesserae.training.batches import Share
+from tesserae.training.loop import StopRequest, learner_of, train_step
+from tesserae.training.order import Stream
+from tesserae.training.processes import make_fabric, own_shares, sum_over_processes
 from tesserae.workflow.plan import read_plan
 
 
@@ -38,27 +44,67 @@ def batch_of(spec: dict, classes: int = 9) -> dict[str, torch.Tensor]:
     return {"images": torch.rand(size, 3, model["image_size"], model["image_size"]) * 2 - 1, "labels": labels}
 
 
-def measure(spec: dict, fabric: Fabric, steps: int) -> tuple[float, float]:
-    """(FLOP of one step, seconds of one step), past the start of a GAN if there is one."""
-    model = importlib.import_module(spec["module"]).build(spec["model"]).train()
-    optimizers, batch = optimizers_of(model, spec["training"]), batch_of(spec)
+def measure(spec: dict, fabric: Fabric, steps: int, shares: int = 1) -> tuple[float, float]:
+    """(FLOP of one step, seconds of one step) of this process, past the start of a GAN if there is one."""
+    training = spec["training"] | {"shares": shares}
+    torch.manual_seed(0)
+    learner = learner_of(importlib.import_module(spec["module"]).build(spec["model"]).train(), training)
+    whole, stop = batch_of(spec), StopRequest()
     first = spec["model"].get("gan_start_step") or 0
 
     def step(number: int) -> None:
-        rng = seed_step(0, 0, number, fabric.device)
-        for _ in train_step(
-            fabric, model, optimizers, batch, first + number, rng, 1e-4, spec["training"]["clip"], "benchmark"
-        ):
+        parts = [
+            Share(share, torch.empty(0), {name: x[share::shares] for name, x in whole.items()}, stream)
+            for share in own_shares(fabric, shares)
+            for stream in [Stream(0, share, number, fabric.device)]
+        ]
+        for _ in train_step(fabric, learner, parts, first + number, 1e-4, training, stop):
             pass
 
     with FlopCounterMode(display=False) as counter:
         step(0)
-    for number in range(5):
+    seconds = []
+    for number in range(5 + steps):
+        start = time.perf_counter()
         step(number)
-    start = time.perf_counter()
-    for number in range(steps):
-        step(number)
-    return counter.get_total_flops(), (time.perf_counter() - start) / steps
+        seconds.append(time.perf_counter() - start)
+    return counter.get_total_flops(), min(seconds[5:])  # the machine may be busy with other things
+
+
+def one_of_two(rank: int, port: int, specs: dict[str, dict], steps: int, into: Any) -> None:
+    """A process: seconds of a step of each recipe cut into 2 shares, of its sum, and of a sum of one number."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    fabric = make_fabric("fp32", "cpu")
+    found = {name: measure(spec, fabric, steps, shares=2)[1] for name, spec in specs.items()}
+    for name, numbers in (("one number", 1), ("a million numbers", 10**6)):
+        tensor = torch.zeros(numbers)
+        seconds = []
+        for _ in range(100):
+            fabric.barrier()
+            start = time.perf_counter()
+            sum_over_processes([tensor])
+            seconds.append(time.perf_counter() - start)
+        found[name] = min(seconds)
+    if rank == 0:
+        into.put(found)
+    fabric.barrier()
+
+
+def in_two_processes(specs: dict[str, dict], steps: int) -> dict[str, float]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = torch.multiprocessing.get_context("spawn")
+    into = context.SimpleQueue()
+    processes = [context.Process(target=one_of_two, args=(rank, port, specs, steps, into)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    found = into.get()
+    for process in processes:
+        process.join()
+    return found
 
 
 def main() -> None:
@@ -68,16 +114,29 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     plan, fabric = read_plan(Path.cwd(), arguments.scale), make_fabric("fp32", "cpu")
+    specs = {
+        job.id: job.spec
+        for job in plan.jobs.values()
+        if job.stage in ("tokenizer", "generator") and job.recipe.endswith(("joint", "extended", "baseline"))
+    }
     before = peak()
     print(f"{'recipe':32} {'GFLOP/step':>10} {'ms/step':>8} {'images/s':>9} {'of peak':>8}")
-    for job in plan.jobs.values():
-        if job.stage not in ("tokenizer", "generator") or not job.recipe.endswith(("joint", "extended", "baseline")):
-            continue
-        flop, seconds = measure(job.spec, fabric, arguments.steps)
-        images = job.spec["training"]["batch"] / seconds
-        print(f"{job.id:32} {flop / 1e9:10.2f} {1e3 * seconds:8.1f} {images:9.0f} {flop / seconds / before:8.1%}")
+    alone, cut = {}, {}
+    for name, spec in specs.items():
+        flop, alone[name] = measure(spec, fabric, arguments.steps)
+        cut[name] = measure(spec, fabric, arguments.steps, shares=4)[1]
+        images, rate = spec["training"]["batch"] / alone[name], flop / alone[name]
+        print(f"{name:32} {flop / 1e9:10.2f} {1e3 * alone[name]:8.1f} {images:9.0f} {rate / before:8.1%}")
     after = peak()
     print(f"matmul peak, one thread: {before / 1e9:.0f} GFLOP/s before, {after / 1e9:.0f} after")
+    print(f"\n{'time of a step, 1 = one share in one process':32}  {'4 shares':>9} {'2 processes':>12}")
+    two = in_two_processes(specs, arguments.steps)
+    for name in specs:
+        print(f"{name:46} {cut[name] / alone[name]:9.2f} {two[name] / alone[name]:12.2f}")
+    print(
+        f"sum over 2 processes: {1e3 * two['a million numbers']:.2f} ms for a million numbers. Whether to stop travels "
+        f"with it; by itself it would be {1e3 * two['one number']:.2f} ms"
+    )
 
 
 if __name__ == "__main__":

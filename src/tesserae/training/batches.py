@@ -13,8 +13,8 @@ from torch import Tensor
 from tesserae.training.order import Stream
 
 Batch = dict[str, Tensor]
-# (step, share, rng) -> a share's batch on the CPU, with the data set's indices of its samples as "ids", int64 (B,).
-# It may draw from `rng` alone, which the model then goes on with: it runs in a thread beside the model.
+# (step, share, rng) -> a share's batch, on the CPU or the device; "ids", int64 (B,), are its samples' indices in the
+# data set. It may draw from `rng` alone, which the model then goes on with: it runs in a thread beside the model.
 Source = Callable[[int, int, torch.Generator], Batch]
 
 
@@ -47,7 +47,9 @@ def batches(
         return shares
 
     def move(x: Tensor) -> Tensor:
-        return x.to(device) if beside is None else x.pin_memory().to(device, non_blocking=True)
+        if beside is None or x.device.type != "cpu":
+            return x.to(device)
+        return x.pin_memory().to(device, non_blocking=True)
 
     for shares in in_thread(prepare, steps, ahead) if ahead else map(prepare, steps):
         if beside is not None:  # its memory may be used again only after the model's work on it

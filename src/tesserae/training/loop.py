@@ -38,7 +38,7 @@ REPORT = "nonfinite.json"  # beside the checkpoints' folder: what blew up
 
 
 class Interrupted(SystemExit):
-    """The run was asked to stop; its state is saved. Non-zero exit, so that the workflow runs it again."""
+    """The run was asked to stop; its state is saved. 75: queue it again (SIGUSR1), 143: let it be (SIGTERM)."""
 
 
 class Learner(NamedTuple):
@@ -131,7 +131,7 @@ def train(
                 fabric.barrier()  # nobody leaves before the state is saved
                 if writer:
                     print(f"{title}: asked to stop; saved step {step + 1} of {steps}, run again to go on", flush=True)
-                raise Interrupted(75)
+                raise Interrupted(stop.agreed)
     seconds = time.perf_counter() - began
     weights = {**model.state_dict(), **learner.averaged}
     if not writer:
@@ -198,7 +198,7 @@ def _update(
     stop: "StopRequest",
 ) -> dict[str, float]:
     """Join the gradients, check them and step; returns the means of the loss terms over all shares."""
-    asked = torch.tensor([float(stop.requested)], device=fabric.device)
+    asked = torch.tensor([stop.requested], device=fabric.device)
     names = list(shares[0].terms)
     means = [sum(share.terms[name].detach().float() / training["shares"] for share in shares) for name in names]
     numbers = torch.cat([torch.stack(means), asked])
@@ -215,7 +215,7 @@ def _update(
     *means, asked, size = torch.cat([numbers, norm.reshape(1)]).tolist()  # the one time an update waits for the device
     if not all(map(math.isfinite, (*means, size))):
         raise diagnose(fabric, shares, group, step, rate, None if clip is None else size, learner.model)
-    stop.agreed |= asked > 0
+    stop.agree(asked)
     if clip is not None:
         clip_grads_with_norm_(parameters, clip, norm, foreach=True)
     for settings in optimizer.param_groups:
@@ -311,15 +311,22 @@ class _Means:
 
 
 class StopRequest:
-    """Set by SIGTERM or SIGUSR1 in any process: finish the step, save, leave.
+    """Set by SIGUSR1 (time is nearly up) or SIGTERM in any process: finish the step, save, leave.
 
-    `requested` is this process's; an update carries it to all, who then have `agreed`.
+    `requested` is this process's; an update carries the sum to all, who then have `agreed` on one exit code.
     """
 
+    WEIGHTS = {signal.SIGUSR1: 1.0, signal.SIGTERM: 2.0**20}  # more than there are processes: SIGTERM prevails
+
     def __init__(self) -> None:
-        self.requested = self.agreed = False
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        self.requested, self.agreed = 0.0, 0
+        for number in self.WEIGHTS:
             signal.signal(number, self._ask)
 
-    def _ask(self, *_: Any) -> None:
-        self.requested = True
+    def _ask(self, number: int, _: Any) -> None:
+        self.requested = max(self.requested, self.WEIGHTS[number])
+
+    def agree(self, asked: float) -> None:
+        """Take the sum of what all processes `requested`."""
+        if asked:
+            self.agreed = 143 if asked >= self.WEIGHTS[signal.SIGTERM] else 75

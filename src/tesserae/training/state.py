@@ -33,6 +33,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             for unfinished in self.folder.glob("saving-*"):
                 unfinished.unlink()
+            self._prune()
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write aside, bring to disk, rename. A full disk is an OSError that says what is missing."""
@@ -45,9 +46,7 @@ class Checkpoints:
                 beside.flush()
                 os.fsync(beside.fileno())
             os.replace(aside, file)
-            folder = os.open(self.folder, os.O_RDONLY)
-            os.fsync(folder)  # the rename
-            os.close(folder)
+            _sync(self.folder)  # the rename
         except OSError as error:
             aside.unlink(missing_ok=True)
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -58,11 +57,7 @@ class Checkpoints:
                 f" {shutil.disk_usage(self.folder).free / 1e6:.1f} MB are free (a quota may allow less). Free some and "
                 "run again: training goes on at the checkpoint before",
             ) from error
-        for old in self._newest_first()[KEPT:]:
-            old.unlink()
-        for digest in self.folder.glob("*.sha256"):
-            if not digest.with_suffix(".pt").exists():
-                digest.unlink()
+        self._prune()
 
     def newest(self) -> dict[str, Any] | None:
         """The newest undamaged checkpoint, or None. A damaged one is set aside with a warning."""
@@ -82,6 +77,13 @@ class Checkpoints:
         if file.with_suffix(".sha256").read_text().split()[0] != digest:
             raise ValueError("its content changed since it was saved")
         return torch.load(file, map_location="cpu", weights_only=True)
+
+    def _prune(self) -> None:
+        for old in self._newest_first()[KEPT:]:
+            old.unlink()
+        for digest in self.folder.glob("*.sha256"):
+            if not digest.with_suffix(".pt").exists():
+                digest.unlink()
 
     def _file(self, step: int) -> Path:
         return self.folder / f"{step:09d}.pt"
@@ -117,6 +119,12 @@ def _write(content: dict[str, Any], file: BinaryIO) -> str:
     file.flush()
     os.fsync(file.fileno())
     return passing.digest.hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    os.fsync(opened)
+    os.close(opened)
 
 
 def _size(content: dict[str, Any]) -> int:

@@ -10,6 +10,8 @@ from typing import Any
 
 from tesserae.config.types import TRAININGS, Cluster, Resources
 
+RESUMABLE = (*TRAININGS, "dataset")  # they keep what they did, and listen to the warning
+
 Resource = int | str | Callable[..., int | str]
 
 
@@ -18,7 +20,7 @@ def resources(asked: Resources, stage: str, site: Cluster) -> dict[str, Resource
     kind = "gpu" if asked.gpus else "cpu"
     found: dict[str, Any] = {
         "mem_mb": asked.mem_mb,
-        "runtime": asked.runtime if stage in TRAININGS else _longer(asked.runtime),
+        "runtime": asked.runtime if stage in RESUMABLE else _longer(asked.runtime),
         "cpus_per_task": asked.threads,
         "slurm_partition": getattr(site.partition, kind),
         "slurm_account": site.account,
@@ -29,7 +31,11 @@ def resources(asked: Resources, stage: str, site: Cluster) -> dict[str, Resource
     if asked.world == 1:
         found["gpu"] = asked.gpus or None
     else:
-        found |= {"mpi": "srun", "nodes": asked.nodes, "tasks_per_node": asked.per_node}
+        found |= {"mpi": "srun", "nodes": asked.nodes}
+        # The executor takes no tasks_per_node of 1; and of `tasks` it would make tasks for each GPU.
+        found |= (
+            {"tasks_per_node": asked.per_node} if asked.per_node > 1 else {"tasks": asked.world, "tasks_per_gpu": 0}
+        )
         found["gres"] = f"gpu:{asked.gpus}" if asked.gpus else None  # of each node, where `gpu` would be of the job
     return {name: value for name, value in found.items() if value is not None}
 
@@ -43,12 +49,12 @@ def _options(asked: Resources, stage: str, site: Cluster) -> Callable[..., str]:
     """Options of sbatch for one try of a job."""
 
     def options(wildcards: Any, attempt: int) -> str:
-        found = [*site.sbatch, "--open-mode=append"]  # a job that was queued again adds to its log
-        if stage in TRAININGS:
+        found = ["--open-mode=append"]  # a job that was queued again adds to its log
+        if stage in RESUMABLE:
             # Never in the first three quarters of its time: it has to get somewhere before it is stopped.
             found.append(f"--signal=USR1@{min(60 * site.warn_minutes, 15 * asked.runtime)}")
         if attempt > 1 and site.backoff_minutes:
             found.append(f"--begin=now+{round(60 * site.backoff_minutes * 2 ** (attempt - 2))}")
-        return " ".join(found)
+        return " ".join([*found, *site.sbatch])  # the site has the last word
 
     return options
