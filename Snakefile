@@ -3,11 +3,12 @@
 #   snakemake detok              one paper;  snakemake detok_table_1: one table or figure
 #   snakemake --config scale=smoke
 #   snakemake --config remake=tokenizer/detok_sb_joint,libraries   make again what nothing requires
+import os
 import signal
 from pathlib import Path
 from snakemake.utils import min_version
 from tesserae.config.errors import ConfigError
-from tesserae.workflow import launch, records, staleness, warm
+from tesserae.workflow import launch, records, space, staleness, warm
 from tesserae.workflow.plan import open_plan, read_plan
 
 min_version("9.0")
@@ -22,6 +23,8 @@ if workflow.is_main_process:
     records.introduce(PLAN, STANDINGS)
 else:  # inside a SLURM job: the warning before the wall limit is for the stage alone
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if os.environ.get("SLURM_RESTART_COUNT") and launch.landed(PLAN, sys.argv):
+        sys.exit(0)
 
 SCALE = PLAN.scale
 RUNNER = (
@@ -54,5 +57,13 @@ onstart:
             launch.begin(PLAN, STANDINGS, [launch.job_id(job) for job in workflow.dag.needrun_jobs()], config.get("confirm"))
         except launch.Unconfirmed as error:
             raise WorkflowError(str(error))
+        if workflow.executor_plugin.name == "slurm":
+            from tesserae.workflow import slurm
+
+            slurm.prepare(workflow.dag.needrun_jobs())
     if workflow.is_main_process and workflow.local_exec and warm.wanted():
         WARM = warm.start(Path(".tesserae/warm.log"))
+
+onerror:
+    if workflow.is_main_process and (complaint := space.complaint(Path(workflow.basedir))):
+        print(complaint, file=sys.stderr)  # the logs of jobs may be on the full disk

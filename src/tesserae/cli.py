@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from tesserae.cli_data import data
+from tesserae.cli_plan import plan
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -542,6 +543,7 @@ def _console(width: int = 110):
 
 
 main.add_command(data)
+main.add_command(plan)
 
 if __name__ == "__main__":
     main()

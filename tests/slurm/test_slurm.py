@@ -1,36 +1,135 @@
-"""The workflow on a real SLURM: the stages are toys, all else is what a cluster runs."""
+"""The smoke pipeline through sbatch, and jobs that come to the end of their time meanwhile."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
+import yaml
 
-from tests.slurm.cluster import Cluster, Unavailable, running
-from tests.workflow.conftest import Toys, copy, toys  # noqa: F401 (fixtures)
+from tests.slurm.cluster import Cluster
+from tests.slurm.conftest import Run, Site, fresh, fresh_toys, started
 
-PROFILE = ("--profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "2")
+ROW = "joint"  # of Table 1: its tokenizer, and the generators that learn its tokens
+DATASET, REFERENCE, TOKENIZER = "dataset/emoji_few-32", "reference/emoji_few-32", "tokenizer/detok_sb_joint"
+
+# A line for a training: two seconds for each share of each step, until the test opens the gate.
+PAUSE = "(work.root / '.tesserae/open').exists() or __import__('time').sleep(2)"
+SLEEP = "__import__('time').sleep(600)"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Cluster:
-    try:
-        with running(tmp_path_factory.mktemp("slurm") / "cluster") as started:
-            yield started
-    except Unavailable as error:
-        pytest.skip(str(error))
+    with started(tmp_path_factory.mktemp("slurm") / "cluster", cpus=8, memory=16000) as found:
+        yield found
 
 
-def submit(toys: Toys, cluster: Cluster, *arguments: str):  # noqa: F811
-    return toys.snakemake(*PROFILE, *arguments, SLURM_CONF=cluster.environment["SLURM_CONF"])
+@pytest.fixture(scope="module")
+def runs(cluster: Cluster, tmp_path_factory) -> Iterator[dict[str, tuple[Site, Run]]]:
+    """All at once, for most of them wait: one row of the table; a slow training in 1 and in 2 processes; toys."""
+    with ExitStack() as stack:
+        begun = {}
+
+        def begin(name: str, site: Site, *wanted: str, retries: str = "3") -> None:
+            begun[name] = site, stack.enter_context(site.run(*wanted, options=("--retries", retries)))
+
+        begin(
+            "toys",
+            slow_toys(Site(fresh_toys(tmp_path_factory.mktemp("toys")), cluster)),
+            REFERENCE,
+            TOKENIZER,
+            retries="1",
+        )
+        for processes in (1, 2):
+            slow = slow_training(Site(fresh(tmp_path_factory.mktemp("slow")), cluster), processes)
+            begin(f"training in {processes}", slow, TOKENIZER)
+        begin("row", one_row(Site(fresh(tmp_path_factory.mktemp("row")), cluster)))
+        yield begun
 
 
-def test_jobs_through_sbatch_make_what_a_laptop_makes(toys, cluster):  # noqa: F811
-    done = submit(toys, cluster)
+def slow_toys(site: Site) -> Site:
+    """The reference is too slow once, the tokenizer always."""
+    for stage in ("reference", "tokenizer"):
+        site.resources(stage, "{mem_mb: 500, runtime: 1}")
+    site.toys.insert("reference", "tried = work.root / '.tesserae/tried'; tried.exists() or tried.touch() or " + SLEEP)
+    site.toys.insert("tokenizer", SLEEP)
+    site.made(DATASET)
+    return site
+
+
+def slow_training(site: Site, processes: int) -> Site:
+    site.configure("sbatch: [] ", 'sbatch: ["--signal=USR1@60"] ')
+    site.resources("tokenizer", f"{{mem_mb: 900, runtime: 2, processes: {processes}}}")
+    site.toys.edit("config/scales/smoke.yaml", "tokenizer_training:\n", "tokenizer_training:\n  shares: 2\n")
+    site.toys.edit("src/tesserae/stages/tokenizer.py", "        chosen =", f"        {PAUSE}\n        chosen =")
+    site.made(DATASET)
+    return site
+
+
+def one_row(site: Site) -> Site:
+    """The real stages, cut down to one row of the table; the tokenizer is trained in two processes."""
+    file = site.root / "config/papers/detok.yaml"
+    paper = yaml.safe_load(file.read_text())
+    for kind in ("tokenizers", "generators"):
+        recipes = paper[kind]
+        paper[kind] = {name: it for name, it in recipes.items() if it.get("abstract") or name.endswith(ROW)}
+    for shown in (*paper["tables"].values(), *paper["figures"].values()):
+        shown["rows"] = {name: title for name, title in shown["rows"].items() if name.endswith(ROW)}
+    file.write_text(yaml.safe_dump(paper, sort_keys=False))
+    scale = site.root / "config/scales/smoke.yaml"
+    smoke = yaml.safe_load(scale.read_text()) | {"exceptions": {}}
+    smoke["tokenizer_training"]["shares"] = 2
+    smoke["resources"] = {"default": {"mem_mb": 900, "runtime": 10}, "tokenizer": {"mem_mb": 1800, "processes": 2}}
+    scale.write_text(yaml.safe_dump(smoke))
+    return site
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_training_that_is_warned_goes_on_later_with_the_same_bytes(runs, processes):
+    site, run = runs[f"training in {processes}"]
+    run.until(lambda: site.restarts(TOKENIZER), "the training is queued again")
+    site.open()
+    run.complete()
+    assert "resuming at step" in site.stage_log(TOKENIZER)
+    made = site.root / "results/smoke"
+    files = [made / TOKENIZER / name for name in ("weights.safetensors", "curves.jsonl")]
+    disturbed = [file.read_bytes() for file in files]
+    made.rename(site.notes / "disturbed")
+    site.made(DATASET, TOKENIZER)
+    assert disturbed == [file.read_bytes() for file in files]
+
+
+def test_other_jobs_get_more_time_and_at_last_a_clear_error(runs):
+    site, run = runs["toys"]
+    assert run.end() != 0
+    site.verify(REFERENCE)
+    assert re.findall(r"recipe=emoji_few-32\n    resources: .*runtime=(\d+)", run.log) == ["1", "2"]
+    jobs = re.findall(r"submitted with SLURM jobid (\d+) .*rule_tokenizer", run.log)
+    assert len(jobs) == 2
+    for job in jobs:
+        assert f"SLURM-job '{job}' failed, SLURM status is: 'TIMEOUT'" in run.log
+        assert "DUE TO TIME LIMIT" in site.slurm_log(TOKENIZER, job)
+    site.nothing_landed(TOKENIZER)
+
+
+def test_the_smoke_pipeline_through_sbatch_makes_the_numbers_of_a_laptop(runs):
+    site, run = runs["row"]
+    run.complete()
+    made = site.root / "results/smoke"
+    records = {file: json.loads(file.read_text()) for file in made.rglob("manifest.json")}
+    jobs = [record["hardware"]["scheduler_job"] for record in records.values()]
+    assert len(jobs) == len(set(jobs)) > 25 and None not in jobs
+    for file, record in records.items():
+        log = made / "report.log" if record["stage"] == "report" else file.with_name("stage.log")
+        assert f"{record['artifact']} done in" in log.read_text()
+    audited = site.toys.tesserae("audit")
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    before = made.rename(site.notes / "through-sbatch")
+    done = site.toys.python("-m", "snakemake", "--config", "scale=smoke")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    made = toys.made()
-    jobs = {
-        toys.manifest(f"tokenizer/{name}")["hardware"]["scheduler_job"]
-        for name in ("detok_sb_joint", "detok_sb_latent")
-    }
-    assert len(jobs) == 2 and None not in jobs
-    assert (toys.root / "results/smoke/tokenizer/detok_sb_joint/stage.log").read_text().startswith("tokenizer/")
-    assert "Nothing to be done" in submit(toys, cluster).stderr + toys.snakemake().stderr
-    toys.version("dataset", 2)
-    assert toys.snakemake().returncode == 0 and toys.made() != made
+    kinds = ("*/*/metrics.json", "*/*/search.json", "*/*/table.csv", "*/*/curves.jsonl", "*/*/*.safetensors")
+    compared = [file.relative_to(made) for kind in kinds for file in made.glob(kind)]
+    assert len(compared) > 12
+    for file in compared:
+        assert (made / file).read_bytes() == (before / file).read_bytes(), file

@@ -70,11 +70,11 @@ def test_a_reviewed_equivalence_makes_nothing_again(made):
 
 
 def test_a_new_module_that_adds_nothing(made):
-    (made.root / "src/tesserae/data/extra.py").write_text("VALUE = 1\n")
+    (made.root / "src/tesserae/losses/extra.py").write_text("VALUE = 1\n")
     file = made.root / "src/tesserae/stages/dataset.py"
-    file.write_text(file.read_text().replace("import os\n", "import os\n\nfrom tesserae.data import extra\n"))
+    file.write_text(file.read_text().replace("import os\n", "import os\n\nfrom tesserae.losses import extra\n"))
     assert planned(made) == 2
-    for module in ("tesserae.stages.dataset", "tesserae.data.extra", "tesserae.data"):
+    for module in ("tesserae.stages.dataset", "tesserae.losses.extra", "tesserae.losses"):
         done = made.tesserae("equivalent", module, "--why", "an unused import", "--by", "the test")
         assert done.returncode == 0, done.stderr
     assert planned(made) == 0
@@ -108,3 +108,20 @@ def test_other_library_versions_are_reported_and_remade_only_when_asked(made):
 def test_an_unknown_name_to_remake_is_refused(made):
     done = made.tesserae("reproduce", "--remake", "tokenizer/detok_sb_join")
     assert done.returncode == 1 and "tokenizer/detok_sb_joint" in done.stderr
+
+
+def test_a_job_that_slurm_queued_again_after_its_result_landed_does_nothing(made):
+    """Its node died between the two: the very command line of a job's Snakemake, with SLURM's count of restarts."""
+    job = ["--target-jobs", "reference:scale=smoke,recipe=emoji_few-32", "--allowed-rules", "reference"]
+    job += ["--force", "--cores", "1", "--nolock", "--mode", "remote"]
+
+    def again() -> tuple[int, bool]:
+        before = (made.root / REFERENCE).stat().st_mtime_ns
+        done = made.python(
+            "-m", "snakemake", *job, "--config", "scale=smoke", TESSERAE_WARM="off", SLURM_RESTART_COUNT="1"
+        )
+        return done.returncode, (made.root / REFERENCE).stat().st_mtime_ns != before
+
+    assert again() == (0, False)
+    made.version("reference", 2)
+    assert again() == (0, True)

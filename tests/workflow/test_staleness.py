@@ -26,6 +26,7 @@ SHOWN = {
     "figure/detok_samples",
     "notebook/detok",
     "lineage/index",
+    "forecast/paper",  # it counts the paper scale's plan, and is calibrated on the published file
     "report/index",
 }
 
@@ -62,6 +63,7 @@ def test_a_loss_of_tokenizers(copy):
         "figure",
         "notebook",
         "lineage",
+        "forecast",
         "report",
     }
 
@@ -101,7 +103,10 @@ def test_a_notebook(copy):
 
 def test_a_plotting_style(copy):
     found = changed(copy, ("src/tesserae/reporting/style.py", "\nNEUTRAL = ", "\nSTYLE = 1\nNEUTRAL = "))
-    assert stages(found) <= {"figure", "table", "notebook", "lineage", "report"} and "figure/detok_figure_a1" in found
+    assert (
+        stages(found) <= {"figure", "table", "notebook", "lineage", "forecast", "report"}
+        and "figure/detok_figure_a1" in found
+    )
 
 
 def test_a_data_transform(copy):
@@ -119,4 +124,4 @@ def test_a_new_row_leaves_the_others_alone(copy):
     after = copy.fingerprints()
     assert {job for job in after if after[job] != before.get(job)} == {
         f"{stage}/detok_sb_gamma1" for stage in ("tokenizer", "reconstruction", "denoising", "tokens")
-    } | {"notebook/detok", "lineage/index", "report/index"}
+    } | {"notebook/detok", "lineage/index", "forecast/paper", "report/index"}

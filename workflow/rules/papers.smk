@@ -53,6 +53,20 @@ rule lineage:  # from any number to what it was made from, as a page
     shell: RUNNER
 
 
+rule forecast:  # what a scale would cost on a cluster: counted, not run
+    input: sources=ancient(PLAN.rule_sources("forecast"))
+    output:
+        json="results/{scale}/forecast/{recipe}/forecast.json",
+        png="results/{scale}/forecast/{recipe}/gantt.png",
+        svg="results/{scale}/forecast/{recipe}/gantt.svg",
+        manifest="results/{scale}/forecast/{recipe}/manifest.json",
+    params: fingerprint=PLAN.rule_fingerprint("forecast"), spec=PLAN.rule_spec("forecast")
+    log: "results/{scale}/forecast/{recipe}/stage.log"
+    threads: PLAN.threads("forecast")
+    resources: **PLAN.resources("forecast")
+    shell: RUNNER
+
+
 rule report:  # what there is, on one page
     input: PLAN.rule_inputs("report")
     output:

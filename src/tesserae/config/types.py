@@ -298,6 +298,14 @@ class Resources(Strict):
         return self.nodes * self.per_node
 
 
+class Forecast(Strict):
+    """What the report says a scale would cost (`tesserae plan`)."""
+
+    scale: str
+    gpus: int = Field(gt=0)
+    gpu: Literal["a100", "h100"]
+
+
 class ScaleException(Strict):
     """One recipe that does not follow the scale's rule, with the reason."""
 
@@ -322,6 +330,7 @@ class Scale(Strict):
     confirm_above: float | None = Field(
         ge=0, description="hours of artifacts made again that need a confirmation; null: never ask"
     )
+    forecast: Forecast | None = Field(None, description="null: the report forecasts nothing")
     exceptions: dict[str, ScaleException]
 
     @model_validator(mode="after")

@@ -111,7 +111,9 @@ def modules_named(spec: Any) -> set[str]:
     return set().union(*map(modules_named, children))
 
 
+@functools.cache
 def module_file(name: str) -> Path | None:
+    """The file of a module of the package, None if there is none."""
     base = SOURCE.joinpath(*name.split("."))
     return next((file for file in (base / "__init__.py", base.with_suffix(".py")) if file.is_file()), None)
 
@@ -176,6 +178,7 @@ def definitions(raw: bytes) -> dict[str, str]:
 
 def forget() -> None:
     """Read every file anew from here on (the runner looks twice)."""
+    module_file.cache_clear()
     scan.cache_clear()
     file_digest.cache_clear()
 

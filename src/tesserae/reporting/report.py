@@ -80,6 +80,7 @@ not comparable in absolute value.</p>
 {%- if figures %}<a href="#figures">Figures</a>{% endif %}
 {%- if notebooks %}<a href="#notebooks">Notebooks</a>{% endif %}
 {%- if missing %}<a href="#missing">Not made</a>{% endif %}
+{%- if forecast %}<a href="#forecast">Forecast</a>{% endif %}
 {%- if remarks %}<a href="#remarks">Decisions and departures</a>{% endif %}
 {%- if made %}<a href="#artifacts">Artifacts</a>{% endif %}
 {%- if lineage %}<a href="{{ lineage | urlencode }}">Lineage</a>{% endif -%}
@@ -147,6 +148,7 @@ not comparable in absolute value.</p>
 </table></div>
 </section>
 {%- endif %}
+{{ forecast }}
 {%- if remarks %}
 <section id="remarks">
 <h2>Decisions and departures</h2>
@@ -192,13 +194,15 @@ def write_index(
     lead: str = "",
     remarks: Sequence[Remark] = (),
     base: str | Path | None = None,
+    forecast: str = "",
 ) -> Path:
     """Write `folder`/index.html: tables and figures inline, links to every file and manifest; returns the path.
 
     The page needs no network and shows tables and figures even when it is moved alone. Links are relative to `base`:
     the folder where the page will lie, if it is not written there at once. If an entry of kind "lineage" was made,
     numbers and artifacts lead to its page.
-    `lead` is a sentence under the heading. Entries are shown in the order given, artifacts grouped by kind. Raises
+    `lead` is a sentence under the heading, `forecast` a section (reporting/forecast.py).
+    Entries are shown in the order given, artifacts grouped by kind. Raises
     TableError if a table's .html file holds no table, ValueError for two entries of one kind and name, or for a table
     without .html and a figure without .png among its files.
     """
@@ -244,6 +248,7 @@ def write_index(
         notebooks=shown["notebook"],
         fragments=fragments,
         pictures=pictures,
+        forecast=Markup(forecast),
         lineage=lineage,
         origin=origin,
         total=duration(sum(times)) if times else "",

@@ -16,9 +16,11 @@ from tesserae.data.transforms import to_float
 def pick_device(name: str) -> torch.device:
     """`auto` is CUDA where there is one; asking for CUDA where there is none is an error, not a fallback."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("config/config.yaml: device is cuda, but torch sees no GPU; set it to auto or cpu")
+    if name == "cuda":
+        torch.set_float32_matmul_precision("high")  # DECISION: sampling and measuring in float32 with TF32 products
     return torch.device(name)
 
 

@@ -1,9 +1,13 @@
 """Stage `report`: one page that links what a scale's results hold."""
 
+import json
+from collections.abc import Iterator
+
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.fingerprint import module_file
 from tesserae.lineage.remarks import collect
 from tesserae.lineage.work import Work
+from tesserae.reporting.forecast import section
 from tesserae.reporting.report import Remark, entry_of, write_index
 
 
@@ -33,7 +37,14 @@ def run(work: Work) -> None:
         lead=f"{spec['purpose'][0].upper()}{spec['purpose'][1:]}. {papers}.",
         remarks=remarks,
         base=work.root / start,
+        forecast="".join(_forecasts(work)),
     )
+
+
+def _forecasts(work: Work) -> Iterator[str]:
+    for name, folder in work.inputs.items():
+        if name.startswith("forecast/"):
+            yield section(json.loads((folder / "forecast.json").read_text()), (folder / "gantt.png").read_bytes())
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ def make_fabric(precision: str, device: str) -> Fabric:
         precision={"fp32": "32-true", "bf16": "bf16-mixed"}[precision],
     )
     fabric.launch()
+    if fabric.device.type == "cuda":  # what autocast leaves in float32 is multiplied as TF32
+        torch.set_float32_matmul_precision("high")
     return fabric
 
 

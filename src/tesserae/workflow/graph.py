@@ -5,14 +5,16 @@ in the order of the road. Nothing here imports torch or runs anything.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
-from tesserae.config.project import Project
+from tesserae.config.project import Project, read_project
 from tesserae.config.spec import Spec
+from tesserae.config.types import Forecast
+from tesserae.costs.describe import describe
 from tesserae.lineage import manifest as manifests
 
 # stage -> the files of its artifact, beside the manifest. The rules of workflow/rules name the same (a test looks).
@@ -33,8 +35,11 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "figure": ("figure.png", "figure.svg", "figure.pdf"),
     "notebook": ("notebook.ipynb", "notebook.html"),
     "lineage": ("lineage.html",),
+    "forecast": ("forecast.json", "gantt.png", "gantt.svg"),
     "report": ("index.html",),
 }
+
+CALIBRATED = "paper"  # the scale of the trainings whose published hours costs are calibrated on
 
 # What notebooks may import of the package: they run in a process of their own, so their imports are named here.
 NOTEBOOK_MODULES = ["tesserae.reporting.figures", "tesserae.reporting.report", "tesserae.reporting.tables"]
@@ -66,6 +71,8 @@ def jobs(project: Project) -> dict[str, Job]:
     for job in _all(project):
         _add(job, found)
     _add(_lineage(project, found), found)
+    if project.scale.forecast:
+        _add(_forecast(project, project.scale.forecast, found), found)
     _add(_report(project), found)
     return found
 
@@ -375,6 +382,29 @@ def _lineage(project: Project, found: dict[str, Job]) -> Job:
     )
 
 
+def _forecast(project: Project, wanted: Forecast, found: dict[str, Job]) -> Job:
+    """What another scale (or this one) would cost. The plan itself is the spec: nothing is read but published hours."""
+
+    def planned(scale: str) -> tuple[Project, dict[str, Job]]:
+        if scale == project.scale.scale:
+            return project, found
+        other = read_project(project.root, scale)
+        without = replace(other, scale=other.scale.model_copy(update={"forecast": None}))
+        return other, jobs(without)
+
+    told, planned_jobs = planned(wanted.scale)
+    resources = told.scale.resources
+    spec = describe(
+        planned_jobs,
+        {job.stage: resources.get(job.stage, resources["default"]) for job in planned_jobs.values()},
+        published=planned_jobs if wanted.scale == CALIBRATED else planned(CALIBRATED)[1],
+        scale=wanted.scale,
+        gpu=wanted.gpu,
+        gpus=wanted.gpus,
+    )
+    return Job("forecast", wanted.scale, spec, sources={"published": Path("config/published/detok.csv")})
+
+
 def _report(project: Project) -> Job:
     papers = [
         {
@@ -396,7 +426,9 @@ def _report(project: Project) -> Job:
     inputs += [f"{stage}/{name}" for stage in ("tokenizer", "reconstruction") for name in project.tokenizers]
     inputs += [f"{stage}/{name}" for stage in ("generator", "search") for name in project.generators]
     inputs += [f"metrics/{name}-{kind}" for name in project.generators for kind in ("cfg", "nocfg")]
-    whole = ("table", "figure", "notebook")
+    whole = ("table", "figure", "notebook", "forecast")
+    if project.scale.forecast:
+        inputs.append(f"forecast/{project.scale.forecast.scale}")
     return Job(
         "report",
         "index",

@@ -6,7 +6,7 @@ from typing import Any
 from tesserae.lineage import fingerprint
 from tesserae.workflow import store
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.staleness import LIBRARIES, Standing, seconds
+from tesserae.workflow.staleness import LIBRARIES, Standing, examine, seconds
 
 
 class Unconfirmed(Exception):
@@ -63,3 +63,15 @@ def begin(plan: Plan, standings: dict[str, Standing], names: list[str], confirme
         store.keep(plan, standings, replaced(plan, standings, names))
     except store.NoRepository as error:
         print(error, file=sys.stderr)
+
+
+def landed(plan: Plan, arguments: list[str]) -> bool:
+    """Whether the one job of a Snakemake inside a SLURM job (its command line) is made already.
+
+    SLURM queues a job again whose node died in the moment between the result and the end of the job.
+    """
+    rule, _, wildcards = arguments[arguments.index("--target-jobs") + 1].partition(":")
+    recipe = dict(pair.split("=", 1) for pair in wildcards.split(",")).get("recipe", "index")
+    name = f"{rule}/{recipe}"
+    standing = examine(plan, wanted=plan.demanded(name))[name]
+    return standing.current and not standing.missing

@@ -9,6 +9,7 @@ folder and is gone with it.
 
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -38,14 +39,18 @@ def conduct_together(work: Work, declared: set[Path], asked: Resources, folder: 
     folder.mkdir()
     (folder / WORK).write_bytes(pickle.dumps((work, declared)))
     os.environ["OMP_NUM_THREADS"] = str(asked.threads)
-    ended = subprocess.run([*_launcher(asked), "-m", "tesserae.workflow.processes", str(folder)], cwd=work.root)
+    command = [*_launcher(asked), "-m", "tesserae.workflow.processes", str(folder)]
+    with subprocess.Popen(command, cwd=work.root) as launcher:
+        before = signal.signal(signal.SIGTERM, lambda *_: launcher.terminate())  # they save their state, then we end
+        launcher.wait()
+        signal.signal(signal.SIGTERM, before)
     done = [folder / f"{rank}.pickle" for rank in range(asked.world)]
     missing = [rank for rank, file in enumerate(done) if not file.exists()]
     if (folder / "requeue").exists():
         raise SystemExit(REQUEUE)
-    if ended.returncode or missing:
+    if launcher.returncode or missing:
         raise Died(
-            f"{work.title}: the launcher of {asked.world} processes ended with {ended.returncode}; "
+            f"{work.title}: the launcher of {asked.world} processes ended with {launcher.returncode}; "
             f"without a result: process {', '.join(map(str, missing)) or 'none'}. Its last lines stand above"
         )
     first, *others = [pickle.loads(file.read_bytes()) for file in done]
@@ -79,6 +84,7 @@ def _free_port() -> int:
 
 def main(folder: Path) -> None:
     """Be one of the processes."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the training listens
     for name, theirs in (("RANK", "SLURM_PROCID"), ("LOCAL_RANK", "SLURM_LOCALID"), ("WORLD_SIZE", "SLURM_NTASKS")):
         if name not in os.environ:  # started by srun
             os.environ[name] = os.environ[theirs]
@@ -89,6 +95,7 @@ def main(folder: Path) -> None:
         if stopped.code == REQUEUE:
             (folder / "requeue").touch()
         raise
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # again: an interpreter that ends would die of it
     aside = folder / f"{os.environ['RANK']}.writing"
     aside.write_bytes(pickle.dumps(done))
     aside.rename(folder / f"{os.environ['RANK']}.pickle")

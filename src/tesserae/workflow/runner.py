@@ -10,10 +10,10 @@ Guards make a finished artifact mean what its fingerprint says:
 """
 
 import argparse
-import errno
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -26,14 +26,16 @@ loading.remember()  # before anything else of the package is imported
 
 from tesserae.config.errors import ConfigError  # noqa: E402
 from tesserae.config.project import read_project  # noqa: E402
-from tesserae.lineage import code, fingerprint, words  # noqa: E402
+from tesserae.lineage import code, fingerprint  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
 from tesserae.lineage.work import Work  # noqa: E402
-from tesserae.workflow import staleness  # noqa: E402
+from tesserae.workflow import space, staleness  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.graph import OUTPUTS, Job  # noqa: E402
 from tesserae.workflow.plan import Plan  # noqa: E402
 from tesserae.workflow.processes import REQUEUE, Died, conduct_together  # noqa: E402
+
+TERMINATED = 128 + signal.SIGTERM
 
 
 class Refused(Exception):
@@ -55,6 +57,7 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="the project folder (default: this one)")
     arguments = parser.parse_args(argv)
     _limit_threads(arguments.threads)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that nothing half-written stays
     try:
         run(
             stage or arguments.stage,
@@ -71,16 +74,8 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
         raise
     except Exception as error:
         traceback.print_exc()
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        sys.exit(f"{stage or arguments.stage}/{arguments.recipe} failed: {_full(arguments.project) if full else error}")
-
-
-def _full(root: Path) -> str:
-    free = shutil.disk_usage(root / "results").free
-    return (
-        f"the disk is full ({words.size(free)} free in {root / 'results'}, or your quota is used up); nothing "
-        "half-written was left. Make room, or move results/ to a larger disk and link it, and run the workflow again"
-    )
+        reason = space.remedy(arguments.project) if space.is_full(error) else error
+        sys.exit(f"{stage or arguments.stage}/{arguments.recipe} failed: {reason}")
 
 
 def _queue_again() -> None:
@@ -137,6 +132,7 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
         else:
             done = conduct_together(work, _declared(plan, job, root), asked, making / ".processes")
         seconds = time.perf_counter() - clock
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # the warning is late; an interpreter that ends would die of it
         _verify_end(plan, job, own, done, before)
         missing = [name for name in OUTPUTS[stage] if not (making / name).is_file()]
         if missing:
@@ -252,7 +248,7 @@ def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, befor
         )
     if done.undeclared:
         raise Refused(
-            f"{job.id} read files it does not declare: {', '.join(sorted(done.undeclared))}; "
+            f"{job.id} read files it does not declare: {_some(done.undeclared)}; "
             "declare them as inputs or sources in workflow/graph.py"
         )
     if uncovered:
@@ -260,6 +256,11 @@ def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, befor
             f"{job.id} imported {', '.join(uncovered)}, which its fingerprint does not cover; "
             "import it where the stage can be seen to, or name it in the recipe"
         )
+
+
+def _some(names: set[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(sorted(names)[:most]) + more
 
 
 def _keep_code(top: Path, own: fingerprint.Own, root: Path, job: Job) -> None:
@@ -285,7 +286,7 @@ def _engine(name: str) -> bool:
     # The runner itself loads these; a stage that imports them has them in its fingerprint anyway.
     return (
         fingerprint.is_plumbing(name)
-        or name.startswith(("tesserae.config", "tesserae.lineage"))
+        or name.startswith(("tesserae.config", "tesserae.lineage", "tesserae.costs"))
         or (name == fingerprint.PACKAGE)
     )
 

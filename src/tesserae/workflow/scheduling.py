@@ -22,6 +22,7 @@ def resources(asked: Resources, stage: str, site: Cluster) -> dict[str, Resource
         "mem_mb": asked.mem_mb,
         "runtime": asked.runtime if stage in RESUMABLE else _longer(asked.runtime),
         "cpus_per_task": asked.threads,
+        "nodes": asked.nodes,  # without it SLURM may give the GPUs of two nodes
         "slurm_partition": getattr(site.partition, kind),
         "slurm_account": site.account,
         "qos": site.qos,
@@ -31,7 +32,7 @@ def resources(asked: Resources, stage: str, site: Cluster) -> dict[str, Resource
     if asked.world == 1:
         found["gpu"] = asked.gpus or None
     else:
-        found |= {"mpi": "srun", "nodes": asked.nodes}
+        found["mpi"] = "srun"
         # The executor takes no tasks_per_node of 1; and of `tasks` it would make tasks for each GPU.
         found |= (
             {"tasks_per_node": asked.per_node} if asked.per_node > 1 else {"tasks": asked.world, "tasks_per_gpu": 0}

@@ -1,0 +1,278 @@
+"""What one image costs in each network of a recipe: FLOP and bytes, counted on tensors without data.
+
+Networks are built on the meta device and then carried by PyTorch's fake tensors, which know a device besides a shape:
+so autocast acts as in a real run. Every function returns plain numbers; counts.py keeps them.
+"""
+
+import contextlib
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from tesserae.costs.assumed import DOPRI5_EVALUATIONS
+from tesserae.costs.flops import Flops
+from tesserae.costs.memory import Live
+
+# Where a random number decides the work of a step (masking ratios), the mean is taken over these quantiles with
+# Simpson's weights: exact up to the third power of the ratio, and work grows with the second. 0 masks least.
+QUANTILES = {0.0: 1 / 6, 0.5: 4 / 6, 1.0: 1 / 6}
+INCEPTION_SIDE = 299  # to which torch-fidelity resizes all images
+
+
+class _Substitutes(TorchFunctionMode):
+    """Attention as a GPU runs it, and a given quantile for numbers that are drawn one at a time."""
+
+    def __init__(self, quantile: float):
+        super().__init__()
+        self.quantile, self.drawn = quantile, False
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention:  # a CPU would keep all attention weights
+            flash = torch.ops.aten._scaled_dot_product_flash_attention
+            return flash(*args, kwargs.get("dropout_p", 0.0), kwargs.get("is_causal", False))[0]
+        if func is torch.rand and args == ((),):
+            self.drawn = True
+            return torch.tensor(self.quantile, dtype=kwargs.get("dtype", torch.float32))
+        return func(*args, **kwargs)
+
+
+class Measured:
+    """What a network does inside `with`: FLOP by precision, and the most bytes that live at once.
+
+    Wherever a single number is drawn, it is the given quantile; `drawn` says whether one was.
+    """
+
+    def __init__(self, network: nn.Module, quantile: float = 0.5) -> None:
+        self._flops, self._live = Flops(), Live([*network.parameters(), *network.buffers()])
+        self._substitutes = _Substitutes(quantile)
+
+    def __enter__(self) -> "Measured":
+        self._modes = contextlib.ExitStack()
+        for mode in (self._flops, self._live, self._substitutes):
+            self._modes.enter_context(mode)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._modes.close()
+
+    def per(self, images: int) -> dict[str, float]:
+        """FLOP per image."""
+        return {name: found / images for name, found in self._flops.found.items()}
+
+    @property
+    def peak(self) -> int:
+        return self._live.peak
+
+    @property
+    def drawn(self) -> bool:
+        return self._substitutes.drawn
+
+
+def build(module: str, model: dict[str, Any]) -> nn.Module:
+    """The network of a spec, without data. Call it under FakeTensorMode."""
+    return _imagined(lambda: importlib.import_module(module).build(model))
+
+
+def _imagined(make: Callable[[], nn.Module]) -> nn.Module:
+    with unset_fake_temporarily(), torch.device("meta"):
+        network = make()
+    return network.to_empty(device="cpu")
+
+
+def _mode() -> FakeTensorMode:
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+# ---- training ---------------------------------------------------------------------------------------------------
+
+
+def training(module: str, model: dict[str, Any], batch: int, precision: str) -> dict[str, Any]:
+    """One training step on `batch` images, as training/loop.py makes it without its optimizers.
+
+    flops: per image, by precision, without the discriminator's part; adversarial: that part, once it is on; peak: bytes
+    of activations and gradients at most, at the worst masking ratio; trainable, frozen: parameters; weights: bytes of
+    the saved network.
+    """
+    with _mode():
+        network = build(module, model).train()
+        trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        saved, frozen = weights(network), 0
+        perceptual = getattr(network, "perceptual_loss", None) is not None
+        if perceptual:
+            network.perceptual_loss = None  # its networks are large and do the same work at every step: counted once
+        first = _step(network, model, batch, precision, -1, 0.0)
+        runs = {0.0: first}
+        if first.drawn:
+            runs[1.0] = _step(network, model, batch, precision, -1, 1.0)
+            if runs[1.0].per(batch) != first.per(batch):  # else what is drawn decides no work
+                runs[0.5] = _step(network, model, batch, precision, -1, 0.5)
+        total = sum(QUANTILES[q] for q in runs)
+        flops = {n: sum(QUANTILES[q] * run.per(batch)[n] for q, run in runs.items()) / total for n in first.per(1)}
+        step = model.get("gan_start_step")
+        last = first if step is None else _step(network, model, batch, precision, step, 0.0)
+        adversarial = _difference(last, first, batch)
+        peaks = [run.peak for run in (*runs.values(), last)]
+        if perceptual:
+            from tesserae.losses.perceptual import PerceptualLoss
+
+            network.perceptual_loss = _imagined(PerceptualLoss).eval()
+            frozen = sum(p.numel() for p in network.perceptual_loss.parameters())
+            whole = _step(network, model, batch, precision, -1 if step is None else step, 0.0)
+            flops = {name: flops[name] + more for name, more in _difference(whole, last, batch).items()}
+            peaks.append(whole.peak)
+        return {
+            "flops": flops,
+            "adversarial": adversarial,
+            "peak": max(peaks),
+            "trainable": trainable,
+            "frozen": frozen,
+            "weights": saved,
+        }
+
+
+def _difference(more: Measured, less: Measured, images: int) -> dict[str, float]:
+    return {name: found - less.per(images)[name] for name, found in more.per(images).items()}
+
+
+def _step(network: nn.Module, model: dict, batch: int, precision: str, step: int, quantile: float) -> Measured:
+    """Forward and backward of every loss term at a step; step -1 comes before any discriminator starts."""
+    data = _batch(model, batch)
+    with Measured(network, quantile) as found:
+        losses = network.losses(data, step, torch.Generator())
+        while True:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                group = next(losses, None)
+            if group is None:
+                break
+            sum(group[1].values()).backward()
+            del group
+    network.zero_grad(set_to_none=True)
+    return found
+
+
+def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
+    labels = torch.zeros(size, dtype=torch.int64)
+    if "token_length" in model:
+        return {"tokens": torch.empty(size, model["token_length"], model["token_width"]), "labels": labels}
+    return {"images": _images(size, model["image_size"]), "labels": labels}
+
+
+def _images(size: int, side: int) -> Tensor:
+    return torch.empty(size, 3, side, side)
+
+
+def weights(network: nn.Module) -> int:
+    """Bytes of a trained network on disk: its discriminator is not saved."""
+    state = network.state_dict().items()
+    return sum(t.numel() * t.element_size() for name, t in state if not name.startswith("discriminator."))
+
+
+# ---- use --------------------------------------------------------------------------------------------------------
+
+
+def coding(module: str, model: dict[str, Any], batch: int) -> dict[str, Any]:
+    """A tokenizer at use, in float32 as the stages run it: FLOP per image to encode and to decode, peak bytes."""
+    with _mode(), torch.no_grad():
+        network = build(module, model).eval()
+        with Measured(network) as encoding:
+            tokens = network.encode(_images(batch, model["image_size"]))
+        with Measured(network) as decoding:
+            network.decode(tokens)
+        return {
+            "encode": encoding.per(batch),
+            "decode": decoding.per(batch),
+            "peak": max(encoding.peak, decoding.peak),
+            "weights": weights(network),
+        }
+
+
+def sampling(module: str, model: dict[str, Any], sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """A generator at use, in float32 as the stages run it: FLOP per image without guidance; peak bytes with it.
+
+    Guidance runs every network on twice the batch, and doubles the FLOP. ValueError for an unknown sampler.
+    """
+    kind = sampler["module"].rsplit(".", 1)[-1]
+    if kind not in SAMPLERS:
+        raise ValueError(f"{sampler['module']}: its cost cannot be counted; add it to SAMPLERS in {__name__}")
+    with _mode(), torch.no_grad():
+        network = build(module, model).eval()
+        return SAMPLERS[kind](network, sampler, batch) | {"weights": weights(network)}
+
+
+def _mar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """Every iteration's transformer as it grows, and for each token once the diffusion of its own."""
+    from tesserae.generators.mar_sampler import masked_after
+
+    tokens, channels, steps = network.token_length, network.token_width, sampler["diffusion_steps"]
+    masked = [tokens, *masked_after(tokens, min(sampler["iterations"], tokens))[:-1]]  # before each iteration
+
+    drawn = [before - after for before, after in zip(masked, [*masked[1:], 0], strict=True)]
+
+    def iterate(images: int, left: int, some: int) -> Measured:
+        places = torch.zeros(images, tokens, dtype=torch.int64)
+        with Measured(network) as found:
+            classes = network.class_emb(places[:, 0])
+            x = network.encode(torch.empty(images, tokens - left, channels), places[:, left:], classes)
+            z = network.decode(x, places[:, left:], places[:, :left])
+            network.diffloss.net.cond_embed(z[:, :some].flatten(0, 1))
+        return found
+
+    # Work is a polynomial of the second degree in the masked tokens, so three iterations give all of them exactly.
+    points = [tokens, tokens // 2, 1]
+    known = [iterate(1, left, 1).per(1) for left in points]
+    transformer = {
+        name: float(sum(np.polyval(np.polyfit(points, [one[name] for one in known], 2), masked))) for name in known[0]
+    }
+    net = network.diffloss.net
+    rows = 2 * batch * max(drawn)
+    with Measured(network) as denoising:
+        net.denoise(torch.empty(rows, channels), torch.empty(rows, net.cond_embed.out_features))
+    per_token = denoising.per(rows)
+    noise = 4 * tokens * steps * channels * batch
+    return {
+        "flops": {name: transformer[name] + tokens * steps * each for name, each in per_token.items()},
+        "peak": noise
+        + max(iterate(2 * batch, left, max(drawn)).peak for left in (masked[0], masked[-1]))
+        + denoising.peak,
+    }
+
+
+def _sit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """One evaluation of the velocity, as often as the solver makes it."""
+    methods = {"dopri5": DOPRI5_EVALUATIONS, "euler": sampler["steps"], "heun": 2 * sampler["steps"]}
+    evaluations = (methods | {"euler_maruyama": sampler["steps"]})[sampler["method"]]
+    with Measured(network) as found:
+        states = torch.empty(2 * batch, *network.token_shape)
+        network.velocity(states, torch.empty(1), torch.zeros(2 * batch, dtype=torch.int64))
+    stages = 8 * states.numel() * states.element_size()  # the slopes a solver keeps; dopri5 keeps the most
+    return {
+        "flops": {name: evaluations * each for name, each in found.per(2 * batch).items()},
+        "peak": found.peak + stages,
+    }
+
+
+SAMPLERS: dict[str, Callable[[nn.Module, dict[str, Any], int], dict[str, Any]]] = {
+    "mar_sampler": _mar,
+    "sit_sampler": _sit,
+}
+
+
+def features(extractor: str, batch: int) -> dict[str, Any]:
+    """A feature extractor: FLOP per image and peak bytes; ValueError for one that cannot be counted."""
+    if extractor != "inception-v3-compat":
+        raise ValueError(f"{extractor}: its cost cannot be counted; add it to `features` in {__name__}")
+    from torchvision.models import inception_v3  # the same convolutions; torch-fidelity's wants its weights first
+
+    with _mode(), torch.no_grad():
+        network = _imagined(lambda: inception_v3(weights=None, aux_logits=False, init_weights=False)).eval()
+        with Measured(network) as found:
+            network(_images(batch, INCEPTION_SIDE))
+        return {"flops": found.per(batch), "peak": found.peak, "weights": weights(network)}

@@ -1,0 +1,216 @@
+"""What one job of each stage needs: GPU time, memory of a GPU, disk. One small function per stage, in one registry.
+
+A function gets a Task and returns its Need. Stages that are not in the registry are an error, never free.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
+from tesserae.costs.calibration import Rates, adversarial_share, count_training
+from tesserae.costs.counts import count
+
+KEPT = 2  # checkpoints of a training (training/state.py)
+CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
+
+
+class Need(NamedTuple):
+    """What a job takes on the resources it asks for; bytes, seconds."""
+
+    seconds: float
+    memory: float = 0.0  # of a GPU, per process
+    disk: float = 0.0  # of its outputs
+    state: float = 0.0  # of its checkpoints, while it runs
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One job with what it is made from, and what its stage asks for."""
+
+    id: str
+    spec: dict[str, Any]
+    producers: tuple["Task", ...]
+    asked: dict[str, int]
+
+    @property
+    def stage(self) -> str:
+        return self.id.split("/")[0]
+
+    def of(self, stage: str) -> "Task":
+        """The nearest task of a stage that this one is made from; LookupError if there is none."""
+        found = next((task for task in self.upstream() if task.stage == stage), None)
+        if found is None:
+            raise LookupError(f"{self.id} is made from no {stage}")
+        return found
+
+    def upstream(self) -> Iterator["Task"]:
+        """What it is made from, near ones first."""
+        seen: set[str] = set()
+        layer = {task.id: task for task in self.producers}
+        while layer:
+            yield from layer.values()
+            seen |= layer.keys()
+            beyond = {producer.id: producer for task in layer.values() for producer in task.producers}
+            layer = {name: task for name, task in beyond.items() if name not in seen}
+
+    def share(self, items: int) -> int:
+        """How many of `items` fall to this job, if its stage is scattered: the largest part."""
+        return math.ceil(items / self.spec.get("parts", 1))
+
+
+def need(task: Task, rates: Rates) -> Need:
+    """What a job needs; ValueError for a stage whose cost nobody has written down."""
+    if task.stage in LIGHT:
+        shown = task.spec.get("shown", 0)
+        return Need(STARTED + LIGHT[task.stage], disk=PAGE + (_pictures(task, shown) if shown else 0))
+    if task.stage not in NEEDS:
+        raise ValueError(f"{task.id}: the cost of stage {task.stage} is not known; add it to NEEDS in {__name__}")
+    found = NEEDS[task.stage](task, rates)
+    return found._replace(seconds=found.seconds + STARTED, memory=found.memory and found.memory + CONTEXT)
+
+
+def check_gpus(tasks: Iterable[Task]) -> None:
+    """ValueError if a stage that computes asks for no GPU: hours are known of GPUs alone."""
+    for task in tasks:
+        if task.stage in NEEDS and task.stage != "dataset" and not task.asked["gpus"]:
+            raise ValueError(
+                f"{task.id} asks for no GPU, and costs are known for GPUs only; `tesserae stale` shows the times that "
+                f"were measured on this machine, config/scales/<scale>.yaml: resources gives GPUs to a stage"
+            )
+
+
+# ---- data -------------------------------------------------------------------------------------------------------
+
+
+def _side(task: Task) -> int:
+    return (task if task.stage == "dataset" else task.of("dataset")).spec["image_size"]
+
+
+def _pictures(task: Task, images: int) -> int:
+    return images * _side(task) ** 2 * 3
+
+
+def _split(task: Task, split: str) -> int:
+    data = task if task.stage == "dataset" else task.of("dataset")
+    return data.spec[f"{split}_images"]
+
+
+def _dataset(task: Task, rates: Rates) -> Need:
+    images = _split(task, "train") + _split(task, "val")
+    return Need(images / (DECODED * task.asked["threads"]), disk=_pictures(task, images) + 8 * images)
+
+
+def _reference(task: Task, rates: Rates) -> Need:
+    spec = task.spec
+    some = spec["reference_samples"]
+    images = (_split(task, "train") if some is None else some) + _split(task, "val")
+    width = int(spec["layer"])
+    kept = 2 * 8 * (width**2 + width) + 4 * width * min(spec["precision_recall_reference"], _split(task, "val"))
+    return _features_of(task, rates, images)._replace(disk=kept)
+
+
+def _features_of(task: Task, rates: Rates, images: int) -> Need:
+    counted = count("features", extractor=task.spec["extractor"], batch=task.spec["batch"])
+    return Need(images * rates.seconds(counted["flops"]), counted["weights"] + counted["peak"])
+
+
+# ---- tokenizers and generators ----------------------------------------------------------------------------------
+
+
+def _training(task: Task, rates: Rates) -> Need:
+    """Averaged weights, optimizers and gradients are float32, as training/loop.py keeps them."""
+    spec, counted = task.spec, count_training(task.spec)
+    images = spec["training"]["steps"] * spec["training"]["batch"] / task.asked["processes"]
+    parameters, frozen = 4 * counted["trainable"], 4 * counted["frozen"]
+    exchanged = 2 * parameters if task.asked["processes"] > 1 else parameters  # gradients, and their flat copy
+    memory = 4 * parameters + frozen + max(counted["peak"], exchanged)  # weights, averaged ones, two moments
+    seconds = images * rates.training(counted, adversarial_share(spec))
+    return Need(seconds, memory, counted["weights"], KEPT * 4 * parameters)
+
+
+def _coded(task: Task) -> dict[str, Any]:
+    spec = task.of("tokenizer").spec
+    return count("coding", spec["module"], model=spec["model"], batch=task.spec["batch"])
+
+
+def _reconstruction(task: Task, rates: Rates) -> Need:
+    coded, images = _coded(task), _split(task, "val")
+    features = _features_of(task, rates, images)
+    seconds = images * (rates.seconds(coded["encode"]) + rates.seconds(coded["decode"])) + features.seconds
+    memory = coded["weights"] + max(coded["peak"], features.memory)
+    return Need(seconds, memory, _pictures(task, 2 * task.spec["shown"]))
+
+
+def _denoising(task: Task, rates: Rates) -> Need:
+    coded, levels = _coded(task), len(task.spec["taus"])
+    seconds = task.spec["batch"] * (rates.seconds(coded["encode"]) + levels * rates.seconds(coded["decode"]))
+    pictures = 4 * task.spec["batch"] * 3 * _side(task) ** 2 * levels  # all levels of a batch are kept as float32
+    return Need(
+        seconds, coded["weights"] + coded["peak"] + pictures, _pictures(task, (levels + 1) * task.spec["shown"])
+    )
+
+
+def _tokens(task: Task, rates: Rates) -> Need:
+    coded, images = _coded(task), task.share(_split(task, "train"))
+    model = task.of("tokenizer").spec["model"]
+    moments = (model["image_size"] // model["patch_size"]) ** 2 * 2 * model["latent_channels"]
+    seconds = images * 2 * rates.seconds(coded["encode"])  # the image and its mirror image
+    return Need(seconds, coded["weights"] + coded["peak"], images * (2 * 4 * moments + 8))
+
+
+# ---- samples and their numbers ----------------------------------------------------------------------------------
+
+
+def _drawn(task: Task, rates: Rates, images: int, guided: int, unguided: int) -> Need:
+    """`images` at so many points of a sweep with guidance, which runs every network twice, and without."""
+    spec, coded = task.of("generator").spec, _coded(task)
+    batch = task.spec["batch"]
+    sampled = count("sampling", spec["module"], model=spec["model"], sampler=task.spec["sampler"], batch=batch)
+    halves, points = 2 * guided + unguided, guided + unguided
+    seconds = images * (halves * rates.seconds(sampled["flops"]) + points * rates.seconds(coded["decode"]))
+    memory = sampled["weights"] + coded["weights"] + max(sampled["peak"], coded["peak"])
+    return Need(seconds, memory, _pictures(task, images * points))
+
+
+def _samples(task: Task, rates: Rates) -> Need:
+    images, guided = task.share(task.spec["samples"]), task.spec["selected"] == "cfg"
+    found = _drawn(task, rates, images, int(guided), int(not guided))
+    return found._replace(disk=found.disk + 8 * images)
+
+
+def _points(task: Task) -> tuple[int, int]:
+    """Points of a sweep with guidance and without."""
+    return len(task.spec["search"]["guidance"]), len(task.spec["search"].get("temperature", [None]))
+
+
+def _search_samples(task: Task, rates: Rates) -> Need:
+    return _drawn(task, rates, task.share(task.spec["search_samples"]), *_points(task))
+
+
+def _search(task: Task, rates: Rates) -> Need:
+    searched = task.of("search_samples")
+    return _features_of(task, rates, searched.spec["search_samples"] * sum(_points(searched)))._replace(disk=PAGE)
+
+
+def _features(task: Task, rates: Rates) -> Need:
+    spec, drawn = task.spec, task.of("samples")
+    images = drawn.share(drawn.spec["samples"])
+    kept = 4 * images * (int(spec["layer"]) + CLASSES[spec["extractor"]]) + _pictures(task, spec["shown"])
+    return _features_of(task, rates, images)._replace(disk=kept)
+
+
+NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
+    "dataset": _dataset,
+    "reference": _reference,
+    "tokenizer": _training,
+    "reconstruction": _reconstruction,
+    "denoising": _denoising,
+    "tokens": _tokens,
+    "generator": _training,
+    "search_samples": _search_samples,
+    "search": _search,
+    "samples": _samples,
+    "features": _features,
+}
