@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SCALE ?=
 PROFILE ?=
 BIN := .venv/bin
-ARGUMENTS := $(if $(PROFILE),--profile workflow/profiles/$(PROFILE))
+ARGUMENTS := $(if $(PROFILE),--workflow-profile workflow/profiles/$(PROFILE))
 CONFIG := $(if $(SCALE),--config scale=$(SCALE))
 
 .PHONY: reproduce quick test lint lock share clean

@@ -19,7 +19,7 @@ DATASET, TOKENIZER = "dataset/emoji_few-32", "tokenizer/detok_sb_joint"
 
 # A line for a toy: write down who this process is. The first one writes the artifact.
 WHO = """import json
-    names = "RANK LOCAL_RANK WORLD_SIZE LOCAL_WORLD_SIZE SLURMD_NODENAME SLURM_JOB_ID OMP_NUM_THREADS".split()
+    names = "RANK LOCAL_RANK WORLD_SIZE LOCAL_WORLD_SIZE SLURMD_NODENAME SLURM_JOB_ID MKL_NUM_THREADS".split()
     with open(work.root / ".tesserae/who", "a") as who:
         who.write(json.dumps({name: os.environ.get(name) for name in names} | {"pid": os.getpid()}) + "\\n")
     if os.environ["RANK"] != "0":
@@ -57,7 +57,7 @@ def check(site: Site, nodes: int, processes: int) -> None:
         (str(nodes * processes), str(processes))
     }
     assert all(int(found["LOCAL_RANK"]) == int(found["RANK"]) % processes for found in who)
-    assert {found["OMP_NUM_THREADS"] for found in who} == {"1"}
+    assert {found["MKL_NUM_THREADS"] for found in who} == {"1"}
     assert len({(found["SLURMD_NODENAME"], int(found["RANK"]) // processes) for found in who}) == nodes
     assert len({found["SLURM_JOB_ID"] for found in who}) == 1
     assert site.toys.manifest(TOKENIZER)["hardware"]["processes"] == nodes * processes

@@ -104,7 +104,8 @@ def test_other_jobs_get_more_time_and_at_last_a_clear_error(runs):
     site, run = runs["toys"]
     assert run.end() != 0
     site.verify(REFERENCE)
-    assert re.findall(r"recipe=emoji_few-32\n    resources: .*runtime=(\d+)", run.log) == ["1", "2"]
+    minutes = re.findall(r"recipe=emoji_few-32\n    resources: .*runtime=(\d+)", run.log)
+    assert list(dict.fromkeys(minutes)) == ["1", "2"]
     jobs = re.findall(r"submitted with SLURM jobid (\d+) .*rule_tokenizer", run.log)
     assert len(jobs) == 2
     for job in jobs:

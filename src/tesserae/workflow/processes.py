@@ -24,6 +24,7 @@ from tesserae.lineage.work import Work  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 
 WORK = "work.pickle"
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 REQUEUE = 75  # exit code of a training that was asked to stop and saved its state
 
 
@@ -38,7 +39,7 @@ def conduct_together(work: Work, declared: set[Path], asked: Resources, folder: 
     """
     folder.mkdir()
     (folder / WORK).write_bytes(pickle.dumps((work, declared)))
-    os.environ["OMP_NUM_THREADS"] = str(asked.threads)
+    os.environ |= dict.fromkeys(THREADS, str(asked.threads))  # of each process, where the job's are those of a node
     command = [*_launcher(asked), "-m", "tesserae.workflow.processes", str(folder)]
     with subprocess.Popen(command, cwd=work.root) as launcher:
         before = signal.signal(signal.SIGTERM, lambda *_: launcher.terminate())  # they save their state, then we end

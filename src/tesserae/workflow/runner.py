@@ -33,7 +33,7 @@ from tesserae.workflow import space, staleness  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.graph import OUTPUTS, Job  # noqa: E402
 from tesserae.workflow.plan import Plan  # noqa: E402
-from tesserae.workflow.processes import REQUEUE, Died, conduct_together  # noqa: E402
+from tesserae.workflow.processes import REQUEUE, THREADS, Died, conduct_together  # noqa: E402
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="the project folder (default: this one)")
     arguments = parser.parse_args(argv)
-    _limit_threads(arguments.threads)
+    # SLURM knows how many cores the job got; Snakemake may have capped its own count by the login node's.
+    _limit_threads(int(os.environ.get("SLURM_CPUS_PER_TASK", arguments.threads)))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that nothing half-written stays
     try:
         run(
@@ -337,8 +338,7 @@ def _data_root(plan: Plan, job: Job, root: Path) -> Path | None:
 
 def _limit_threads(threads: int) -> None:
     """One job, its own cores: two jobs side by side must not fight. Set before torch starts its pool."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)
+    os.environ |= dict.fromkeys(THREADS, str(threads))
     if "torch" in sys.modules:  # a child of the warm parent
         sys.modules["torch"].set_num_threads(threads)
 
