@@ -23,13 +23,16 @@ if workflow.is_main_process:
     records.introduce(PLAN, STANDINGS)
 else:  # inside a SLURM job: the warning before the wall limit is for the stage alone
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    if os.environ.get("SLURM_RESTART_COUNT") and launch.landed(PLAN, sys.argv):
-        sys.exit(0)
+    if os.environ.get("SLURM_RESTART_COUNT"):
+        if launch.landed(PLAN, sys.argv):
+            sys.exit(0)
+        os.environ["TESSERAE_AGAIN"] = "1"  # for the step's own Snakemake, which SLURM's variables do not reach
 
 SCALE = PLAN.scale
 RUNNER = (
     f"{sys.executable} -I -S {workflow.basedir}/src/tesserae/workflow/client.py {{rule}} {{wildcards.recipe}}"
-    f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {{threads}} > {{log}} 2>&1"
+    f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {{threads}}"
+    f" {'>>' if 'TESSERAE_AGAIN' in os.environ else '>'} {{log}} 2>&1"  # queued again: the log goes on
     " || {{ echo '{rule} {wildcards.recipe} failed. Its log is {log} and ends:'; tail -n 5 {log} | tr '\\r' '\\n'"
     " | tail -n 6; exit 1; }} >&2"
 )

@@ -82,8 +82,8 @@ def test_a_read_that_is_not_declared_is_refused(toy):
 
 
 def test_a_dynamic_import_is_refused(toy):
-    with_body(toy, "__import__('importlib').import_module('tesserae.' + 'data.transforms')")
-    refused(toy, make(toy), "tesserae.data", "does not cover")
+    with_body(toy, "__import__('importlib').import_module('tesserae.' + 'nn.rope')")
+    refused(toy, make(toy), "tesserae.nn", "does not cover")
 
 
 def test_a_missing_output_is_refused(toy):

@@ -4,6 +4,7 @@ import functools
 import importlib
 import json
 import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,6 @@ def _store() -> dict[str, dict]:
 def _save(store: dict[str, dict]) -> None:
     file = _file()
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(f".{os.getpid()}")
+    aside = file.with_suffix(f".{platform.node()}-{os.getpid()}")
     aside.write_text(json.dumps(store))
     os.replace(aside, file)

@@ -6,6 +6,7 @@ with the results: results/<scale>/code/<module>/<digest>.py and results/<scale>/
 
 import hashlib
 import os
+import platform
 from pathlib import Path
 
 from tesserae.lineage import fingerprint
@@ -49,6 +50,6 @@ def keep(top: Path, modules: dict[str, str], sources: dict[str, str], root: Path
 
 def _write(file: Path, content: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside = file.with_name(f".{file.name}.{platform.node()}.{os.getpid()}")
     aside.write_bytes(content)
     os.replace(aside, file)

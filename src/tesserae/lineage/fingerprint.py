@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -206,7 +207,7 @@ def save_cache() -> None:
         return
     file = _cache_file()
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(f".{os.getpid()}")
+    aside = file.with_suffix(f".{platform.node()}-{os.getpid()}")
     aside.write_text(json.dumps(_store()))
     os.replace(aside, file)
     _dirty.clear()

@@ -7,6 +7,7 @@ not use this memory: an edit that keeps size, time and inode would pass here and
 import hashlib
 import json
 import os
+import platform
 from pathlib import Path
 
 FILE = Path(".tesserae/hashes.json")
@@ -57,7 +58,7 @@ class Hashes:
             return
         file = self.root / FILE
         file.parent.mkdir(exist_ok=True)
-        aside = file.with_name(f".{file.name}.{os.getpid()}")
+        aside = file.with_name(f".{file.name}.{platform.node()}.{os.getpid()}")
         aside.write_text(json.dumps(self._known))
         os.replace(aside, file)
         self._new = False
