@@ -146,8 +146,8 @@ SITE = Names(
 @pytest.mark.parametrize(
     ("asked", "expected", "absent"),
     [
-        ({}, ["--ntasks=1", "--cpus-per-task=4"], ["--gres", "--gpus", "--nodes", "--signal"]),
-        ({"gpus": 1}, ["--gpus=1", "--cpus-per-task=4"], ["--gres", "--ntasks", "--nodes"]),
+        ({}, ["--ntasks=1", "--nodes=1", "--cpus-per-task=4"], ["--gres", "--gpus", "--signal"]),
+        ({"gpus": 1}, ["--gpus=1", "--nodes=1", "--cpus-per-task=4"], ["--gres", "--ntasks"]),
         ({"gpus": 8}, ["--nodes=1", "--ntasks-per-node=8", "--gres=gpu:8", "--cpus-per-task=4"], ["--gpus"]),
         ({"gpus": 8, "nodes": 4}, ["--nodes=4", "--ntasks-per-node=8", "--gres=gpu:8"], ["--gpus"]),
         ({"gpus": 1, "nodes": 2}, ["--nodes=2", "--ntasks=2", "--gres=gpu:1"], ["--gpus", "--ntasks-per"]),
