@@ -51,7 +51,7 @@ def test_a_job_that_somebody_cancels_is_tried_again(site: Site):
     site.verify(TOKENIZER)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_snakemake_takes_its_jobs_along(site: Site, number):
     site.made(DATASET)
     site.gate("tokenizer")

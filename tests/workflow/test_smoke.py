@@ -92,8 +92,10 @@ def test_mlflow_has_one_run_per_artifact_and_a_second_sync_adds_none(smoke, plan
     assert sorted(run.info.run_name for run in nested) == [
         "mar_b_joint · search",
         "mar_b_joint · search_samples",
+        "mar_b_joint-cfg · features",
         "mar_b_joint-cfg · metrics",
         "mar_b_joint-cfg · samples",
+        "mar_b_joint-nocfg · features",
         "mar_b_joint-nocfg · metrics",
         "mar_b_joint-nocfg · samples",
     ]
