@@ -29,9 +29,11 @@ else:  # inside a SLURM job: the warning before the wall limit is for the stage 
         os.environ["TESSERAE_AGAIN"] = "1"  # for the step's own Snakemake, which SLURM's variables do not reach
 
 SCALE = PLAN.scale
+# In a SLURM job what was asked for counts; `threads` may be capped by the cores of the machine that planned.
+THREADS = "{threads}" if workflow.is_main_process else "{resources.cpus_per_task}"
 RUNNER = (
     f"{sys.executable} -I -S {workflow.basedir}/src/tesserae/workflow/client.py {{rule}} {{wildcards.recipe}}"
-    f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {{threads}}"
+    f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {THREADS}"
     f" {'>>' if 'TESSERAE_AGAIN' in os.environ else '>'} {{log}} 2>&1"  # queued again: the log goes on
     " || {{ echo '{rule} {wildcards.recipe} failed. Its log is {log} and ends:'; tail -n 5 {log} | tr '\\r' '\\n'"
     " | tail -n 6; exit 1; }} >&2"

@@ -56,8 +56,7 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="the project folder (default: this one)")
     arguments = parser.parse_args(argv)
-    # SLURM knows how many cores the job got; Snakemake may have capped its own count by the login node's.
-    _limit_threads(int(os.environ.get("SLURM_CPUS_PER_TASK", arguments.threads)))
+    _limit_threads(arguments.threads)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that nothing half-written stays
     try:
         run(
