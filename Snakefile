@@ -35,8 +35,8 @@ RUNNER = (
     f"{sys.executable} -I -S {workflow.basedir}/src/tesserae/workflow/client.py {{rule}} {{wildcards.recipe}}"
     f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {THREADS}"
     f" {'>>' if 'TESSERAE_AGAIN' in os.environ else '>'} {{log}} 2>&1"  # queued again: the log goes on
-    " || {{ echo '{rule} {wildcards.recipe} failed. Its log is {log} and ends:'; tail -n 5 {log} | tr '\\r' '\\n'"
-    " | tail -n 6; exit 1; }} >&2"
+    " || {{ echo '{rule} {wildcards.recipe} failed. Its log is {log} and ends:'; tail -n 15 {log} | tr '\\r' '\\n'"
+    " | tail -n 15; exit 1; }} >&2"
 )
 
 wildcard_constraints:
