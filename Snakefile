@@ -41,7 +41,7 @@ RUNNER = (
 
 wildcard_constraints:
     scale=SCALE,
-    recipe=r"[\w-]+",
+    recipe=r"[\w.-]+",
 
 localrules: all
 
@@ -60,7 +60,7 @@ onstart:
     if workflow.is_main_process:
         try:
             launch.begin(PLAN, STANDINGS, [launch.job_id(job) for job in workflow.dag.needrun_jobs()], config.get("confirm"))
-        except launch.Unconfirmed as error:
+        except (ConfigError, launch.Unconfirmed) as error:
             raise WorkflowError(str(error))
         if workflow.executor_plugin.name == "slurm":
             from tesserae.workflow import slurm

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from tesserae.cli_claims import claims
 from tesserae.cli_data import data
 from tesserae.cli_plan import plan
 
@@ -244,7 +245,7 @@ def trace(settings: dict, target: str, as_json: bool, html: Path | None, verify:
 @click.pass_obj
 def schema(settings: dict, folder: Path, check: bool) -> None:
     """Write JSON schemas of the configuration."""
-    from tesserae.config.recipes import schema as schemas
+    from tesserae.config.schemas import schemas
 
     folder = settings["root"] / folder
     stale = []
@@ -298,7 +299,8 @@ def audit(settings: dict, as_json: bool) -> None:
     from tesserae.lineage.evidence import AuditError, Planned
     from tesserae.lineage.findings import render
     from tesserae.reporting.audit import check
-    from tesserae.stages.table import run as draw
+    from tesserae.stages import claims as claimed
+    from tesserae.stages import table
     from tesserae.workflow import staleness
     from tesserae.workflow.graph import OUTPUTS
 
@@ -319,7 +321,7 @@ def audit(settings: dict, as_json: bool) -> None:
                 planned,
                 why=lambda name: staleness.why(plan, standings[name]),
                 equivalents=plan.project.equivalents.equivalents,
-                further=[check(draw)],
+                further=[check({"table": table.run, "claims": claimed.run})],
             )
         except AuditError as error:
             raise click.ClickException(str(error)) from None
@@ -542,6 +544,7 @@ def _console(width: int = 110):
     return Console(width=None if sys.stdout.isatty() else width)
 
 
+main.add_command(claims)
 main.add_command(data)
 main.add_command(plan)
 

@@ -216,9 +216,9 @@ def test_every_cell_of_every_published_table_in_use_has_a_number_to_come():
 
 
 def test_schemas_are_up_to_date():
-    from tesserae.config.recipes import schema
+    from tesserae.config.schemas import schemas
 
-    for name, content in schema().items():
+    for name, content in schemas().items():
         assert json.loads((ROOT / "workflow" / "schemas" / f"{name}.json").read_text()) == content, (
             "run `tesserae schema`"
         )

@@ -7,7 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tesserae.diffusion.ddpm import DDPMSampler
 from tesserae.generators import mar_sampler
+from tesserae.generators.diffloss_sampler import Streams, guidance_at
 from tesserae.generators.mar import build, draw_mask_ratio, masked_count, pick
 from tests import golden
 
@@ -176,12 +178,12 @@ def test_sampling_agrees(reference, model, inputs, case):
     expected = settings.pop("tokens")
     noise = golden.seeded_array("noise", (*order.shape, reference["sampling_steps"], TINY["token_width"]))
     with torch.no_grad():
-        close(mar_sampler.generate(model, labels, mar_sampler.Streams(order, noise), **settings), expected)
+        close(mar_sampler.generate(model, labels, Streams(order, noise), **settings), expected)
 
 
 def test_respaced_timesteps_agree(reference):
     for count, steps in reference["timesteps"].items():
-        assert mar_sampler.DDPMSampler(build(TINY).diffloss.diffusion, int(count)).timesteps == steps
+        assert DDPMSampler(build(TINY).diffloss.diffusion, int(count)).timesteps == steps
 
 
 # Masking
@@ -222,11 +224,11 @@ def test_cosine_schedule_of_the_papers():
 
 
 def test_guidance_schedules():
-    assert mar_sampler.guidance_at(3.0, "linear", 256, 256) == 1
-    assert mar_sampler.guidance_at(3.0, "linear", 64, 256) == 2.5
-    assert mar_sampler.guidance_at(3.0, "constant", 64, 256) == 3
+    assert guidance_at(3.0, "linear", 0, 256) == 1
+    assert guidance_at(3.0, "linear", 192, 256) == 2.5
+    assert guidance_at(3.0, "constant", 64, 256) == 3
     with pytest.raises(ValueError, match="guidance schedule"):
-        mar_sampler.guidance_at(3.0, "cosine", 64, 256)
+        guidance_at(3.0, "cosine", 64, 256)
 
 
 # Training

@@ -12,6 +12,7 @@ SIZES = {"S": (512, 8, 8), "B": (768, 12, 12), "L": (1024, 24, 16), "XL": (1152,
 TINY = {
     "token_length": 16,
     "token_width": 4,
+    "layout": "grid",
     "classes": 5,
     "width": 32,
     "blocks": 2,
@@ -22,9 +23,11 @@ TINY = {
 
 def on_meta(size: str, token_width: int) -> sit.SiT:
     width, blocks, heads = SIZES[size]
-    shape = {"token_length": 256, "token_width": token_width, "classes": 1000, "label_dropout": 0.1}
+    tokens = {"token_length": 256, "token_width": token_width, "layout": "grid"}
     with torch.device("meta"):
-        return sit.build({**shape, "width": width, "blocks": blocks, "heads": heads})
+        return sit.build(
+            {**tokens, "classes": 1000, "label_dropout": 0.1, "width": width, "blocks": blocks, "heads": heads}
+        )
 
 
 def tiny(**changes) -> sit.SiT:
@@ -93,7 +96,7 @@ class TestReference:
 
     @pytest.fixture
     def model(self, numbers):
-        model = sit.build(numbers["model"])
+        model = sit.build({**numbers["model"], "layout": "grid"})
         golden.fill_by_name(model, numbers["fill_scale"])
         return model
 
@@ -151,6 +154,23 @@ class TestReference:
         velocity = sit_sampler.guided_velocity(model.float(), inputs["y"], numbers["guidance"])
         rounded = integrators.dopri5(velocity, inputs["noise"], **tolerances)
         torch.testing.assert_close(rounded, end.float(), atol=1e-3, rtol=0)
+
+    @torch.no_grad()
+    def test_tokens_without_a_grid(self):
+        numbers = golden.load("sit_sequence")
+        model = sit.build(numbers["model"])
+        golden.fill_by_name(model, numbers["fill_scale"])
+        assert {name: list(value.shape) for name, value in model.state_dict().items()} == numbers["tensors"]
+        labels, t, shape = torch.tensor(numbers["labels"]), torch.tensor(numbers["t"]), (2, *model.token_shape)
+        x, noise = (golden.seeded_array(f"sit/{name}", shape) for name in ("x", "noise"))
+        self.assert_equals(model.velocity(x, t, labels), numbers["forward"])
+        velocity = sit_sampler.guided_velocity(model, labels, numbers["guidance"])
+        self.assert_equals(velocity(x, torch.tensor(numbers["guided_t"])), numbers["guided"])
+        loss = flow.velocity_mse(lambda x, t: model.velocity(x, t, labels), x, noise, t)
+        self.assert_equals(loss, numbers["loss"])
+        settings = {"guidance": numbers["guidance"], "method": "euler", "steps": numbers["steps"]}
+        tokens = sit_sampler.sample(model, labels, seeds=numbers["seeds"], **settings)
+        self.assert_equals(tokens, numbers["sample_guided"])
 
 
 class TestModel:

@@ -1,6 +1,7 @@
 """Small results of a made-up scale with true manifests, to be tampered with.
 
-The road: dataset -> reference, tokenizers a and b -> samples -> metrics -> table and figure -> notebook -> page.
+The road: dataset -> reference, tokenizers a and b, two seeds each -> samples -> metrics -> table, figure and claims
+-> notebook -> page. The table also has numbers of a third row's, which was not run, and of a cited one.
 """
 
 import base64
@@ -24,18 +25,28 @@ from tesserae.lineage.work import Work
 from tesserae.reporting import audit as tables
 from tesserae.reporting import published
 from tesserae.reporting.tables import fragment_of
-from tesserae.stages import table
+from tesserae.stages import claims, table
 
 SCALE = "smoke"
 TOP = f"results/{SCALE}"
 PUBLISHED = "config/published/paper.csv"
 CORPUS = "data/corpus.npz"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ROWS = {"a": "Row A", "b": "Row B"}
+ROWS = {"a": "Row A", "b": "Row B", "c": "Row C"}
+CITED = "Row D"
 COLUMNS = [
     {"name": "MAR-B FID", "direction": "lower", "value": "fid", "artifact": "metrics/{row}"},
-    {"name": "MAR-B IS", "direction": "higher", "value": "is", "artifact": "metrics/{row}"},
-]
+    {"name": "MAR-B IS", "direction": "higher", "value": "is", "artifact": "metrics/{row}", "rows": ["a", "b"]},
+    # one row has another artifact and another name of the number
+    {"name": "#params", "direction": "none", "value": "parameters", "artifact": "sizes/{row}", "rows": ["a"],
+     "artifacts": {"a": "sizes/small"}, "values": {"a": "decoder_parameters"}},
+]  # fmt: skip
+SEEDS = [1, 2]
+FID = {"a": (45.0, 46.0), "b": (40.0, 40.25)}  # of each seed
+MISSING = [{"row": "c", "column": "MAR-B FID", "reason": "omitted: too dear"}]
+READ = [f"metrics/{row}{seed}" for row in FID for seed in ("", ".seed2")]  # what the table reads of them
+WEIGHTS = {"file": "official.pth", "sha256": hashlib.sha256(b"published").hexdigest(), "bytes": 9}
+DRAW = {"table": table.run, "claims": claims.run}
 MODULE = "tesserae.config.errors"  # what all stages but the table pretend to consist of: small
 
 
@@ -86,6 +97,15 @@ class Results:
             sign(record)
             self.write(artifact, record)
 
+    def draw(self, artifact: str) -> None:
+        """Draw a table or claims from what is there now."""
+        record = self.read(artifact)
+        inputs = {name: self.folder(name) for name in record["inputs"]}
+        files, record["metrics"] = _drawn(self.root, artifact, record["spec"], inputs)
+        for name, content in files.items():
+            (self.folder(artifact) / name).write_bytes(content)
+        self.write(artifact, record)
+
     def agree(self) -> None:
         """Take the results as what the present code and configuration would make."""
         for name, record in manifests.collect(self.root, SCALE).items():
@@ -120,7 +140,11 @@ class Results:
         (self.root / f"lineage/{SCALE}.json").write_text(json.dumps(index))
 
     def audit(self, equivalents: list[Equivalent] | None = None, **more: Any) -> Report:
-        given = {"planned": self.planned, "equivalents": equivalents or [], "further": [tables.check(table.run)]}
+        given = {
+            "planned": self.planned,
+            "equivalents": equivalents or [],
+            "further": [tables.check(DRAW)],
+        }
         return audit(self.root, SCALE, **given | more, progress=False)
 
     def copy(self, root: Path) -> "Results":
@@ -147,39 +171,27 @@ def build(root: Path) -> Results:
     (root / CORPUS).write_bytes(bytes(range(64)))
     (root / PUBLISHED).parent.mkdir(parents=True)
     lines = [",".join(published.COLUMNS)]
-    for label, numbers in zip(ROWS.values(), (("3.31", "247.63"), ("2.65", "")), strict=True):
+    printed = [("3.31", "247.63", "7"), ("2.65", "", ""), ("2.70", "", ""), ("4.59", "186.7", "554")]
+    for label, numbers in zip((*ROWS.values(), CITED), printed, strict=True):
         lines += [
             f"Table 1,g,{label},generator,{column['name']},{column['direction']},{number},a note"
             for column, number in zip(COLUMNS, numbers, strict=True)
         ]
     (root / PUBLISHED).write_text("\n".join(lines) + "\n")
-    dataset, reference = {"dataset/few-8": ["train.npy", "index.json"]}, {"reference/few-8": ["train.npz"]}
-    extracted = {"extractor": "embedded", "layer": "320"}
+    dataset, extracted = {"dataset/few-8": ["train.npy", "index.json"]}, {"extractor": "embedded", "layer": "320"}
     images = {"train.npy": b"images" * 9, "index.json": b"{}\n"}
     _make(results, "dataset/few-8", {"image_size": 8}, images, sources=[CORPUS])
     _make(results, "reference/few-8", extracted, {"train.npz": b"statistics"}, dataset)
-    for row, fid in (("a", 45.5), ("b", 40.125)):
-        spec = {"gamma": 3.0 if row == "a" else 1.5, "training": {"seed": 0, "steps": 4}}
-        weights = {"weights.safetensors": b"weights of " + row.encode(), "curves.jsonl": b'{"step": 1}\n'}
-        _make(results, f"tokenizer/{row}", spec, weights, dataset, papers=["paper"], numbers={"mse": 0.5})
-        index = {"samples": 64, "guidance": 3.0, "seed": 0, "selection": None}
-        drawn = {"samples.npy": b"samples of " + row.encode(), "index.json": _json(index)}
-        reads = {f"tokenizer/{row}": ["weights.safetensors", "curves.jsonl"]}
-        _make(results, f"samples/{row}", {"samples": 64, "seed": 0}, drawn, reads, papers=["paper"])
-        values = {"fid": fid, "is": 2.5}
-        policy = {**extracted, "reference": "few-8 train", "samples": 64, "seed": 0, "selection": None}
-        metrics = {
-            "values": values,
-            "deviation": {"is": 0.125},
-            "measure": {**policy, "guidance": 3.0},
-            "measure_id": fingerprint.digest(policy),
-            "selection": None,
-        }
-        reads = {f"samples/{row}": ["samples.npy", "index.json"], **reference}
-        files = {"metrics.json": _json(metrics), "preview.npy": b"images"}
-        _make(results, f"metrics/{row}", extracted, files, reads, papers=["paper"], numbers=values)
+    for row, numbers in FID.items():
+        for seed, fid in enumerate(numbers):
+            _seed(results, f"{row}.seed2" if seed else row, seed, fid)
+    counted = {"counted": "at the paper's sizes"}
+    sizes = {"values": {"parameters": 9.0, "decoder_parameters": 7.0}, "deviation": {}, "measure": counted}
+    sizes |= {"measure_id": fingerprint.digest(counted), "selection": None}
+    _make(results, "sizes/small", {"size": 1}, {"metrics.json": _json(sizes)}, numbers=sizes["values"])
     _table(results)
-    picture, reads = b"\x89PNG picture", {f"metrics/{row}": ["metrics.json", "preview.npy"] for row in ROWS}
+    _claims(results)
+    picture, reads = b"\x89PNG picture", {name: ["metrics.json", "preview.npy"] for name in READ}
     _make(results, "figure/paper_samples", {"scale": SCALE}, {"figure.png": picture}, reads)
     shown = {"table/paper_table_1": ["table.html", "table.csv", "metrics.json"], "figure/paper_samples": ["figure.png"]}
     fragment = fragment_of((results.folder("table/paper_table_1") / "table.html").read_text(), where="")
@@ -196,26 +208,81 @@ def build(root: Path) -> Results:
     return results
 
 
+def _seed(results: Results, name: str, seed: int, fid: float) -> None:
+    """A tokenizer, its samples and their metrics; row b's first tokenizer takes published weights."""
+    dataset, reference = {"dataset/few-8": ["train.npy", "index.json"]}, {"reference/few-8": ["train.npz"]}
+    extracted = {"extractor": "embedded", "layer": "320"}
+    spec = {"gamma": 3.0 if name.startswith("a") else 1.5, "training": {"seed": seed, "steps": 4}}
+    taken = WEIGHTS if name == "b" else None
+    spec = {"gamma": 1.5, "official": {"file": WEIGHTS["file"]}} if taken else spec
+    files = {"weights.safetensors": b"weights of " + name.encode(), "curves.jsonl": b'{"step": 1}\n'}
+    _make(results, f"tokenizer/{name}", spec, files, dataset, papers=["paper"], numbers={"mse": 0.5}, weights=taken)
+    index = {"samples": 64, "guidance": 3.0 + seed, "seed": 0, "selection": None}
+    drawn = {"samples.npy": b"samples of " + name.encode(), "index.json": _json(index)}
+    reads = {f"tokenizer/{name}": ["weights.safetensors", "curves.jsonl"]}
+    _make(results, f"samples/{name}", {"samples": 64, "seed": 0}, drawn, reads, papers=["paper"])
+    values = {"fid": fid, "is": 2.25 + seed}
+    policy = {**extracted, "reference": "few-8 train", "samples": 64, "seed": 0, "selection": None}
+    metrics = {
+        "values": values,
+        "deviation": {"is": 0.125},
+        "measure": {**policy, "guidance": 3.0 + seed},
+        "measure_id": fingerprint.digest(policy),
+        "selection": None,
+    }
+    reads = {f"samples/{name}": ["samples.npy", "index.json"], **reference}
+    files = {"metrics.json": _json(metrics), "preview.npy": b"images"}
+    _make(results, f"metrics/{name}", extracted, files, reads, papers=["paper"], numbers=values)
+
+
 def _table(results: Results) -> None:
-    name, metrics = "table/paper_table_1", {f"metrics/{row}": ["metrics.json", "preview.npy"] for row in ROWS}
     spec = {
         "paper": "paper",
         "scale": SCALE,
         "source": "Table 1",
         "title": "Effects",
         "rows": [list(row) for row in ROWS.items()],
+        "published_rows": [CITED],
         "columns": COLUMNS,
+        "seeds": SEEDS,
+        "missing": MISSING,
+        "note": None,
     }
-    out = results.root / "drawn"
+    reads = {name: ["metrics.json", "preview.npy"] for name in READ} | {"sizes/small": ["metrics.json"]}
+    _show(results, "table/paper_table_1", spec, reads)
+
+
+def _claims(results: Results) -> None:
+    """One claim about the table: row a is above row b."""
+    told = {"id": "a-b", "claim": "A is above B.", "where": "Table 1", "relation": "gt", "margin": 0.66}
+    places = [["Table 1", ROWS[row], "MAR-B FID"] for row in FID]
+    cells = [dict(zip(("table", "row", "column"), place, strict=True)) for place in places]
+    for row, cell in zip(FID, cells, strict=True):
+        cell |= {"artifacts": [f"metrics/{row}", f"metrics/{row}.seed2"], "value": "fid"}
+    spec = {"paper": "paper", "title": "A paper", "scale": SCALE, "seeds": SEEDS, "cells": cells}
+    spec["claims"] = [{**told, "holds_in_print": True, "cells": places}]
+    _show(results, "claims/paper", spec, {name: ["metrics.json"] for name in READ})
+
+
+def _show(results: Results, artifact: str, spec: dict[str, Any], reads: dict[str, list[str]]) -> None:
+    files, numbers = _drawn(results.root, artifact, spec, {name: results.folder(name) for name in reads})
+    roots = [DRAW[artifact.split("/")[0]].__module__]
+    more = {"sources": [PUBLISHED], "papers": ["paper"], "numbers": numbers, "roots": roots}
+    _make(results, artifact, spec, files, reads, **more)
+
+
+def _drawn(
+    root: Path, artifact: str, spec: dict[str, Any], inputs: dict[str, Path]
+) -> tuple[dict[str, bytes], dict[str, float]]:
+    """Files and numbers of a table or of claims, as the runner would have them made."""
+    stage, recipe = artifact.split("/")
+    out = root / "drawn"
     out.mkdir()
-    folders = {producer: results.folder(producer) for producer in metrics}
-    sources = {"published": results.root / PUBLISHED}
-    work = Work("table", "paper_table_1", spec, folders, sources, out, out, "", (), results.root, None, "cpu")
-    numbers = table.run(work)
+    work = Work(stage, recipe, spec, inputs, {"published": root / PUBLISHED}, out, out, "", (), root, None, "cpu")
+    numbers = DRAW[stage](work)
     files = {file.name: file.read_bytes() for file in sorted(out.iterdir())}
     shutil.rmtree(out)
-    roots = ["tesserae.stages.table"]
-    _make(results, name, spec, files, metrics, sources=[PUBLISHED], papers=["paper"], numbers=numbers, roots=roots)
+    return files, numbers
 
 
 def _make(
@@ -228,6 +295,7 @@ def _make(
     sources: list[str] | None = None,
     papers: list[str] | None = None,
     numbers: dict[str, float] | None = None,
+    weights: dict[str, Any] | None = None,
     roots: list[str] | None = None,
 ) -> None:
     """Write an artifact with a true manifest, ten minutes after the one before."""
@@ -261,6 +329,7 @@ def _make(
             for name, names in reads.items()
         },
         "sources": [manifests.describe(root / path, root) for path in sources or []],
+        "weights": weights,
         "outputs": [manifests.describe(folder / name, root) for name in files],
         "environment": manifests.environment(),
         "hardware": {"host": "here", "processor": "some", "cores": 2, "gpu": None, "scheduler_job": None},

@@ -1,11 +1,12 @@
 """Small, made-up results whose manifests are true: hashes are those of the files, fingerprints follow from parts."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from tesserae.lineage import fingerprint
+from tesserae.lineage import cells, fingerprint
 from tesserae.lineage import manifest as manifests
 from tesserae.reporting.tables import CSV_COLUMNS
 
@@ -17,6 +18,7 @@ COLUMNS = [
     {"name": "MAR-B w/ CFG IS", "direction": "higher", "value": "is", "artifact": "metrics/mar_{row}-cfg"},
     {"name": "MAR-B w/o CFG FID", "direction": "lower", "value": "fid", "artifact": "metrics/mar_{row}-nocfg"},
 ]
+WEIGHTS = {"file": "detok-BB.pth", "sha256": hashlib.sha256(b"published").hexdigest(), "bytes": 9}
 NUMBERS = {"cfg": {"fid": 12.5, "is": 3.25}, "nocfg": {"fid": 20.125, "is": 2.0}}
 
 
@@ -111,31 +113,84 @@ def table(
     root: Path,
     recipe: str,
     rows: dict[str, str] = ROWS,
-    columns: list[dict[str, str]] = COLUMNS,
+    columns: list[dict[str, Any]] = COLUMNS,
     scale: str = SCALE,
     published: str = "16.70",
+    **more: Any,
 ) -> dict[str, Any]:
-    """A table over the metrics that `fill` made; a row without any of them is blank."""
-    lines, used, metrics = [], [], {}
-    for key, label in rows.items():
-        for column in columns:
-            artifact = column["artifact"].format(row=key)
-            file = root / "results" / scale / artifact / "metrics.json"
-            value = json.loads(file.read_text())["values"][column["value"]] if file.exists() else None
-            used += [artifact] if value is not None and artifact not in used else []
-            metrics[f"{label}/{column['name']}"] = value
-            line = dict.fromkeys(CSV_COLUMNS, "")
-            line |= {"table": "Table 1", "row": label, "column": column["name"], "published": published}
-            lines.append(line | {"measured": "" if value is None else repr(value), "artifact": artifact})
+    """A table over the metrics that `fill` made; `more` of its spec: seeds, missing, published_rows."""
+    spec = {
+        "source": "Table 1",
+        "title": "Denoising",
+        "rows": list(map(list, rows.items())),
+        "columns": columns,
+        **more,
+    }
+    labels = dict(cells.rows(spec))
+    lines, used, metrics = [], {}, {}
+    for key, column, source in cells.sources(spec):
+        files = [root / "results" / scale / name / "metrics.json" for name in source.artifacts]
+        numbers = [json.loads(file.read_text())["values"][source.value] for file in files]
+        used |= dict.fromkeys(source.artifacts)
+        line = dict.fromkeys(CSV_COLUMNS, "")
+        line |= {"table": "Table 1", "row": labels[key], "column": column, "published": published}
+        if numbers:
+            mean, sd, n = cells.over_seeds(numbers)
+            metrics[f"{labels[key]}/{column}"] = mean
+            line |= {"measured": repr(mean), "sd": "" if sd is None else repr(sd), "n": n}
+        lines.append(line)
     folder = root / "results" / scale / "table" / recipe
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "table.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
-    spec = {"source": "Table 1", "title": "Denoising", "rows": list(map(list, rows.items())), "columns": columns}
     text = (folder / "table.csv").read_text()
     sources = {"config/published/detok.csv": "published"}
     return add(
-        root, f"table/{recipe}", used, {"table.csv": text}, scale=scale, spec=spec, sources=sources, metrics=metrics
+        root,
+        f"table/{recipe}",
+        list(used),
+        {"table.csv": text},
+        scale=scale,
+        spec=spec,
+        sources=sources,
+        metrics=metrics,
     )
+
+
+def seeds(root: Path) -> None:
+    """Beside what `fill` made: one row trained with a second seed, and a table of it that has every kind of cell."""
+    add(root, "tokenizer/detok.seed2", ["dataset/emoji-32"], {"weights.safetensors": "3"}, weights=WEIGHTS)
+    add(root, "tokens/detok.seed2", ["dataset/emoji-32", "tokenizer/detok.seed2"])
+    add(root, "generator/mar_joint.seed2", ["tokens/detok.seed2"])
+    made_from = ["generator/mar_joint.seed2", "tokens/detok.seed2", "tokenizer/detok.seed2"]
+    add(root, "samples/mar_joint-cfg.seed2", made_from)
+    measure = {"extractor": "embedded", "samples": 500, "guidance": 2.0, "sampler": {"steps": 8}}
+    content = {"values": {"fid": 13.5, "is": 3.25}, "measure": measure, "measure_id": "614e98a9f418df31"}
+    add(
+        root,
+        "metrics/mar_joint-cfg.seed2",
+        ["reference/emoji-32", "samples/mar_joint-cfg.seed2"],
+        {"metrics.json": json.dumps(content)},
+        metrics=content["values"],
+    )
+    add(root, "sizes/joint", (), {"metrics.json": json.dumps({**content, "values": {"parameters": 7.0}})})
+    table(
+        root,
+        "detok_seeds",
+        {"joint": "Joint noise", "left_out": "Left out"},
+        [
+            {**COLUMNS[0], "rows": None},
+            # one row has another name, one another artifact, and one row has no such number
+            {**COLUMNS[1], "name": "Scale", "values": {"joint": "fid"}, "rows": ["joint"]},
+            {"name": "#params", "value": "parameters", "direction": "none", "artifact": "sizes/{row}-B",
+             "artifacts": {"joint": "sizes/joint"}},
+        ],
+        seeds=[1, 2],
+        published_rows=["ADM"],
+        missing=[
+            {"row": "left_out", "column": column, "reason": "omitted at scale pocket: too dear"}
+            for column in (COLUMNS[0]["name"], "#params")
+        ],
+    )  # fmt: skip

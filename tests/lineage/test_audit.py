@@ -16,15 +16,28 @@ from tesserae.config.types import Equivalent
 from tesserae.lineage import fingerprint
 from tesserae.lineage.evidence import AuditError
 from tesserae.lineage.findings import KINDS, Report, render
-from tests.lineage.audited import CORPUS, MODULE, PUBLISHED, SCALE, TOP, Results, build, sign
+from tesserae.reporting.tables import fragment_of
+from tests.lineage.audited import CORPUS, FID, MODULE, PUBLISHED, SCALE, TOP, WEIGHTS, Results, build, sign
 
 TABLE = "table/paper_table_1"
+CLAIMS = "claims/paper"
 PAGES = ("notebook/paper", "report/index")  # what shows the table
+SHOWN = (TABLE, CLAIMS, "figure/paper_samples", *PAGES)  # what is made from numbers
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory) -> Results:
     return build(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights(tmp_path_factory) -> Path:
+    """The published weights that one tokenizer took, on this machine."""
+    file = tmp_path_factory.mktemp("weights") / WEIGHTS["file"]
+    file.write_bytes(b"published")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TESSERAE_WEIGHTS", str(file.parent))
+        yield file
 
 
 @pytest.fixture
@@ -59,7 +72,7 @@ def test_results_that_nobody_touched_are_clean(results):
     report = results.audit()
     assert report.clean and report.findings == ()
     assert [note.kind for note in report.notes] == ["anchor"]
-    assert report.artifacts == 13
+    assert report.artifacts == 21
     files = [file for file in (results.root / TOP).rglob("*") if file.is_file() and file.suffix != ".log"]
     files += [results.root / CORPUS, results.root / PUBLISHED]
     assert (report.files, report.bytes) == (len(files), sum(map(os.path.getsize, files)))
@@ -340,7 +353,7 @@ def manifest_that_was_read_cut_short(results):
 # tracked files
 
 
-@case(at("source", TABLE, PUBLISHED))
+@case(at("source", TABLE, PUBLISHED), at("source", CLAIMS, PUBLISHED))
 def tracked_file_edited(results):
     file = results.root / PUBLISHED
     file.write_text(file.read_text().replace("3.31", "3.13"))
@@ -404,7 +417,7 @@ def other_code_under_a_made_up_equivalent(results):
 
 @case(at("identity", "tokenizer/a"))
 def seed_edited(results):
-    results.change("tokenizer/a", lambda record: record.update(seed=1))
+    results.change("tokenizer/a", lambda record: record.update(seed=7))
 
 
 @case(at("identity", "tokenizer/a"))
@@ -445,7 +458,7 @@ def took_longer_than_there_was_time(results):
 
 @case(
     at("code", "tokenizer/a"),
-    *(at("upstream", name) for name in ("samples/a", "metrics/a", TABLE)),
+    *(at("upstream", name) for name in ("samples/a", "metrics/a", TABLE, CLAIMS)),
     *(at("upstream", name) for name in ("figure/paper_samples", "notebook/paper", "report/index")),
 )
 def code_changed_since(results):
@@ -480,7 +493,7 @@ def stored_code_that_nothing_uses_and_no_name_fits(results):
     file.write_text("x = 1\n")
 
 
-@case(at("stored-code", TABLE, "code/sources"))
+@case(at("stored-code", CLAIMS, "code/sources"))
 def stored_published_numbers_edited(results):
     file = next((results.root / TOP / "code/sources").iterdir())
     file.write_text(file.read_text().replace("3.31", "3.13"))
@@ -497,6 +510,18 @@ def show_everywhere(results: Results) -> None:
     for artifact, name in (("notebook/paper", "notebook.html"), ("notebook/paper", "notebook.ipynb")):
         results.swap(artifact, name, "45.50", "43.50")
     results.swap("report/index", "index.html", "45.50", "43.50")
+
+
+def draw_everywhere(results: Results) -> None:
+    """Draw claims and table from what is there now, and show that table on every page."""
+    old = fragment_of((results.folder(TABLE) / "table.html").read_text(), where="")
+    results.draw(CLAIMS)
+    results.draw(TABLE)
+    new = fragment_of((results.folder(TABLE) / "table.html").read_text(), where="")
+    inside = [json.dumps(text)[1:-1] for text in (old, new)]
+    results.swap("notebook/paper", "notebook.html", old, new)
+    results.swap("notebook/paper", "notebook.ipynb", *inside)
+    results.swap("report/index", "index.html", old, new)
 
 
 @case(at("number", TABLE, f"{TABLE}/table.csv"), at("edited", TABLE, f"{TABLE}/table.csv"))
@@ -556,7 +581,7 @@ def row_left_out_and_all_manifests_too(results):
 @case(at("table", TABLE, f"{TABLE}/table.csv"))
 def row_made_up_and_all_manifests_too(results):
     line = (results.folder(TABLE) / "table.csv").read_text().splitlines(keepends=True)[1]
-    edit_table(results, "table.csv", line, line + line.replace("Row A", "Row C"))
+    edit_table(results, "table.csv", line, line + line.replace("Row A", "Row Z"))
 
 
 @case(at("table", TABLE, f"{TABLE}/table.csv"))
@@ -621,9 +646,11 @@ def a_whole_table_forged(results):
     at("number", TABLE, f"{TABLE}/table.csv"),
     at("number", TABLE, f"{TABLE}/metrics.json"),
     at("number", TABLE, f"{TABLE}/manifest.json"),
+    at("number", CLAIMS, f"{CLAIMS}/metrics.json"),
+    at("number", CLAIMS),
 )
 def number_edited_where_it_was_measured(results):
-    results.swap("metrics/a", "metrics.json", "45.5", "43.5")
+    results.swap("metrics/a", "metrics.json", "45.0", "43.0")
 
 
 @case(
@@ -632,14 +659,21 @@ def number_edited_where_it_was_measured(results):
     at("number", TABLE, f"{TABLE}/table.csv"),
     at("number", TABLE, f"{TABLE}/metrics.json"),
     at("number", TABLE, f"{TABLE}/manifest.json"),
+    at("input-changed", CLAIMS, "metrics/a/metrics.json"),
+    at("number", CLAIMS, f"{CLAIMS}/metrics.json"),
+    at("number", CLAIMS),
 )
 def metrics_forged_together_with_their_manifest(results):
-    results.swap("metrics/a", "metrics.json", "45.5", "43.5")
-    results.change("metrics/a", lambda record: record["metrics"].update(fid=43.5))
+    results.swap("metrics/a", "metrics.json", "45.0", "43.0")
+    results.change("metrics/a", lambda record: record["metrics"].update(fid=43.0))
     results.rehash("metrics/a")
 
 
-@case(at("missing", "metrics/a", "metrics/a/metrics.json"), at("number", TABLE, f"{TABLE}/table.csv"))
+@case(
+    at("missing", "metrics/a", "metrics/a/metrics.json"),
+    at("number", TABLE, f"{TABLE}/table.csv"),
+    at("table", CLAIMS),
+)
 def measured_numbers_deleted(results):
     (results.folder("metrics/a") / "metrics.json").unlink()
 
@@ -647,7 +681,9 @@ def measured_numbers_deleted(results):
 @case(
     at("input-missing", TABLE, "metrics/a/manifest.json"),
     at("input-missing", "figure/paper_samples", "metrics/a/manifest.json"),
+    at("input-missing", CLAIMS, "metrics/a/manifest.json"),
     at("number", TABLE, f"{TABLE}/table.csv"),
+    at("table", CLAIMS),
 )
 def measurement_deleted(results):
     shutil.rmtree(results.folder("metrics/a"))
@@ -669,16 +705,16 @@ def forge(results: Results, artifact: str, **measure: object) -> None:
     results.change(
         artifact, lambda record: record["spec"].update({k: measure[k] for k in ("extractor",) if k in measure})
     )
-    results.rehash(artifact, TABLE, "figure/paper_samples", *PAGES)
+    results.rehash(artifact, *SHOWN)
     results.agree()
 
 
-@case(at("mixed", "metrics/a"), at("mixed", TABLE, f"{TABLE}/table.csv"))
+@case(at("mixed", "metrics/a"), at("mixed", TABLE, f"{TABLE}/table.csv"), at("table", CLAIMS))
 def two_extractors_in_one_column(results):
     forge(results, "metrics/a", extractor="inception")
 
 
-@case(at("mixed", TABLE, f"{TABLE}/table.csv"))
+@case(at("mixed", TABLE, f"{TABLE}/table.csv"), at("table", CLAIMS))
 def two_measures_in_one_column(results):
     forge(results, "metrics/a", quantisation="round")
 
@@ -689,13 +725,12 @@ def guidance_that_the_samples_were_not_drawn_with(results):
     forge(results, "metrics/a", guidance=4.0)
 
 
-@case(at("measure", "metrics/a", "metrics/a/metrics.json"), at("mixed", TABLE, f"{TABLE}/table.csv"),
-      *(at("table", TABLE, f"{TABLE}/table.{suffix}") for suffix in ("md", "tex", "html")))  # fmt: skip
+@case(at("measure", "metrics/a", "metrics/a/metrics.json"))
 def measure_under_a_false_id(results):
     file = results.folder("metrics/a") / "metrics.json"
     metrics = json.loads(file.read_text()) | {"measure_id": "0" * 16}
     file.write_text(json.dumps(metrics))
-    results.rehash("metrics/a", TABLE, "figure/paper_samples", *PAGES)
+    results.rehash("metrics/a", *SHOWN)
 
 
 @case(at("number", TABLE, f"{TABLE}/table.csv"))
@@ -732,10 +767,136 @@ def table_of_another_scale(results):
     results.agree()
 
 
-@case(at("number", "metrics/a", "metrics/a/metrics.json"), at("number", TABLE, f"{TABLE}/table.csv"))
+@case(
+    at("number", "metrics/a", "metrics/a/metrics.json"),
+    at("number", TABLE, f"{TABLE}/table.csv"),
+    at("table", CLAIMS),
+)
 def measure_with_a_number_that_is_none(results):
     results.swap("metrics/a", "metrics.json", '"samples": 64', '"samples": NaN')
-    results.rehash("metrics/a", TABLE, "figure/paper_samples", *PAGES)
+    results.rehash("metrics/a", *SHOWN)
+
+
+# seeds
+
+
+@case(
+    at("edited", "metrics/a.seed2", "metrics/a.seed2/metrics.json"),
+    at("number", TABLE, f"{TABLE}/table.csv"),
+    at("number", TABLE, f"{TABLE}/metrics.json"),
+    at("number", TABLE, f"{TABLE}/manifest.json"),
+    at("number", CLAIMS, f"{CLAIMS}/metrics.json"),
+    at("number", CLAIMS),
+)
+def number_of_one_seed_edited(results):
+    results.swap("metrics/a.seed2", "metrics.json", "46.0", "44.0")
+
+
+def swap_seeds(results: Results) -> None:
+    """Take the FID of each seed of row a for the other's: their mean and scatter stay what they were."""
+    for artifact, old, new in (("metrics/a", "45.0", "46.0"), ("metrics/a.seed2", "46.0", "45.0")):
+        results.swap(artifact, "metrics.json", old, new)
+
+
+@case(
+    at("edited", "metrics/a", "metrics/a/metrics.json"),
+    at("edited", "metrics/a.seed2", "metrics/a.seed2/metrics.json"),
+    at("number", CLAIMS, f"{CLAIMS}/metrics.json"),  # which pair seeds
+    at("number", CLAIMS),
+)
+def seeds_swapped(results):
+    swap_seeds(results)
+
+
+@case(
+    at("number", CLAIMS, f"{CLAIMS}/metrics.json"),
+    at("number", CLAIMS),
+    *(at("table", CLAIMS, f"{CLAIMS}/claims.{suffix}") for suffix in ("json", "md", "html")),
+)
+def seeds_swapped_and_all_manifests_too(results):
+    swap_seeds(results)
+    results.change("metrics/a", lambda record: record["metrics"].update(fid=46.0))
+    results.change("metrics/a.seed2", lambda record: record["metrics"].update(fid=45.0))
+    results.rehash("metrics/a", "metrics/a.seed2", *SHOWN)
+
+
+@case(at("number", TABLE, f"{TABLE}/table.csv"))
+def scatter_edited_and_all_manifests_too(results):
+    edit_table(results, "table.csv", "0.7071067811865476", "0.0071067811865476")
+
+
+@case(at("number", TABLE, f"{TABLE}/table.csv"))
+def number_of_seeds_edited_and_all_manifests_too(results):
+    line = (results.folder(TABLE) / "table.csv").read_text().splitlines()[1]
+    edit_table(results, "table.csv", line, line[:-1] + "9")
+
+
+def respec(results: Results, artifact: str, **spec: object) -> None:
+    """Edit the settings of an artifact, and make every manifest down the road and the plan agree."""
+
+    def change(record):
+        record["spec"].update(spec)
+        sign(record)
+
+    results.change(artifact, change)
+    results.rehash(*PAGES)
+    results.agree()
+
+
+@case(at("table", TABLE))
+def one_seed_told_where_two_were_read(results):
+    respec(results, TABLE, seeds=[1])
+
+
+@case(at("number", TABLE, f"{TABLE}/table.csv"))
+def more_seeds_told_than_were_read(results):
+    respec(results, TABLE, seeds=[1, 2, 3])
+
+
+@case(at("table", TABLE))
+def number_left_out_as_not_run(results):
+    cells = [{"row": "b", "column": name, "reason": "omitted: too good"} for name in ("MAR-B FID", "MAR-B IS")]
+    respec(results, TABLE, missing=[*results.read(TABLE)["spec"]["missing"], *cells])
+
+
+@case(at("identity", "tokenizer/a.seed2"))
+def two_seeds_that_are_one_run(results):
+    def change(record):
+        record["spec"]["training"]["seed"] = record["seed"] = 0
+        sign(record)
+
+    results.change("tokenizer/a.seed2", change)
+    results.rehash("samples/a.seed2", "metrics/a.seed2", *SHOWN)
+    results.agree()
+
+
+@case(at("identity", "samples/a.seed2"))
+def samples_of_one_seed_drawn_with_another(results):
+    def change(record):
+        record["inputs"] = {"tokenizer/a": results.read("samples/a")["inputs"]["tokenizer/a"]}
+        sign(record)
+
+    results.change("samples/a.seed2", change)
+    results.rehash("metrics/a.seed2", *SHOWN)
+    results.agree()
+
+
+# published weights
+
+
+@case(at("identity", "tokenizer/b"))
+def other_published_weights_named(results):
+    results.change("tokenizer/b", lambda record: record["weights"].update(file="other.pth"))
+
+
+@case(at("identity", "tokenizer/b"))
+def published_weights_not_named(results):
+    results.change("tokenizer/b", lambda record: record.update(weights=None))
+
+
+@case(at("source", "tokenizer/b", WEIGHTS["file"]))
+def hash_of_published_weights_edited(results):
+    results.change("tokenizer/b", lambda record: record["weights"].update(sha256="0" * 64))
 
 
 # pages
@@ -799,15 +960,14 @@ def host_edited_after_sharing(results):
     results.change("tokenizer/a", lambda record: record["hardware"].update(host="elsewhere"))
 
 
-@case(*(at("shared", name) for name in ("samples/a", "metrics/a", TABLE, "figure/paper_samples")),
-      *(at("shared", name) for name in ("notebook/paper", "report/index")))  # fmt: skip
+@case(*(at("shared", name) for name in ("samples/a", "metrics/a", *SHOWN)))
 def everything_forged_after_sharing(results):
     results.share()
     (results.folder("samples/a") / "samples.npy").write_bytes(b"better samples")
-    results.swap("metrics/a", "metrics.json", "45.5", "43.5")
-    results.change("metrics/a", lambda record: record["metrics"].update(fid=43.5))
-    show_everywhere(results)
-    results.rehash("samples/a", "metrics/a", TABLE, "figure/paper_samples", *PAGES)
+    results.swap("metrics/a", "metrics.json", "45.0", "43.0")
+    results.change("metrics/a", lambda record: record["metrics"].update(fid=43.0))
+    draw_everywhere(results)
+    results.rehash("samples/a", "metrics/a", *SHOWN)
 
 
 @case(at("shared", "", f"code/{MODULE}"))
@@ -907,7 +1067,7 @@ def test_no_byte_at_all_can_change_once_shared(shared, data):
 # What nothing but the index of what was shared can contradict: a manifest's own words about where and when it was made.
 FREE = {"environment", "hardware", "git", "started", "ended", "seconds", "peak_mb", "origins"}
 # Numbers of stages that leave no metrics.json: only the manifest has them.
-UNBACKED = {("tokenizer/a", "metrics"), ("tokenizer/b", "metrics")}
+UNBACKED = {(f"tokenizer/{row}{seed}", "metrics") for row in FID for seed in ("", ".seed2")}
 
 
 def leaves(value, path=()):
@@ -972,6 +1132,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
 )
 READ = ("metrics/a/metrics.json", "samples/a/index.json", f"{TABLE}/metrics.json", "notebook/paper/notebook.ipynb")
+READ += (f"{CLAIMS}/claims.json", "metrics/b.seed2/metrics.json")
 
 
 @TAKES
@@ -988,7 +1149,9 @@ def test_whatever_forged_files_hold_an_audit_ends_with_a_list(pristine, data):
         inside = inside[key]
     if place:
         inside[place[-1]] = value
-    changed = sorted(name for name in pristine.planned if name.split("/")[0] in "metrics table figure notebook report")
+    changed = sorted(
+        name for name in pristine.planned if name.split("/")[0] in "metrics table claims figure notebook report"
+    )
     changed = [name for name in pristine.planned if name in changed or name == "samples/a"]
     kept = {at: at.read_bytes() for at in [file, *map(pristine.manifest, changed)]}
     file.write_text(json.dumps(content if place else value))
@@ -1034,7 +1197,21 @@ def test_what_is_no_failure_is_a_note(results):
     said = notes(report)
     assert said["libraries"].startswith("numpy 1.0, here ") and "(tokenizer/a)" in said["libraries"]
     assert said["commit"] == "made from a dirty tree at commit 0123456: 1 artifacts (tokenizer/b)"
-    assert said["not-made"] == "1 of 14 planned artifacts: tokenizer/c"
+    assert said["not-made"] == "1 of 22 planned artifacts: tokenizer/c"
+
+
+def test_published_weights_are_verified_where_they_are(results, weights, monkeypatch):
+    monkeypatch.delenv("TESSERAE_WEIGHTS")
+    report = results.audit()
+    assert report.clean
+    assert notes(report)["weights"] == "official.pth is not on this machine: not verified (taken by tokenizer/b)"
+    (results.root / "weights").mkdir()
+    (results.root / "weights/official.pth").write_bytes(b"published anew")
+    monkeypatch.setenv("TESSERAE_WEIGHTS", str(results.root / "weights"))
+    (finding,) = results.audit().findings
+    assert (finding.kind, finding.artifact, finding.path) == ("source", "tokenizer/b", "official.pth")
+    assert finding.what.startswith("other weights than were taken: sha256 ") and "9 → 14 bytes" in finding.what
+    assert "--remake tokenizer/b" in finding.remedy
 
 
 def test_an_input_made_again_with_the_same_content_is_a_note(results):
@@ -1106,7 +1283,7 @@ def test_a_change_of_code_names_the_words_and_the_commit_and_gathers_what_follow
     assert code.since == "made 2026-03-01 12:25 UTC at commit 0123456"
     assert {finding.what for finding in report.findings if finding.kind == "upstream"} == {"made from tokenizer/a"}
     shown = text(report)
-    assert shown.count("made from tokenizer/a") == 1 and "figure/paper_samples" in shown and "report/index" in shown
+    assert shown.count("made from tokenizer/a") == 1 and "figure/paper_samples" in shown and "and 2 more" in shown
 
 
 def test_words_that_cannot_be_found_cost_no_audit(results):
@@ -1141,7 +1318,7 @@ def text(report: Report, width: int = 100) -> str:
 
 def test_the_list_reads_well_at_a_hundred_columns(results):
     clean = text(results.audit())
-    assert "no findings, 1 note" in clean and "Clean: 13 artifacts, " in clean
+    assert "no findings, 1 note" in clean and "Clean: 21 artifacts, " in clean
     weights_of_two_tokenizers_swapped(results)
     report = results.audit()
     shown = text(report)
@@ -1158,6 +1335,6 @@ def test_json_and_order_do_not_depend_on_the_moment(results):
     assert first == second
     content = json.loads(first)
     assert content["clean"] is False and content["scale"] == SCALE
-    assert [it["kind"] for it in content["findings"]] == ["edited", "edited", "source"]
+    assert [it["kind"] for it in content["findings"]] == ["edited", "edited", "source", "source"]
     assert set(content["findings"][0]) == {"kind", "artifact", "path", "what", "since", "remedy"}
-    assert content["verified"]["artifacts"] == 13
+    assert content["verified"]["artifacts"] == 21

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,12 +15,15 @@ from tests.lineage import rocrate_cache
 
 SCALE = "toy"
 TARGET = "table/one"
-UPSTREAM = {"dataset/emoji", "tokenizer/small", "metrics/small", TARGET}
-TABLE = "row,column,published,measured,artifact\nSmall,FID,2.43,3872.027049,metrics/small\n"
+UPSTREAM = {"dataset/emoji", *("tokenizer/small", "metrics/small"), "metrics/small.seed2", TARGET}
+TABLE = "row,column,published,measured,sd,n\nSmall,FID,2.43,3872.027049,0.5,2\nLarge,FID,2.10,,,\n"
+SPEC = {"rows": [["small", "Small"]], "published_rows": ["Large"], "seeds": [1, 2]}
+SPEC |= {"columns": [{"name": "FID", "value": "fid", "artifact": "metrics/{row}"}]}
+WEIGHTS = {"file": "small/kl16.ckpt", "sha256": hashlib.sha256(b"published").hexdigest(), "bytes": 9}
 
 
 class Toy:
-    """A project folder with five made-up artifacts: a table with all upstream of it, and a figure beside the table."""
+    """A project folder with six made-up artifacts: a table of two seeds with all upstream of it, and a figure."""
 
     def __init__(self, root: Path):
         self.root, self.records = root, {}
@@ -31,9 +35,11 @@ class Toy:
         self.write("data/emoji/emoji.npz", "pictures")
         self.write("data/emoji/LICENSE-OFL.txt", "SIL Open Font License\n")
         self.make("dataset/emoji", {"images.npy": "i" * 3000}, sources=["data/emoji/emoji.npz"], seed=0)
-        self.make("tokenizer/small", {"weights.safetensors": "w" * 5000}, ["dataset/emoji"], seed=1)
-        self.make("metrics/small", {"metrics.json": "{}"}, ["tokenizer/small"], metrics={"fid": 3872.027049})
-        self.make(TARGET, {"table.csv": TABLE}, ["metrics/small"], sources=["config/published/one.csv"])
+        self.make("tokenizer/small", {"weights.safetensors": "w" * 5000}, ["dataset/emoji"], seed=1, weights=WEIGHTS)
+        for name, fid in (("small", 3872.5), ("small.seed2", 3871.5)):
+            self.make(f"metrics/{name}", {"metrics.json": "{}"}, ["tokenizer/small"], metrics={"fid": fid})
+        measured = ["metrics/small", "metrics/small.seed2"]
+        self.make(TARGET, {"table.csv": TABLE}, measured, sources=["config/published/one.csv"], **SPEC)
         self.make("figure/one", {"figure.png": "p"}, ["tokenizer/small"])
 
     def write(self, path: str, text: str) -> Path:
@@ -42,7 +48,17 @@ class Toy:
         file.write_text(text)
         return file
 
-    def make(self, artifact: str, outputs: dict[str, str], inputs=(), sources=(), seed=None, metrics=None) -> None:
+    def make(
+        self,
+        artifact: str,
+        outputs: dict[str, str],
+        inputs=(),
+        sources=(),
+        seed=None,
+        metrics=None,
+        weights=None,
+        **told,
+    ) -> None:
         stage, recipe = artifact.split("/")
         folder = f"results/{SCALE}/{artifact}"
         files = [self.write(f"{folder}/{name}", text) for name, text in outputs.items()]
@@ -51,7 +67,7 @@ class Toy:
         for name, digest in modules.items():
             self.write(str(code.module_file(Path("results") / SCALE, name, digest)), texts[name])
         sources = [manifests.describe(self.root / path, self.root) for path in sources]
-        spec = {"size": 32, "name": recipe}
+        spec = {"size": 32, "name": recipe, **told}
         own = fingerprint.own_digest(modules, {}, spec, {one["path"]: one["sha256"] for one in sources}, 1)
         read = {name: self.records[name] for name in inputs}
         minute = len(self.records)
@@ -74,6 +90,7 @@ class Toy:
                 for name, record in read.items()
             },
             "sources": sources,
+            "weights": weights,
             "outputs": [manifests.describe(file, self.root) for file in files],
             "environment": {"python": "3.11.7", "platform": "Linux", "libraries": {"numpy": "2.4.6"}},
             "hardware": {"host": "a", "processor": "b", "cores": 2, "gpu": None, "scheduler_job": None},
@@ -203,6 +220,24 @@ def test_a_job_says_what_it_was_made_from(toy):
     }
     collections = [found[key] for key in ids(job["object"]) if found[key]["@type"] == "Collection"]
     assert [{found[key]["name"] for key in ids(one["hasPart"])} for one in collections] == [set(record["modules"])]
+
+
+def test_published_weights_are_used_and_described_but_not_there(toy, tmp_path):
+    folder = crate.write(toy.root, SCALE, [TARGET], tmp_path / "crate")
+    found = entities(document_of(folder))
+    taken = found[f"#weights/{WEIGHTS['sha256']}"]
+    assert (taken["alternateName"], taken["sha256"], taken["contentSize"]) == (WEIGHTS["file"], WEIGHTS["sha256"], "9")
+    assert [key for key, one in found.items() if taken["@id"] in str(one.get("object"))] == ["#job/tokenizer/small"]
+    assert not list(folder.rglob("kl16*"))
+
+
+def test_other_published_weights_than_were_taken(toy, tmp_path, monkeypatch):
+    file = toy.write("weights/small/kl16.ckpt", "published")
+    document = crate.crate(toy.root, SCALE, [TARGET])
+    monkeypatch.setenv("TESSERAE_WEIGHTS", str(file.parents[1]))
+    assert crate.crate(toy.root, SCALE, [TARGET]) == document  # whether they are here or not
+    flip(file)
+    refused(toy, tmp_path, r"kl16\.ckpt is not the published file that tokenizer/small took")
 
 
 def test_the_seed_zero_is_said(toy):
@@ -382,7 +417,14 @@ def test_a_folder_that_is_not_empty_is_left_alone(toy, tmp_path):
 def test_the_preview_leads_from_a_number_to_the_data(toy, tmp_path):
     folder = crate.write(toy.root, SCALE, [TARGET], tmp_path / "crate")
     page = (folder / crate.PREVIEW).read_text()
-    assert '<td>2.43</td><td>3872.03</td><td><a href="#job/metrics/small">' in page.replace("\n", "")
+    row = (
+        page.replace("\n", "")
+        .partition("<td>2.43</td><td>3872.03</td><td>0.5</td><td>2</td><td>")[2]
+        .partition("</td>")[0]
+    )
+    assert re.findall('href="#job/([^"]+)"', row) == ["metrics/small", "metrics/small.seed2"]
+    assert "<td>2.10</td><td></td><td></td><td></td><td>the row is cited" in page.replace("\n", "")
+    assert re.search(rf"small/kl16.ckpt\s+<span .*>not in this crate</span>\s+.*9 bytes.*{WEIGHTS['sha256']}", page)
     assert "<script" not in page
     anchors = {part.split('"')[0] for part in page.split(' id="')[1:]}
     links = {part.split('"')[0] for part in page.split('href="')[1:]}

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.targets import TraceError, resolve
 from tesserae.lineage.trace import FACTS, trace
-from tests.lineage.results import COMMIT, SCALE, add, fill, table
+from tests.lineage.results import COLUMNS, COMMIT, SCALE, WEIGHTS, add, fill, seeds, table
 
+NEVER_RUN = [{"row": "none", "column": column["name"], "reason": "never run"} for column in COLUMNS[1:]]
+SEEDS = "detok_seeds[Joint noise, MAR-B w/ CFG FID]"
 CELL = "detok_table_1[Joint noise, MAR-B w/ CFG FID]"
 BEHIND_CELL = {
     "table/detok_table_1",
@@ -35,7 +37,9 @@ def made(tmp_path_factory) -> Path:
     """Results that no test changes."""
     root = tmp_path_factory.mktemp("made")
     fill(root)
-    table(root, "detok_table_2", {"joint": "Joint noise", "none": "Never run"})
+    one = {**COLUMNS[0], "rows": ["joint"]}
+    table(root, "detok_table_2", {"joint": "Joint noise", "none": "Never run"}, [one, *COLUMNS[1:]], missing=NEVER_RUN)
+    seeds(root)
     return root
 
 
@@ -137,7 +141,8 @@ def test_a_cell_is_found(made, monkeypatch, asked):
     assert target.artifact == "table/detok_table_1"
     cell = target.cell
     assert (cell.key, cell.row, cell.column) == ("joint", "Joint noise", "MAR-B w/ CFG FID")
-    assert (cell.artifact, cell.value, cell.measured, cell.produced) == ("metrics/mar_joint-cfg", "fid", 12.5, 12.5)
+    assert (cell.artifacts, cell.value) == (("metrics/mar_joint-cfg",), "fid")
+    assert (cell.measured, cell.numbers, cell.produced, cell.sd) == (12.5, (12.5,), 12.5, None)
     assert (cell.published, cell.printed, cell.measure["extractor"]) == (16.7, "16.70", "embedded")
 
 
@@ -159,10 +164,10 @@ def test_labels_may_hold_commas_and_the_table_may_be_left_out(made):
         ("detok_table_1[joint, MAR-B KID]", "columns MAR-B w/ CFG FID; MAR-B w/ CFG IS; MAR-B w/o CFG FID"),
         ("detok_table_1[noise, MAR-B w/ CFG IS]", r"several cells: detok_table_1\[Joint .*detok_table_1\[Latent, odd"),
         ("detok_table_1[joint, fid]", r"\[Joint noise, MAR-B w/ CFG FID\], detok_table_1\[Joint noise, MAR-B w/o CFG"),
-        ("[Joint noise, MAR-B w/ CFG FID]", r"several cells: detok_table_1\[.*detok_table_2\["),
-        ("detok_table[joint, MAR-B w/ CFG FID]", "'detok_table' is several tables .*: detok_table_1, detok_table_2"),
-        ("comit[joint, fid]", "no table 'comit' at scale pocket: detok_table_1, detok_table_2"),
-        ("detok_table_2[never run, MAR-B w/ CFG FID]", "the cell is blank, nothing was measured"),
+        ("[Joint noise, MAR-B w/ CFG IS]", r"several cells: detok_table_1\[.*detok_table_2\["),
+        ("detok_table[joint, MAR-B w/ CFG FID]", "'detok_table' is several tables .*: detok_table_1, detok_table_2;"),
+        ("comit[joint, fid]", "no table 'comit' at scale pocket: detok_seeds, detok_table_1, detok_table_2"),
+        ("detok_table_2[never run, MAR-B w/ CFG FID]", "the cell is blank: the row has no such number"),
         ("tokenizer/detok/curves.jsonl[joint, fid]", "belongs to tokenizer/detok, which has no cells"),
         (
             "results/pocket/tokenizer/detok/stage.log",
@@ -233,11 +238,85 @@ def test_a_cell_leads_through_its_table_to_what_measured_it_and_nothing_else(mad
     assert (traced["verified"], traced["problems"]) == (False, [])
 
 
+def test_a_cell_of_several_seeds_leads_to_all_of_them_and_to_what_they_share_once(made):
+    traced = trace(made, SCALE, SEEDS, verify=True)
+    names = [node["artifact"] for node in traced["nodes"]]
+    second = {
+        "metrics/mar_joint-cfg",
+        "samples/mar_joint-cfg",
+        "generator/mar_joint",
+        "tokens/detok",
+        "tokenizer/detok",
+    }
+    behind = BEHIND_CELL - {"table/detok_table_1"} | {f"{name}.seed2" for name in second} | {"table/detok_seeds"}
+    assert sorted(names) == sorted(behind)
+    assert [edge[0] for edge in traced["edges"] if edge[1].startswith("table/")] == [
+        *("metrics/mar_joint-cfg", "metrics/mar_joint-cfg.seed2"),
+    ]
+    cell = traced["target"]["cell"]
+    assert (cell["artifacts"], cell["numbers"]) == (
+        ["metrics/mar_joint-cfg", "metrics/mar_joint-cfg.seed2"],
+        [12.5, 13.5],
+    )
+    assert (cell["measured"], cell["produced"], cell["sd"]) == (13.0, 13.0, 0.5**0.5)
+    assert cell["measure"] == {"extractor": "embedded", "samples": 500, "guidance": [1.5, 2.0], "sampler": {"steps": 8}}
+    assert traced["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("column", "artifacts", "number"),
+    [
+        ("Scale", ("metrics/mar_joint-cfg", "metrics/mar_joint-cfg.seed2"), 13.0),  # another name of the number
+        ("#params", ("sizes/joint",), 7.0),  # another artifact, which no seed changes
+    ],
+)
+def test_a_cell_may_be_an_exception_of_its_column(made, column, artifacts, number):
+    cell = resolve(made, SCALE, f"detok_seeds[joint, {column}]").cell
+    assert (cell.artifacts, cell.measured, cell.produced) == (artifacts, number, number)
+    assert cell.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("left out, MAR-B w/ CFG FID", "omitted at scale pocket: too dear"),
+        ("ADM, MAR-B w/ CFG FID", "the row is cited"),
+    ],
+)
+def test_a_cell_that_was_not_run_says_why_and_what_was_printed(made, cell, reason):
+    traced = trace(made, SCALE, f"detok_seeds[{cell}]", verify=True)
+    assert reason in traced["target"]["cell"]["reason"]
+    assert (traced["target"]["cell"]["printed"], traced["target"]["cell"]["measured"]) == ("16.70", None)
+    assert [node["artifact"] for node in traced["nodes"]] == ["table/detok_seeds"]
+    assert traced["problems"] == []
+
+
+def test_published_weights_are_told_and_verified_where_they_are(made, tmp_path, monkeypatch):
+    def taken() -> tuple[dict, list]:
+        traced = trace(made, SCALE, SEEDS, verify=True)
+        return next(node["weights"] for node in traced["nodes"] if node["weights"]), traced["problems"]
+
+    monkeypatch.delenv("TESSERAE_WEIGHTS", raising=False)
+    told = [node["weights"] for node in trace(made, SCALE, SEEDS)["nodes"] if node["weights"]]
+    assert told == [{**WEIGHTS, "found": None}]
+    assert taken() == ({**WEIGHTS, "found": "not here"}, [])
+    monkeypatch.setenv("TESSERAE_WEIGHTS", str(tmp_path))
+    assert taken()[0]["found"] == "not here"
+    (tmp_path / WEIGHTS["file"]).write_bytes(b"published")
+    assert taken() == ({**WEIGHTS, "found": "same"}, [])
+    (tmp_path / WEIGHTS["file"]).write_bytes(b"published anew")
+    weights, problems = taken()
+    assert weights["found"] == "changed"
+    assert [(problem["artifact"], problem["where"]) for problem in problems] == [
+        ("tokenizer/detok.seed2", WEIGHTS["file"])
+    ]
+
+
 def test_a_node_tells_all_that_its_manifest_tells(made):
     node = next(node for node in trace(made, SCALE, CELL)["nodes"] if node["artifact"] == "dataset/emoji-32")
     record = manifests.read(place(made, "dataset/emoji-32"))
     for name in FACTS:
-        if name not in ("inputs", "outputs", "sources", "mlflow"):
+        if name not in ("inputs", "outputs", "sources", "weights", "mlflow"):
             assert node[name] == record[name], name
     assert node["git"] == {"commit": COMMIT, "dirty": False}
     assert node["outputs"] == [{**record["outputs"][0], "found": None}]
@@ -314,11 +393,37 @@ def test_a_number_edited_in_the_table_is_reported_at_once(root):
     file = place(root, "table/detok_table_1/table.csv")
     file.write_text(file.read_text().replace("12.5", "2.5"))
     assert only(
-        found(root, CELL), "table/detok_table_1", "Joint noise, MAR-B w/ CFG FID", "says 2.5, but results/pocket/"
+        found(root, CELL), "table/detok_table_1", "Joint noise, MAR-B w/ CFG FID", "says measured 2.5, but results/pock"
     )
     problems = found(root, CELL, verify=True)
     assert [where for _, where, _ in problems] == [f"results/{SCALE}/table/detok_table_1/table.csv", problems[1][1]]
     assert trace(root, SCALE, CELL)["target"]["cell"]["measured"] == 2.5
+
+
+def test_a_mean_or_a_scatter_that_its_seeds_do_not_give_is_reported_at_once(root):
+    file = place(root, "table/detok_seeds/table.csv")
+    text = file.read_text()
+    for old, new, what in (
+        ("13.0", "12.9", "measured 12.9, but 2 seeds give 13.0"),
+        (repr(0.5**0.5), "0.5", "sd 0.5,"),
+    ):
+        file.write_text(text.replace(old, new))
+        assert what in found(root, SEEDS)[0][2]
+
+
+@pytest.mark.parametrize("seed", ["", ".seed2"])
+def test_a_number_edited_for_one_seed_is_reported_at_once(root, seed):
+    file = place(root, f"metrics/mar_joint-cfg{seed}/metrics.json")
+    file.write_text(file.read_text().replace('"fid": 1', '"fid": 2'))
+    problems = found(root, SEEDS)
+    assert [artifact for artifact, _, _ in problems] == ["table/detok_seeds", f"metrics/mar_joint-cfg{seed}"]
+    assert "measured 13.0, but 2 seeds give 18.0" in problems[0][2]
+
+
+def test_seeds_that_were_measured_in_two_ways_are_reported(root):
+    file = place(root, "metrics/mar_joint-cfg.seed2/metrics.json")
+    file.write_text(file.read_text().replace('"samples": 500', '"samples": 50'))
+    assert only(found(root, SEEDS), "table/detok_seeds", "FID", "measured with several samples: [500, 50]")
 
 
 def test_a_number_edited_in_table_and_metrics_alike_is_reported_at_once(root):
@@ -334,7 +439,7 @@ def test_a_number_edited_in_table_and_metrics_alike_is_reported_at_once(root):
         (lambda file: file.unlink(), "table.csv is not there"),
         (lambda file: file.write_text("a,b\n1,2\n"), "table.csv is not what the table stage writes"),
         (lambda file: file.write_text(file.read_text().replace("Joint noise", "Jiont noise")), "has no line for it"),
-        (lambda file: file.write_text(file.read_text().replace("12.5", "nan")), "says None, but"),
+        (lambda file: file.write_text(file.read_text().replace("12.5", "nan")), "says measured None, but"),
     ],
 )
 def test_a_cell_of_a_spoilt_table_says_so(root, spoil, what):

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from tesserae.losses.adversarial import PatchDiscriminator, discriminator_loss, generator_loss, hinge_loss
+from tesserae.losses.adversarial import (
+    PatchDiscriminator,
+    adaptive_weight,
+    discriminator_loss,
+    generator_loss,
+    hinge_loss,
+    init_pix2pix,
+)
 from tests import golden
 
 GOLDEN = golden.load("detok")["discriminator"]
@@ -59,3 +66,25 @@ def test_discriminator_loss_reaches_the_discriminator_only():
     discriminator_loss(network, real, fake).backward()
     assert real.grad is None and fake.grad is None
     assert all(p.grad is not None for p in network.parameters())
+
+
+def test_pix2pix_initialisation():
+    network = PatchDiscriminator(64, 3)
+    bias = network.main[0].bias.clone()
+    init_pix2pix(network)
+    convolutions, norms = network.main[5], network.main[6]
+    assert convolutions.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert (norms.weight.mean().item(), norms.weight.std().item()) == pytest.approx((1, 0.02), abs=0.004)
+    assert not norms.bias.any() and torch.equal(network.main[0].bias, bias)
+
+
+def test_adaptive_weight_is_the_ratio_of_gradients_at_one_layer():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    output = layer(torch.tensor([[2.0]]))  # d output / d weight = 2
+    fidelity, loss = (3 * output).sum(), (-0.5 * output).sum()
+    weight = adaptive_weight(fidelity, loss, layer.weight, 1e4)
+    assert weight.item() == pytest.approx(6 / (1 + 1e-4)) and not weight.requires_grad
+    assert adaptive_weight(fidelity, loss, layer.weight, 5.0).item() == 5
+    assert adaptive_weight(fidelity, 0 * loss, layer.weight, 1e8).item() == pytest.approx(6e4)
+    (fidelity + weight * loss).backward()  # the graphs are still there
+    assert layer.weight.grad.item() == pytest.approx(6 - weight.item())

@@ -105,3 +105,24 @@ def test_published_files_are_loaded(loss, tmp_path, monkeypatch):
         assert doubled.lpips(*images).item() == pytest.approx(2 * loss.lpips(*images).item(), rel=1e-5)
     ours, theirs = doubled.convnext.net.state_dict(), contents["convnext"]
     assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_lpips_alone_needs_two_files(tmp_path, monkeypatch):
+    vgg, heads = published_files()
+    perceptual._pretrained_lpips.cache_clear()
+    monkeypatch.setenv(perceptual.FOLDER_VARIABLE, str(tmp_path))
+    images = torch.rand(2, 3, 3, 32, 32)
+    with pytest.raises(FileNotFoundError, match="vgg16") as error:
+        perceptual.pretrained_lpips(*images)
+    assert "convnext" not in str(error.value)
+    for role in ("vgg", "heads"):
+        (tmp_path / perceptual.FILES[role][0]).touch()
+    monkeypatch.setattr(perceptual, "_read", lambda folder, role: {"vgg": vgg, "heads": heads}[role])
+    network = perceptual.LPIPS()
+    network.load_pretrained(vgg, heads)
+    prediction = images[1].requires_grad_()
+    distance = perceptual.pretrained_lpips(images[0], prediction)
+    assert distance.item() == pytest.approx(network(*images).mean().item(), rel=1e-5)
+    distance.backward()
+    assert prediction.grad.any()
+    perceptual._pretrained_lpips.cache_clear()

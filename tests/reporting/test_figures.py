@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tesserae.reporting import figures, style
+from tesserae.reporting import figures, style, sweeps
+from tesserae.reporting.denoising import MASK, denoising
 from tesserae.reporting.figures import FigureError
+from tesserae.reporting.seeds import over_seeds
 from tesserae.reporting.tables import TableError
 from tests.reporting.synthetic import metrics, search
 
@@ -28,95 +30,175 @@ def drawn(monkeypatch):
     return saved
 
 
-def figure_4_inputs(**changes) -> dict:
+def inputs(seeds: int = 1, **changes) -> dict:
+    """What Figure 4 is drawn from, one place not run; each further seed has every FID 2 higher."""
+    searched = (
+        ({1.0: 60.0, 2.0: 50.0, 3.0: 55.0}, 2.0, 1.0),
+        ({1.5: 44.0, 2.0: 52.0}, 1.5, None),
+        ({2.0: 48.0, 3.0: 47.0}, 3.0, 1.0),
+    )
+    found = [
+        [search({x: fid + 2 * seed for x, fid in fids.items()}, best, temperature) for seed in range(seeds)]
+        for fids, best, temperature in searched
+    ]
     return {
         "rows": ROWS,
         "generators": GENERATORS,
         "scale": "pocket",
-        "published": dict(zip(PLACES, (3.31, 6.97, 2.65, None), strict=True)),
-        "measured": dict(
-            zip(
-                PLACES,
-                (metrics(45.0, 2.0), metrics(50.0, 2.0, sampler={"steps": 4}), metrics(40.0, 3.0), None),
-                strict=True,
-            )
-        ),
-        "searches": dict(
-            zip(
-                PLACES,
-                (
-                    search({1.0: 60.0, 2.0: 50.0, 3.0: 55.0}, 2.0),
-                    search({1.5: 44.0, 2.0: 52.0}, 1.5, temperature=None),
-                    search({2.0: 48.0, 3.0: 47.0}, 3.0),
-                    None,
-                ),
-                strict=True,
-            )
-        ),
+        "searches": dict(zip(PLACES, [*found, []], strict=True)),
     } | changes
+
+
+def bars(**changes) -> dict:
+    measured = metrics(45.0, 2.0), metrics(50.0, 2.0, sampler={"steps": 4}), metrics(40.0, 3.0)
+    return inputs(
+        published=dict(zip(PLACES, (3.31, 6.97, 2.65, None), strict=True)),
+        published_from="Table 1",
+        measured=dict(zip(PLACES, [*(over_seeds([one]) for one in measured), None], strict=True)),
+        **changes,
+    )
 
 
 def heights(axes) -> list[float]:
     return sorted(round(bar.get_height(), 2) for bar in axes.patches)
 
 
+def points(line) -> list[list[float]]:
+    return np.asarray(line.get_xydata()).tolist()
+
+
 def test_published_and_measured_bars_never_share_an_axis(drawn):
-    figures.figure_4("x", **figure_4_inputs())
+    sweeps.guidance_curves("x", **bars())
     published, measured, *curves = drawn[0].axes
     assert heights(published) == [2.65, 3.31, 6.97]
     assert heights(measured) == [40.0, 45.0, 50.0]
     assert "Published" in published.get_title(loc="left")
-    assert "scale pocket, extractor embedded, 1000 samples" in measured.get_title(loc="left")
+    assert "extractor embedded, 1000 samples" in measured.get_title(loc="left")
     assert [text.get_text() for text in published.texts if "not" in text.get_text()] == ["not printed"]
     assert [text.get_text() for text in measured.texts if "not" in text.get_text()] == ["not run"]
     assert len(curves) == 4
     assert all(not axes.patches for axes in curves)
+    assert "scale pocket, extractor embedded, 256 samples at each guidance scale; one seed" in below(drawn[0])
+
+
+def below(figure) -> str:
+    """The note below a figure."""
+    return " ".join(figure.get_supxlabel().split())
 
 
 def test_curves_follow_guidance_and_leave_temperatures_out(drawn):
-    figures.figure_4("x", **figure_4_inputs())
-    fid = drawn[0].axes[2]
+    sweeps.guidance_curves("x", **inputs(reasons=["too dear"]))
+    fid = drawn[0].axes[0]
     line, ring = fid.lines[:2]
-    assert line.get_xydata().tolist() == [[1.0, 60.0], [2.0, 50.0], [3.0, 55.0]]
-    assert ring.get_xydata().tolist() == [[2.0, 50.0]]
+    assert points(line) == [[1.0, 60.0], [2.0, 50.0], [3.0, 55.0]]
+    assert points(ring) == [[2.0, 50.0]]
     assert line.get_color() == style.TOKENIZERS["Baseline"][0]
-    assert "not run: Joint noise" in drawn[0].axes[4].get_title(loc="left")
+    assert not fid.collections
+    assert "not run: Joint noise" in drawn[0].axes[2].get_title(loc="left")
+    assert "prints no number" in below(drawn[0]) and "Not run: too dear." in below(drawn[0])
+
+
+def test_curves_of_several_seeds_are_their_mean_in_a_band(drawn):
+    sweeps.guidance_curves("x", **inputs(seeds=3))
+    fid = drawn[0].axes[0]
+    assert points(fid.lines[0]) == [[1.0, 62.0], [2.0, 52.0], [3.0, 57.0]]
+    band = fid.collections[0].get_paths()[0].vertices
+    assert sorted({y for x, y in band.tolist() if x == 2.0}) == [50.0, 54.0]  # 52 ± the deviation of 50, 52, 54
+    assert "means over 3 seeds" in below(drawn[0])
+
+
+def test_seeds_that_selected_differently_have_a_ring_each(drawn):
+    given = inputs(seeds=2)
+    given["searches"]["baseline", "MAR-B"][1]["selected"]["cfg"]["guidance"] = 3.0
+    sweeps.guidance_curves("x", **given)
+    assert points(drawn[0].axes[0].lines[1]) == [[2.0, 51.0], [3.0, 56.0]]
 
 
 def test_without_metrics_the_bars_are_the_searches_own(drawn):
-    inputs = figure_4_inputs()
-    del inputs["measured"]
-    figures.figure_4("x", **inputs)
+    sweeps.guidance_curves("x", **bars() | {"measured": None})
     assert heights(drawn[0].axes[1]) == [44.0, 47.0, 50.0]
     assert "256 samples" in drawn[0].axes[1].get_title(loc="left")
 
 
 def test_nothing_run_is_still_a_figure(drawn):
-    nothing = dict.fromkeys(PLACES)
-    figures.figure_4("x", **figure_4_inputs(measured=nothing, searches=nothing))
+    nothing = {"searches": {place: [] for place in PLACES}, "measured": dict.fromkeys(PLACES)}
+    sweeps.guidance_curves("x", **bars() | nothing)
     assert heights(drawn[0].axes[0]) == [2.65, 3.31, 6.97]
     assert heights(drawn[0].axes[1]) == []
+    sweeps.sweep("x", **inputs() | {"searches": nothing["searches"]})
+    assert heights(drawn[1].axes[0]) == []
+
+
+def test_any_number_of_generators_and_rows(drawn):
+    rows = {f"row{number}": f"Row {number}" for number in range(5)}
+    generators = ("MAR", "RandomAR", "RasterAR")
+    found = {(row, name): [search({1.0: 5.0, 2.0: 4.0}, 2.0)] for row in rows for name in generators}
+    sweeps.guidance_curves("x", rows=rows, generators=generators, searches=found, scale="smoke")
+    assert [axes.get_title(loc="left") for axes in drawn[0].axes] == [
+        f"{name}: {statistic}" for name in generators for statistic in ("FID ↓", "IS ↑")
+    ]
 
 
 def test_two_extractors_on_one_axis_raise(drawn):
-    inputs = figure_4_inputs()
-    inputs["measured"]["baseline", "SiT-B"] = metrics(50.0, 2.0, extractor="inception")
-    with pytest.raises(TableError, match="mixes feature extractors"):
-        figures.figure_4("x", **inputs)
+    given = bars()
+    given["measured"]["baseline", "SiT-B"] = over_seeds([metrics(50.0, 2.0, extractor="inception")])
+    with pytest.raises(TableError, match="the measured bars mixes feature extractors"):
+        sweeps.guidance_curves("x", **given)
 
 
-def test_searches_of_two_sample_counts_raise(drawn):
-    inputs = figure_4_inputs()
-    inputs["searches"]["joint", "MAR-B"]["measure"]["samples"] = 512
-    with pytest.raises(TableError, match="Figure 4, MAR-B, curves mixes measures: samples"):
-        figures.figure_4("x", **inputs)
+@pytest.mark.parametrize("draw", [sweeps.guidance_curves, sweeps.sweep])
+def test_searches_of_two_sample_counts_raise(drawn, draw):
+    given = inputs()
+    given["searches"]["joint", "MAR-B"][0]["measure"]["samples"] = 512
+    with pytest.raises(TableError, match="the searches of MAR-B mixes measures: samples"):
+        draw("x", **given)
 
 
 def test_a_search_without_the_point_that_it_selected_raises(drawn):
-    inputs = figure_4_inputs()
-    inputs["searches"]["joint", "MAR-B"]["selected"]["cfg"]["guidance"] = 7.0
+    given = inputs()
+    given["searches"]["joint", "MAR-B"][0]["selected"]["cfg"]["guidance"] = 7.0
     with pytest.raises(FigureError, match="Joint noise, MAR-B has no point at its selected"):
-        figures.figure_4("x", **inputs)
+        sweeps.guidance_curves("x", **given)
+
+
+# ---- sweeps ----------------------------------------------------------------------------------------------------
+
+
+def test_without_numbers_settings_are_bars(drawn):
+    sweeps.sweep("x", **inputs(seeds=3))
+    left, right = drawn[0].axes
+    assert (heights(left), heights(right)) == ([49.0, 52.0], [46.0])
+    assert [text.get_text() for text in right.texts] == ["46.00", "not run"]
+    assert "Not run: SiT-B with Joint noise" in below(drawn[0])
+    assert "nothing published is drawn" in below(drawn[0])
+
+
+def swept(**changes) -> dict:
+    """FID 10, 20, ... by row, the last not run."""
+    rows = {"none": "Baseline", "r3": "random 0.3", "r7": "random 0.7", "c3": "constant 0.3", "c7": "constant 0.7"}
+    found = {(key, "MAR-B"): [search({2.0: 10.0 * k}, 2.0)] for k, key in enumerate(rows, 1)} | {("c7", "MAR-B"): []}
+    values = {"r3": 0.3, "r7": 0.7, "c3": 0.3, "c7": 0.7}
+    x = {"label": "masking ratio", "values": values}
+    return {"rows": rows, "generators": ["MAR-B"], "searches": found, "scale": "pocket", "x": x} | changes
+
+
+def test_numbers_are_points_on_a_line(drawn):
+    x = {"label": "ratio", "values": {"none": 0.0, "r7": 0.7, "r3": 0.3}}
+    sweeps.sweep("x", **swept(x=x))
+    line, *levels = sorted(drawn[0].axes[0].lines, key=lambda line: -len(line.get_xdata()))
+    assert points(line) == [[0.0, 10.0], [0.3, 20.0], [0.7, 30.0]]
+    assert [level.get_ydata()[0] for level in levels] == [40.0]  # c3 has no number
+    assert drawn[0].axes[0].get_xlabel() == "ratio"
+
+
+def test_series_are_lines_of_their_own_and_other_rows_are_levels(drawn):
+    sweeps.sweep("x", **swept(series={"random": ["r3", "r7"], "constant": ["c3", "c7"]}))
+    lines = {line.get_label(): points(line) for line in drawn[0].axes[0].lines}
+    assert lines["random"] == [[0.3, 20.0], [0.7, 30.0]]
+    assert lines["constant"] == [[0.3, 40.0]]
+    assert [y for _, y in lines["Baseline"]] == [10.0, 10.0]
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["Baseline", "random", "constant"]
+    assert "Not run: MAR-B with constant 0.7." in below(drawn[0])
 
 
 # ---- sheets ----------------------------------------------------------------------------------------------------
@@ -148,18 +230,27 @@ def test_a_mosaic_refuses_images_of_other_sizes_and_types():
 
 
 def test_reconstructions_have_the_originals_first(drawn):
-    figures.qualitative("x", originals=pictures(3), reconstructions={"Baseline": pictures(3, seed=1)}, scale="pocket")
+    found = {"Baseline": pictures(3, seed=1)}
+    figures.qualitative("x", originals=pictures(3), reconstructions=found, scale="pocket", missing=["Joint noise"])
     assert [text.get_text() for text in drawn[0].axes[0].get_yticklabels()] == ["original", "Baseline"]
+    assert drawn[0].axes[0].get_title(loc="left") == "Reconstructions (scale pocket)\nnot run: Joint noise"
 
 
 def denoised(seed: int = 1, **changes) -> dict:
-    taus = np.array([0.0, 0.5, 0.9])
+    levels = np.array([0.0, 0.5, 0.9])
     images = np.stack([pictures(2, seed=seed + step) for step in range(3)])
-    return {"taus": taus, "images": images, "originals": pictures(2), "psnr": np.array([20.0, 15.0, 9.0])} | changes
+    noise = {"taus": levels, "images": images, "psnr": np.array([20.0, 15.0, 9.0])}
+    return noise | {"originals": pictures(2), "gamma": np.array(3.0), "count": np.array(75)} | changes
+
+
+def unmasked(seed: int) -> dict:
+    found = denoised(seed)
+    return found | {"ratios": found["taus"], "masked_images": found["images"][::-1], "masked_psnr": found["psnr"] - 1}
 
 
 def test_denoising_has_a_row_per_tokenizer_and_a_column_per_noise_level(drawn):
-    figures.denoising("x", tokenizers={"Baseline": denoised(), "Joint noise": denoised(5)}, scale="pocket", show=(1,))
+    tokenizers = {"Baseline": [denoised()], "Joint noise": [denoised(5)], "+Extended": []}
+    denoising("x", tokenizers=tokenizers, scale="pocket", show=(1,))
     sheet, curves = drawn[0].axes
     assert [text.get_text() for text in sheet.get_yticklabels()] == ["Baseline", "Joint noise"]
     assert [text.get_text() for text in sheet.get_xticklabels()] == ["original", "0.0", "0.5", "0.9"]
@@ -167,13 +258,43 @@ def test_denoising_has_a_row_per_tokenizer_and_a_column_per_noise_level(drawn):
     factor = figures.SIDE // 4
     step = round(sheet.get_xticks()[1] - sheet.get_xticks()[0])
     assert (shown[: figures.SIDE : factor, step : step + figures.SIDE : factor, :3] == denoised()["images"][0, 1]).all()
-    assert curves.lines[0].get_xydata().tolist() == [[0.0, 20.0], [0.5, 15.0], [0.9, 9.0]]
+    assert points(curves.lines[0]) == [[0.0, 20.0], [0.5, 15.0], [0.9, 9.0]]
+    assert "γ = 3" in sheet.get_title(loc="left")
+    assert "Scale pocket. PSNR over 75 validation images; one seed" in below(drawn[0])
+    assert "Not run: +Extended." in below(drawn[0])
 
 
-@pytest.mark.parametrize("changes", [{"taus": np.array([0.0, 0.4, 0.9])}, {"originals": pictures(2, seed=9)}])
-def test_denoising_of_other_images_or_levels_raises(drawn, changes):
+def test_denoising_of_several_seeds_shows_the_first_and_their_mean_psnr(drawn):
+    runs = [denoised(seed, psnr=np.array([20.0, 15.0, 9.0]) + seed) for seed in (1, 2, 3)]
+    denoising("x", tokenizers={"Baseline": runs}, scale="pocket", show=(0,))
+    sheet, curves = drawn[0].axes
+    assert points(curves.lines[0]) == [[0.0, 22.0], [0.5, 17.0], [0.9, 11.0]]
+    band = curves.collections[0].get_paths()[0].vertices.tolist()
+    assert sorted({y for x, y in band if x == 0.5}) == [16.0, 18.0]
+    first = figures.mosaic([np.concatenate([runs[0]["originals"][:1], runs[0]["images"][:, 0]])])[0]
+    assert (sheet.images[0].get_array() == first).all()
+    assert "Pictures: first seed" in below(drawn[0])
+
+
+def test_only_what_can_be_masked_is_in_the_figure_of_masks(drawn):
+    tokenizers = {"MAR-VAE": [denoised()], "Joint noise": [unmasked(5)]}
+    denoising("x", tokenizers=tokenizers, scale="pocket", damage=MASK)
+    sheet, curves = drawn[0].axes
+    assert [text.get_text() for text in sheet.get_yticklabels()] == ["Joint noise"] * 2
+    assert points(curves.lines[0]) == [[0.0, 19.0], [0.5, 14.0], [0.9, 8.0]]
+    assert "Not made for: MAR-VAE." in below(drawn[0])
+    with pytest.raises(FigureError, match="no tokenizer has masked_images"):
+        denoising("x", tokenizers={"MAR-VAE": [denoised()]}, scale="pocket", damage=MASK)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"taus": np.array([0.0, 0.4, 0.9])}, {"originals": pictures(2, seed=9)}, {"gamma": np.array(1.0)}],
+)
+def test_denoising_of_other_images_levels_or_noise_raises(drawn, changes):
     with pytest.raises(FigureError, match="of 'Joint noise' are not those of 'Baseline'"):
-        figures.denoising("x", tokenizers={"Baseline": denoised(), "Joint noise": denoised(**changes)}, scale="pocket")
+        tokenizers = {"Baseline": [denoised()], "Joint noise": [denoised(**changes)]}
+        denoising("x", tokenizers=tokenizers, scale="pocket")
 
 
 def test_samples_of_other_classes_raise(drawn):
@@ -223,8 +344,8 @@ def test_a_tokenizer_has_one_colour_in_every_figure():
 
 
 def draw(folder: str) -> None:
-    figures.figure_4(f"{folder}/four", **figure_4_inputs())
-    figures.denoising(f"{folder}/denoising", tokenizers={"Baseline": denoised()}, scale="pocket", show=(0,))
+    sweeps.guidance_curves(f"{folder}/four", **bars())
+    denoising(f"{folder}/denoising", tokenizers={"Baseline": [denoised()]}, scale="pocket", show=(0,))
 
 
 OTHERWISE = """

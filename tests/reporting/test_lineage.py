@@ -25,10 +25,11 @@ from tesserae.reporting.report import entry_of, write_index
 from tesserae.reporting.tables import build_table, fragment_of
 from tesserae.reporting.tree import render
 from tesserae.stages import lineage
-from tests.lineage.results import COLUMNS, NUMBERS, ROWS, SCALE, add, fill
+from tests.lineage.results import COLUMNS, NUMBERS, ROWS, SCALE, WEIGHTS, add, fill, seeds
 from tests.reporting import synthetic
 
 CELL = "detok_table_1[Joint noise, MAR-B w/ CFG FID]"
+SEEDS = "detok_seeds[Joint noise, MAR-B w/ CFG FID]"
 HOSTILE = "</script><img src=x onerror=alert(1)>[red]&\"'"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -94,6 +95,16 @@ def page(made) -> Page:
     return Page(made / "results" / SCALE / LINEAGE)
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory) -> Path:
+    """Results with two seeds of one row, and their page."""
+    root = tmp_path_factory.mktemp("several")
+    fill(root)
+    seeds(root)
+    make(root)
+    return root
+
+
 def ids(page: Page) -> list[str]:
     return [f"{artifact['stage']}/{artifact['recipe']}" for artifact in page.data["artifacts"]]
 
@@ -157,6 +168,24 @@ def test_all_files_that_the_page_links_to_are_there(made, page):
     assert sum(module[2] for module in page.data["modules"]) == 2  # those of one artifact are in the store
 
 
+def test_a_cell_of_several_seeds_has_all_of_them_and_what_was_not_run_says_why(several):
+    page = Page(several / "results" / SCALE / LINEAGE)
+    cells = {(cell["row"], cell["column"]): cell for cell in page.data["cells"]}
+    cell = cells["Joint noise", "Scale"]
+    told = [(ids(page)[at], number) for at, number in cell["seeds"]]
+    assert told == [("metrics/mar_joint-cfg", 12.5), ("metrics/mar_joint-cfg.seed2", 13.5)]
+    assert (cell["measured"], cell["sd"], cell["reason"]) == (13.0, 0.5**0.5, "")
+    left_out, cited = (cells[row, COLUMNS[0]["name"]] for row in ("Left out", "ADM"))
+    assert (left_out["seeds"], left_out["reason"]) == ([], "omitted at scale pocket: too dear")
+    assert (cited["seeds"], cited["reason"][:16]) == ([], "the row is cited")
+    inside = {unquote(link[1:]) for link in page.links}
+    assert {f"table/detok_seeds/Joint noise/{name}" for name in (COLUMNS[0]["name"], "Scale", "#params")} <= inside
+    assert f"table/detok_seeds/Left out/{COLUMNS[0]['name']}" in inside  # which says why it was not run
+    assert not [link for link in inside if link.endswith("Left out/Scale") or "/ADM/" in link]
+    weights = [artifact["weights"] for artifact in page.data["artifacts"] if "weights" in artifact]
+    assert weights == [[WEIGHTS["file"], WEIGHTS["bytes"], WEIGHTS["sha256"], None]]
+
+
 def test_the_page_is_one_file_that_fetches_nothing(made):
     text = (made / "results" / SCALE / LINEAGE).read_text().replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?://|@import|url\(|<link|\bsrc=|fetch\(|XMLHttp|innerHTML", text)
@@ -181,7 +210,8 @@ def test_names_are_text_and_never_code(tmp_path):
     record = copy.deepcopy(manifests.read(tmp_path / "results" / SCALE / "stage/harmless"))
     record |= {"artifact": f"stage/{HOSTILE}", "spec": {HOSTILE: HOSTILE}, "metrics": {HOSTILE: 1.0}}
     cell = {"table": f"stage/{HOSTILE}", "source": HOSTILE, "title": HOSTILE, "key": "a", "row": HOSTILE}
-    cell |= {"column": HOSTILE, "value": "fid", "artifact": "stage/harmless", "published": 1.0, "printed": HOSTILE}
+    cell |= {"column": HOSTILE, "value": "fid", "artifacts": ["stage/harmless"], "numbers": [1.0], "sd": None}
+    cell |= {"published": 1.0, "printed": HOSTILE, "status": "measured", "reason": HOSTILE}
     cell |= {"measured": 1.0, "measure": {HOSTILE: HOSTILE}, "measure_id": HOSTILE, "problems": [HOSTILE]}
     problems = [{"artifact": f"stage/{HOSTILE}", "where": HOSTILE, "what": HOSTILE}]
     nodes.append(node(record))
@@ -229,15 +259,7 @@ def test_the_run_of_mlflow_is_on_the_page_of_a_trace(made, tmp_path):
     ],
 )
 def test_a_browser_draws_what_stands_behind_the_place_it_is_sent_to(made, tmp_path, place, expected):
-    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking dump-dom"
-    flags += f" disable-component-update disable-sync virtual-time-budget=3000 user-data-dir={tmp_path}"
-    command = [BROWSER, *(f"--{flag}" for flag in flags.split())]
-    done = subprocess.run(
-        [*command, f"file://{made}/results/{SCALE}/{LINEAGE}{place}"], capture_output=True, text=True, timeout=120
-    )
-    shown = done.stdout.partition('id="start"')[2].partition('id="data"')[0].partition('id="unknown"')[2]
-    graph = shown.partition('id="graph"')[2].partition('id="notes"')[0]
-    boxes = {unquote(link) for link in re.findall(r'<a href="#([^"]+)"', graph)}
+    shown, graph, boxes = browsed(made, tmp_path, place)
     if expected == "unknown":
         assert "There is no tokenizer/nothing on this page." in shown
         assert boxes == set()
@@ -249,6 +271,39 @@ def test_a_browser_draws_what_stands_behind_the_place_it_is_sent_to(made, tmp_pa
         assert ">12.5</text>" in graph
         assert re.search(r'aria-current="true" aria-label="metrics/mar_joint-cfg', graph)
         assert "614e98a9f418df31" in shown
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
+def test_a_browser_draws_all_seeds_of_a_cell(several, tmp_path):
+    place = anchor("table/detok_seeds", "Joint noise", "MAR-B w/ CFG FID")
+    shown, graph, boxes = browsed(several, tmp_path, f"#{place}")
+    assert boxes == {found["artifact"] for found in trace(several, SCALE, SEEDS)["nodes"]}
+    assert ">13</text>" in graph
+    assert graph.count('aria-current="true"') == 2
+    assert "13, the mean of 2 seeds (sd 0.7071067811865476)" in shown
+    assert "metrics/mar_joint-cfg.seed2</a>, fid 13.5" in shown
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
+def test_a_browser_says_why_a_cell_was_not_run(several, tmp_path):
+    place = anchor("table/detok_seeds", "Left out", "MAR-B w/ CFG FID")
+    shown, graph, boxes = browsed(several, tmp_path, f"#{place}")
+    assert boxes == {"table/detok_seeds"}
+    assert ">no number</text>" in graph
+    assert "not run: omitted at scale pocket: too dear" in shown
+
+
+def browsed(root: Path, tmp_path: Path, place: str) -> tuple[str, str, set[str]]:
+    """What a browser shows of the page at a place: all of it, its graph, and the artifacts that have a box there."""
+    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking dump-dom"
+    flags += f" disable-component-update disable-sync virtual-time-budget=3000 user-data-dir={tmp_path}"
+    command = [BROWSER, *(f"--{flag}" for flag in flags.split())]
+    done = subprocess.run(
+        [*command, f"file://{root}/results/{SCALE}/{LINEAGE}{place}"], capture_output=True, text=True, timeout=120
+    )
+    shown = done.stdout.partition('id="start"')[2].partition('id="data"')[0].partition('id="unknown"')[2]
+    graph = shown.partition('id="graph"')[2].partition('id="notes"')[0]
+    return shown, graph, {unquote(link) for link in re.findall(r'<a href="#([^"]+)"', graph)}
 
 
 # ---- links from tables and the index --------------------------------------------------------------------------------
@@ -341,6 +396,30 @@ def test_the_tree_tells_each_artifact_once_and_fits(made):
         "--verify reads the files again",
     ):
         assert expected in text, expected
+
+
+def test_the_tree_of_several_seeds_shows_each_and_what_they_share_once(several, monkeypatch):
+    monkeypatch.delenv("TESSERAE_WEIGHTS", raising=False)
+    text = printed(trace(several, SCALE, SEEDS, verify=True))
+    words = " ".join(text.split())
+    assert words.startswith("13 (mean of 2 seeds: 12.5, 13.5; sd 0.707107) Table 1, Joint noise, MAR-B w/ CFG FID at")
+    for expected in ("metrics/mar_joint-cfg fid 12.5, is 3.25", "metrics/mar_joint-cfg.seed2 fid 13.5, is 3.25"):
+        assert expected in words
+    data = manifests.read(several / "results" / SCALE / "dataset/emoji-32")["fingerprint"]
+    assert text.count(data) == 1
+    assert text.count("reference/emoji-32 (above)") == 1
+    assert re.search(rf"detok-BB.pth 9 B sha256 {WEIGHTS['sha256'][:16]} published weights", words)
+    assert "all as recorded. Published weights that are not on this machine: detok-BB.pth" in words
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"), [("left out", "omitted at scale pocket: too dear"), ("ADM", "the row is ci")]
+)
+def test_the_tree_says_why_a_cell_was_not_run(several, row, reason):
+    text = printed(trace(several, SCALE, f"detok_seeds[{row}, MAR-B w/ CFG FID]"))
+    assert text.startswith("no number  Table 1, ")
+    assert f"(published: 16.70)\nnot run: {reason}" in text
+    assert text.count("fingerprint ") == 1  # of the table
 
 
 def test_the_tree_can_be_cut(made):

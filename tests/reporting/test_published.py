@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tesserae.reporting import published
-from tesserae.reporting.published import PublishedError, find, load, lookup
+from tesserae.reporting.published import PublishedError, cell, find, load, lookup
 from tests.reporting.synthetic import published_file, published_frame
 
 DETOK = Path(__file__).parents[2] / "config" / "published" / "detok.csv"
@@ -89,6 +89,22 @@ def test_a_wrong_header_is_refused(tmp_path):
     path.write_text(path.read_text().replace("direction", "better", 1))
     with pytest.raises(PublishedError, match=r"paper\.csv:1: the columns must be table,group,row"):
         load(path)
+
+
+def test_where_no_number_is_printed_at_all_there_is_no_cell():
+    frame = load(DETOK)
+    assert cell(frame, "Table A.1", "S-B tokenizer", "Heads") is None
+    assert cell(frame, "Table A.1", "Base (B)", "Heads")["value"] == 12
+    with pytest.raises(PublishedError, match="no row 'S-B'"):
+        cell(frame, "Table A.1", "S-B", "Heads")
+    with pytest.raises(PublishedError, match="no column 'Head'"):
+        cell(frame, "Table A.1", "Base (B)", "Head")
+
+
+def test_rows_are_told_in_the_printed_order_with_their_groups():
+    rows = published.rows(load(DETOK), "Table 2")
+    assert list(rows) == ["VA-VAE", "MAETok", "SD-VAE", "MAR-VAE", "l-DeTok"]
+    assert list(rows.values()) == ["with semantics distillation"] * 2 + ["without semantics distillation"] * 3
 
 
 def test_two_groups_with_one_key_are_ambiguous(tmp_path):

@@ -3,14 +3,16 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tesserae.reporting import tables
+from tesserae.reporting import published, tables
 from tesserae.reporting.published import PublishedError
+from tesserae.reporting.seeds import over_seeds
 from tesserae.reporting.tables import TableError, best, build_table
 from tests.reporting.synthetic import COLUMNS, PRINTED, cells, description, metrics, published_frame, usual_cells
 
@@ -25,6 +27,10 @@ def printed(tmp_path):
 @pytest.fixture
 def table(printed):
     return build_table(description(), usual_cells(), printed, scale="pocket")
+
+
+def said(table) -> list[str]:
+    return tables.notes(table, bold=any(best(table)))
 
 
 def with_values(printed, fid: dict[str, float | None], score: dict[str, float | None] | None = None):
@@ -66,6 +72,160 @@ def test_the_printed_digits_are_kept(table):
     assert "| 16.70 |" in tables.to_markdown(table)
 
 
+# ---- seeds -----------------------------------------------------------------------------------------------------
+
+
+def of_three_seeds() -> dict:
+    """`usual_cells` with three seeds each: FID 1 higher with each seed, and another guidance in the last."""
+
+    def seeded(found):
+        runs = [
+            metrics(found["values"]["fid"] + k, found["values"]["is"], guidance=(3.0, 3.0, 4.0)[k]) for k in range(3)
+        ]
+        return over_seeds([run | {"measure": run["measure"] | {"seed": k}} for k, run in enumerate(runs)])
+
+    return {place: found and seeded(found) for place, found in usual_cells().items()}
+
+
+def test_seeds_are_a_mean_with_its_deviation(printed, tmp_path):
+    table = build_table(description(), of_three_seeds(), printed, scale="pocket")
+    cell = table.cells["baseline", FID]
+    assert (cell.measured, cell.sd, cell.seeds, cell.deviation) == (46.5, 1.0, 3, None)
+    assert (cell.shown, cell.spread) == ("46.50", "1.00")
+    tables.write(table, tmp_path)
+    line = tables.read_csv(tmp_path / "table.csv").iloc[0]
+    assert (line["measured"], line["sd"], line["n"], line["guidance"]) == (46.5, 1.0, 3, "3.0;3.0;4.0")
+    notes = "\n".join(said(table))
+    assert "means over 3 seeds ± the sample standard deviation" in notes
+    assert "guidance 3, 3, 4, at the edge of the candidates (Baseline, Joint noise)" in notes
+    assert "seed 0, 1, 2" in notes
+    assert "over the splits" not in notes
+    assert "46.50</a>" not in tables.to_html(table) and "±&hairsp;1.00" in tables.to_html(table)
+    assert "| 46.50 ± 1.00 |" in tables.to_markdown(table)
+
+
+# ---- rows that are cited, cells that are not run ---------------------------------------------------------------
+
+
+GROUPS = (
+    "Table 1,distilled,VA,system,#params,none,675,\nTable 1,distilled,VA,system,FID,lower,1.42,\n"
+    "Table 1,plain,Ours,system,#params,none,208,\nTable 1,plain,Ours,system,FID,lower,1.61,\n"
+    "Table 1,plain,Large,system,FID,lower,1.43,\n"
+)
+
+
+def grouped(folder):
+    """Two groups: a cited row, one of ours, and one that is not run and has no parameters."""
+    path = folder / "paper.csv"
+    path.write_text(f"{','.join(published.COLUMNS)}\n{GROUPS}")
+    told = {
+        "source": "Table 1",
+        "title": "Systems",
+        "rows": [["large", "Large"], ["ours", "Ours"]],
+        "published_rows": ["VA"],
+        "columns": [
+            {
+                "name": "#params",
+                "direction": "none",
+                "value": "parameters",
+                "artifact": "sizes/{row}",
+                "rows": ["ours"],
+            },
+            {"name": "FID", "direction": "lower", "value": "fid", "artifact": "metrics/{row}-cfg"},
+        ],
+        "missing": [{"row": "large", "column": "FID", "reason": "not run at scale smoke: too large"}],
+        "note": "Said below.",
+    }
+    measure = {"counted": "parameters in millions"}
+    counted = {"values": {"parameters": 207.9248}, "measure": measure, "measure_id": "0", "selection": None}
+    found = {("ours", "#params"): over_seeds([counted]), ("ours", "FID"): metrics(40.0, 2.0)}
+    return told, found, published.load(path)
+
+
+def test_rows_stand_in_the_papers_order_below_their_groups(tmp_path):
+    table = build_table(*grouped(tmp_path), scale="smoke")
+    assert [label for _, label in table.rows] == ["VA", "Ours", "Large"]
+    html, markdown, latex = tables.to_html(table), tables.to_markdown(table), tables.to_latex(table)
+    assert Cells(html).open == []
+    assert re.findall(r'scope="row(?:group)?"><?(?:span>)?([^<]*)', html) == [
+        "distilled",
+        "VA",
+        "plain",
+        "Ours",
+        "Large",
+    ]
+    assert [line for line in markdown.splitlines() if line.startswith("|")][2:] == [
+        "| *distilled* |  |  |  |  |",
+        "| VA | 675 | — | **1.42** | — |",
+        "| *plain* |  |  |  |  |",
+        "| Ours | 208 | 207.92 | 1.61 | 40.00 |",
+        "| Large |  |  | 1.43 | – |",
+    ]
+    assert "\\multicolumn{5}{l}{\\textit{distilled}} \\\\" in latex
+
+
+def test_what_is_cited_not_run_or_no_number_is_told_apart(tmp_path):
+    table = build_table(*grouped(tmp_path), scale="smoke")
+    notes = said(table)
+    assert "Not measured (–): Large (FID): not run at scale smoke: too large." in notes
+    assert "—: cited by the paper, not run here." in notes
+    assert notes[-1] == "Said below."
+    assert "#params: parameters in millions; FID: extractor embedded" in notes[0]
+    assert 'title="not run at scale smoke: too large">–' in tables.to_html(table)
+    tables.write(table, tmp_path)
+    text = tables.summary(tables.read_csv(tmp_path / "table.csv"))
+    assert "2 of 3 cells are measured.\n- Not run: Large" in text
+    assert "VA" not in text
+
+
+def test_a_number_where_nothing_is_run_raises(tmp_path):
+    told, found, printed = grouped(tmp_path)
+    with pytest.raises(TableError, match="there are numbers, though not run at scale smoke"):
+        build_table(told, found | {("large", "FID"): metrics(1.0, 1.0)}, printed, scale="smoke")
+
+
+def test_a_table_of_which_the_paper_prints_nothing_says_so(tmp_path):
+    silent = published_frame(tmp_path, dict.fromkeys(PRINTED, ("", "", "")))
+    table = build_table(description(title="Does it help?"), usual_cells(), silent, scale="smoke")
+    assert said(table)[0].startswith("The paper prints no number (Table 1). Measured: scale smoke")
+    assert "Does it help?</caption>" in tables.to_html(table)
+
+
+# ---- wide tables -----------------------------------------------------------------------------------------------
+
+
+def wide(folder):
+    """Two rows of five systems with FID and IS each: too wide for published and measured side by side."""
+    names = [f"G{number} {metric}" for number in range(5) for metric in ("FID", "IS")]
+    path = folder / "paper.csv"
+    lines = [f"Table 2,g,{row},s,{name},lower,1.50," for row in ("One", "Two") for name in names]
+    path.write_text("\n".join([",".join(published.COLUMNS), *lines]) + "\n")
+    columns = [{"name": name, "direction": "lower", "value": "fid", "artifact": "metrics/{row}"} for name in names]
+    told = {"source": "Table 2", "title": "Wide", "rows": {"a": "One", "b": "Two"}, "columns": columns}
+    found = {(row, name): metrics(40.0 + (row == "b"), 2.0) for row in "ab" for name in names}
+    return build_table(told, found, published.load(path), scale="pocket")
+
+
+def test_a_wide_table_has_a_line_for_each_kind(tmp_path):
+    table = wide(tmp_path)
+    lines = [line for line in tables.to_markdown(table).splitlines() if line.startswith("|")][2:]
+    assert [line.split(" | ")[:3] for line in lines] == [
+        ["| One", "published", "**1.50**"],
+        ["| ", "measured", "**40.00**"],
+        ["| Two", "published", "**1.50**"],
+        ["| ", "measured", "41.00"],
+    ]
+    assert {len(line.split(" | ")) for line in lines} == {12}
+    parsed = Cells(tables.to_html(table))
+    assert parsed.open == []
+    spans = [(text, attributes.get("colspan")) for tag, attributes, text in parsed.cells if tag == "th"]
+    assert spans[2:7] == [(f"G{number}", "2") for number in range(5)]
+    latex = [line for line in tables.to_latex(table).splitlines() if line.endswith(" \\\\")]
+    for row in latex:
+        spanned = sum(int(count) - 1 for count in re.findall(r"\\multicolumn\{(\d+)\}", row))
+        assert row.count(" & ") + 1 + spanned == 12
+
+
 # ---- best ------------------------------------------------------------------------------------------------------
 
 
@@ -98,8 +258,7 @@ def test_a_blank_is_never_best_and_a_lone_number_is_not_marked(printed):
 
 
 def test_without_direction_nothing_is_best(table):
-    columns = tuple(tables.Column(column.name, "none", column.value, column.artifact) for column in table.columns)
-    silent = tables.Table(table.source, table.title, table.scale, table.rows, columns, table.cells)
+    silent = replace(table, columns=tuple(replace(column, direction="none") for column in table.columns))
     assert best(silent) == (set(), set())
 
 
@@ -171,7 +330,7 @@ def test_a_direction_against_the_published_file_raises(printed):
 
 
 def test_notes_say_how_each_number_was_obtained(table):
-    notes = "\n".join(tables.notes(table))
+    notes = "\n".join(said(table))
     for expected in (
         "Measured: scale pocket; extractor embedded (layer 320), 1000 samples per number",
         "not comparable in absolute value",
@@ -179,24 +338,26 @@ def test_notes_say_how_each_number_was_obtained(table):
         "selected by the lowest FID on 256 samples among 1, 2, 3, 4.",
         "MAR-B w/o CFG: guidance 1, temperature 0.97 (Baseline, Joint noise); fixed, nothing was selected.",
         "MAR-B w/ CFG ab12cd34ef567890",
-        "Not run at this scale (–): +Extended.",
+        "Not measured (–): +Extended: not run at this scale.",
+        "Each number is of one training seed",
     ):
         assert expected in notes
 
 
 def test_a_temperature_that_the_sampler_does_not_know_is_not_mentioned(printed):
     flow = cells(baseline=(metrics(1.0, 1.0, temperature=None), None), joint=(None, None), extended=(None, None))
-    notes = "\n".join(tables.notes(build_table(description(), flow, printed, scale="pocket")))
+    notes = "\n".join(said(build_table(description(), flow, printed, scale="pocket")))
     assert "guidance 3 (Baseline)" in notes
     assert "temperature" not in notes
-    assert "Joint noise; +Extended" in notes.splitlines()[-1]
+    assert "Joint noise; +Extended: not run" in notes.splitlines()[-1]
 
 
 def test_an_empty_table_says_that_nothing_was_measured(printed):
     blank = build_table(
         description(), cells(baseline=(None, None), joint=(None, None), extended=(None, None)), printed, scale="paper"
     )
-    assert "scale paper; nothing was measured" in tables.notes(blank)[0]
+    assert "scale paper; nothing was measured" in said(blank)[0]
+    assert said(blank)[0].startswith("Published: printed in the paper (Table 1).")
     assert "3.31" in tables.to_html(blank)
 
 
@@ -217,13 +378,14 @@ def test_csv_round_trip(table, tmp_path):
         assert line["artifact"] == cell.artifact
         assert line["scale"] == "pocket"
         assert line["extractor"] == ("" if cell.measured is None else "embedded")
-        assert line["guidance"] == cell.measure["guidance"] if cell.measure else line["guidance"] != line["guidance"]
+        assert line["guidance"] == (str(cell.measure["guidance"]) if cell.measure else "")
+        assert (line["n"] == 1) == (cell.measured is not None)
 
 
 def test_summary_names_what_was_not_run(table, tmp_path):
     tables.write(table, tmp_path)
     text = tables.summary(tables.read_csv(tmp_path / "table.csv"))
-    assert "Scale **pocket**, feature extractor `embedded`, 1000 samples per number: 6 of 9 cells" in text
+    assert "Scale **pocket**, feature extractor `embedded`, 1000 samples per number, seeds: 1: 6 of 9 cells" in text
     assert "- Not run: +Extended" in text
 
 
@@ -365,7 +527,7 @@ def test_equal_tables_are_equal_bytes(table, printed, tmp_path):
 
 def test_reporting_imports_no_torch():
     code = (
-        "import sys; from tesserae.reporting import published, tables, figures, report, style; "
+        "import sys; from tesserae.reporting import denoising, figures, published, report, seeds, sweeps, tables; "
         "assert 'torch' not in sys.modules, 'torch'; assert 'matplotlib' not in sys.modules, 'matplotlib'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

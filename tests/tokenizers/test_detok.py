@@ -550,33 +550,6 @@ def test_key_map_is_one_to_one():
 # ---- figures A.1 and A.2 ----------------------------------------------------------------------------------------
 
 
-def test_denoise_sweep():
-    model, images = tiny().eval(), some_images(3)
-    rebuilt = detok.denoise_sweep(model, images, [0.0, 0.5, 1.0], 2.0, seed=7)
-    assert rebuilt.shape == (3, 3, 3, 32, 32)
-    torch.testing.assert_close(rebuilt[0], model.decode(model.encode(images)))
-    assert torch.equal(rebuilt, detok.denoise_sweep(model, images, [0.0, 0.5, 1.0], 2.0, seed=7))
-    alone = detok.denoise_sweep(model, images[1:], [0.5], 2.0, seed=8)
-    torch.testing.assert_close(alone[0], rebuilt[1, 1:], atol=1e-5, rtol=1e-4)
-    other = detok.denoise_sweep(model, some_images(3, seed=1), [1.0], 2.0, seed=7)
-    torch.testing.assert_close(other[0], rebuilt[2])  # at tau = 1 nothing of the image is left
-
-
-def test_denoise_sweep_takes_any_kl_tokenizer():
-    class Constant(nn.Module):
-        def posterior(self, images):
-            return GaussianPosterior(torch.full((len(images), 500, 4), 8.0), torch.zeros(len(images), 500, 4))
-
-        def decode(self, tokens):
-            return tokens
-
-    z = detok.denoise_sweep(Constant(), some_images(2), [0.25, 0.5], 3.0, seed=0)
-    assert z.mean(dim=(1, 2, 3)).tolist() == pytest.approx([6, 4], abs=0.15)
-    assert z.std(dim=(1, 2, 3)).tolist() == pytest.approx([0.75, 1.5], rel=0.05)
-    torch.testing.assert_close((z[1] - 4) / 2, z[0] - 6)  # one draw for all levels
-    assert not torch.equal(z[0, 0], z[0, 1])
-
-
 def test_mask_sweep():
     model, images = tiny().eval(), some_images(2)
     rebuilt = detok.mask_sweep(model, images, [0.0, 0.5, 0.9], seed=3)

@@ -15,7 +15,8 @@ from tesserae.lineage import manifest as manifests
 from tesserae.lineage.audit import audit
 from tesserae.lineage.evidence import Planned
 from tesserae.reporting.audit import check
-from tesserae.stages.table import run as draw
+from tesserae.stages import claims as claimed
+from tesserae.stages import table
 from tesserae.workflow.graph import OUTPUTS
 from tesserae.workflow.plan import read_plan
 from tests.conftest import ROOT
@@ -51,7 +52,7 @@ def planned(smoke) -> dict[str, Planned]:
 
 def found(root: Path, planned: dict[str, Planned]) -> set[tuple[str, str]]:
     """(kind, artifact) of all findings, those about pages apart."""
-    report = audit(root, "smoke", planned, further=[check(draw)], progress=False)
+    report = audit(root, "smoke", planned, further=[check({"table": table.run, "claims": claimed.run})], progress=False)
     assert not report.clean
     return {(finding.kind, finding.artifact) for finding in report.findings if finding.artifact not in PAGES}
 

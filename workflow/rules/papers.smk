@@ -1,3 +1,15 @@
+rule sizes:  # parameters of a network at the paper's size: counted, not run
+    input: sources=ancient(PLAN.rule_sources("sizes"))
+    output:
+        metrics="results/{scale}/sizes/{recipe}/metrics.json",
+        manifest="results/{scale}/sizes/{recipe}/manifest.json",
+    params: fingerprint=PLAN.rule_fingerprint("sizes"), spec=PLAN.rule_spec("sizes")
+    log: "results/{scale}/sizes/{recipe}/stage.log"
+    threads: PLAN.threads("sizes")
+    resources: **PLAN.resources("sizes")
+    shell: RUNNER
+
+
 rule table:  # published beside measured
     input: PLAN.rule_inputs("table"), sources=ancient(PLAN.rule_sources("table"))
     output:
@@ -25,6 +37,21 @@ rule figure:  # one figure of a paper
     log: "results/{scale}/figure/{recipe}/stage.log"
     threads: PLAN.threads("figure")
     resources: **PLAN.resources("figure")
+    shell: RUNNER
+
+
+rule claims:  # a verdict for every statement of a paper
+    input: PLAN.rule_inputs("claims"), sources=ancient(PLAN.rule_sources("claims"))
+    output:
+        json="results/{scale}/claims/{recipe}/claims.json",
+        html="results/{scale}/claims/{recipe}/claims.html",
+        markdown="results/{scale}/claims/{recipe}/claims.md",
+        metrics="results/{scale}/claims/{recipe}/metrics.json",
+        manifest="results/{scale}/claims/{recipe}/manifest.json",
+    params: fingerprint=PLAN.rule_fingerprint("claims"), spec=PLAN.rule_spec("claims")
+    log: "results/{scale}/claims/{recipe}/stage.log"
+    threads: PLAN.threads("claims")
+    resources: **PLAN.resources("claims")
     shell: RUNNER
 
 

@@ -5,7 +5,7 @@ Why not plain `yaml.safe_load`: it reads 1e-4 as a string and keeps the last of 
 
 import re
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -39,8 +39,8 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_yaml(file: Path) -> dict:
-    """The mapping in a YAML file; raises ConfigError that names the file and the line."""
+def read_yaml(file: Path, top: type = dict) -> Any:
+    """The mapping (`top=list`: the list) in a YAML file; raises ConfigError that names the file and the line."""
     try:
         content = yaml.load(file.read_text(), Loader=_Loader)
     except FileNotFoundError:
@@ -49,8 +49,9 @@ def read_yaml(file: Path) -> dict:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}" if mark else ""
         raise ConfigError(file, line, getattr(error, "problem", None) or str(error), "mend the YAML there") from None
-    if not isinstance(content, dict):
-        raise ConfigError(file, "", "expected a mapping at the top", "see the JSON schema in workflow/schemas")
+    if not isinstance(content, top):
+        kind = "mapping" if top is dict else "list"
+        raise ConfigError(file, "", f"expected a {kind} at the top", "see the JSON schema in workflow/schemas")
     return content
 
 

@@ -1,14 +1,17 @@
 """The whole configuration of a project folder, read once: settings, scale, data sets, papers and their recipes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
-from tesserae.config import spec as specs
+from tesserae.config.claims import Claim, read_claims
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import read_yaml, validated
 from tesserae.config.recipes import Recipe, concrete, read_recipe
-from tesserae.config.types import Cluster, Datasets, Equivalents, Paper, Scale, Settings
+from tesserae.config.resolve import Context, Sourced
+from tesserae.config.seeds import of_seed
+from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Scale, Settings
 
 EQUIVALENTS = Path("config/equivalent-code.yaml")
 CLUSTER = Path("config/cluster.yaml")
@@ -25,22 +28,25 @@ class Project:
     papers: dict[str, Paper]
     tokenizers: dict[str, Recipe]
     generators: dict[str, Recipe]
+    decoded: dict[str, Decoded]
+    claims: dict[str, list[Claim]]  # of each paper
+    omitted: dict[str, str]  # name -> why this scale does without it
     equivalents: Equivalents
     cluster: Cluster
 
     @cached_property
-    def context(self) -> specs.Context:
-        return specs.Context(
+    def context(self) -> Context:
+        return Context(
             self.scale,
             Path(f"config/scales/{self.scale.scale}.yaml"),
             self.datasets.datasets,
             Path("config/datasets.yaml"),
         )
 
-    def tokenizer(self, name: str, wanted_by: Recipe) -> Recipe:
-        """The tokenizer a generator names; ConfigError at the generator if there is none."""
+    def tokenizer(self, name: str, wanted_by: Recipe, key: str = "tokenizer") -> Recipe:
+        """The tokenizer a recipe names; ConfigError at the recipe if there is none."""
         if name not in self.tokenizers:
-            file, key = wanted_by.where("tokenizer")
+            file, key = wanted_by.where(key)
             raise ConfigError(
                 file, key, f"unknown tokenizer recipe {name!r}", f"one of {', '.join(sorted(self.tokenizers))}"
             )
@@ -80,11 +86,88 @@ def read_project(root: Path, scale: str | None = None) -> Project:
             "no such recipe",
             f"one of {', '.join(sorted(name for found in recipes.values() for name in found))}",
         )
-    equivalents = _read(Equivalents, root, EQUIVALENTS)
-    cluster = _read(Cluster, root, CLUSTER)
+    decoded = {name: found for paper in papers.values() for name, found in paper.decoded.items()}
+    names = {name for found in (*recipes.values(), decoded) for name in found}
+    for pattern in scale_.omit.recipes if scale_.omit else ():
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ConfigError(
+                scale_file, f"omit.recipes: {pattern}", "no such recipe", f"one of {', '.join(sorted(names))}"
+            )
+    omitted = _omitted(scale_, recipes, decoded)
+    seeded = {section: _seeded(found, scale_, scale_file, omitted) for section, found in recipes.items()}
     return Project(
-        root, settings, scale_, datasets, papers, recipes["tokenizers"], recipes["generators"], equivalents, cluster
+        root,
+        settings,
+        scale_,
+        datasets,
+        papers,
+        **seeded,
+        claims={name: read_claims(root, Path(paper.claims)) for name, paper in papers.items() if paper.claims},
+        decoded=_seeded_decoders(decoded, scale_.seeds, omitted),
+        omitted=omitted,
+        equivalents=_read(Equivalents, root, EQUIVALENTS),
+        cluster=_read(Cluster, root, CLUSTER),
     )
+
+
+# ---- what a scale does without, and what it does several times -------------------------------------------------
+
+
+def _omitted(scale: Scale, recipes: dict[str, dict[str, Recipe]], decoded: dict[str, Decoded]) -> dict[str, str]:
+    """Recipes that the scale omits, and those made from them, with the reason."""
+    if scale.omit is None:
+        return {}
+    reason = f"omitted at scale {scale.scale}: {scale.omit.reason}"
+    found: dict[str, str] = {}
+    made_from = {
+        name: [getattr(recipe.typed, key, None) for key in ("finetune", "tokenizer")]
+        for some in recipes.values()
+        for name, recipe in some.items()
+    } | {name: [entry.generator, entry.decoder] for name, entry in decoded.items()}
+    for _ in made_from:  # until nothing is made from an omitted one any more
+        more = {
+            name: reason
+            for name, sources in made_from.items()
+            if name not in found
+            and (any(fnmatchcase(name, p) for p in scale.omit.recipes) or any(source in found for source in sources))
+        }
+        if not more:
+            return found
+        found |= more
+    return found
+
+
+def _seeded(found: dict[str, Recipe], scale: Scale, scale_file: Path, omitted: dict[str, str]) -> dict[str, Recipe]:
+    """Every recipe once for each of the scale's seeds, made from what has the same seed."""
+    kept = {name: recipe for name, recipe in found.items() if name not in omitted}
+    return kept | {
+        of_seed(name, seed): _with_seed(recipe, seed, scale_file)
+        for seed in range(2, scale.seeds + 1)
+        for name, recipe in kept.items()
+    }
+
+
+def _with_seed(recipe: Recipe, seed: int, scale_file: Path) -> Recipe:
+    first = recipe["training.seed"]
+    number = first.value + seed - 1
+    training = recipe.typed.training.model_copy(update={"seed": number})
+    update = {"training": training}
+    leaves = recipe.leaves | {"training.seed": Sourced(number, f"{scale_file}: seeds (the recipe: {first.value})")}
+    for key in ("tokenizer", "finetune"):
+        source = getattr(recipe.typed, key, None)
+        if source is not None:
+            update[key] = of_seed(source, seed)
+            leaves[key] = Sourced(update[key], recipe[key].origin)
+    return replace(recipe, name=of_seed(recipe.name, seed), typed=recipe.typed.model_copy(update=update), leaves=leaves)
+
+
+def _seeded_decoders(decoded: dict[str, Decoded], seeds: int, omitted: dict[str, str]) -> dict[str, Decoded]:
+    return {
+        of_seed(name, seed): Decoded(generator=of_seed(entry.generator, seed), decoder=of_seed(entry.decoder, seed))
+        for seed in range(1, seeds + 1)
+        for name, entry in decoded.items()
+        if name not in omitted
+    }
 
 
 def _read(model, root: Path, file: Path):

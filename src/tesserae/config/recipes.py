@@ -2,25 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any
 
 from tesserae.config.errors import ConfigError
-from tesserae.config.files import Strict, validated
-from tesserae.config.types import DeTokRecipe, MARRecipe, Scale, SiTRecipe
+from tesserae.config.files import validated
+from tesserae.config.resolve import Sourced
 
-RECIPES: dict[str, dict[str, type[Strict]]] = {
-    "tokenizers": {"detok": DeTokRecipe},
-    "generators": {"mar": MARRecipe, "sit": SiTRecipe},
-}
-
-
-class Sourced(NamedTuple):
-    """A value and the place that says so."""
-
-    value: Any
-    origin: str
+if TYPE_CHECKING:
+    from tesserae.config.types import Scale
 
 
 @dataclass(frozen=True)
@@ -42,30 +31,38 @@ class Recipe:
 
 
 def read_recipe(
-    section: str, name: str, entries: dict[str, dict], file: Path, scale: Scale, scale_file: Path
+    section: str, name: str, entries: dict[str, dict], file: Path, scale: "Scale", scale_file: Path
 ) -> Recipe:
     """The recipe `name` of a paper's `section`; ConfigError names unknown, cyclic and mistyped entries."""
     merged: dict[str, Sourced] = {}
     for step in reversed(_chain(section, name, entries, file)):
         own = {key: value for key, value in entries[step].items() if key not in ("base", "abstract")}
         merged.update(_leaves(own, f"{file}: {section}.{step}"))
+    from tesserae.config.registry import GENERATORS, TOKENIZERS  # they describe themselves in terms of this module
+
+    systems = {"tokenizers": TOKENIZERS, "generators": GENERATORS}[section]
+    system = merged.get("system", Sourced(None, "")).value
+    if system not in systems:
+        raise ConfigError(
+            file, f"{section}.{name}.system", f"unknown system {system!r}", f"one of {', '.join(systems)}"
+        )
+    defaults = {
+        key: Sourced(told.default, "default of the type")
+        for key, told in systems[system].Recipe.model_fields.items()
+        if not told.is_required()
+    }
     exception = scale.exceptions.get(name)
     for key, value in (exception.set if exception else {}).items():
-        if key not in merged:
+        if key not in merged | defaults:
             raise ConfigError(
                 scale_file,
                 f"exceptions.{name}.set.{key}",
                 "no such key in the recipe",
-                f"one of {', '.join(sorted(merged))}",
+                f"one of {', '.join(sorted(merged | defaults))}",
             )
-        paper = merged[key].value
+        paper = (defaults | merged)[key].value
         merged[key] = Sourced(value, f"{scale_file}: exceptions.{name} ({exception.reason}; the paper: {paper})")
-    system = merged.get("system", Sourced(None, "")).value
-    if system not in RECIPES[section]:
-        raise ConfigError(
-            file, f"{section}.{name}.system", f"unknown system {system!r}", f"one of {', '.join(RECIPES[section])}"
-        )
-    typed = validated(RECIPES[section][system], _nested(merged), file, f"{section}.{name}")
+    typed = validated(systems[system].Recipe, _nested(merged), file, f"{section}.{name}")
     complete = _leaves(typed.model_dump(), "")
     leaves = {key: merged.get(key, Sourced(value, "default of the type")) for key, (value, _) in complete.items()}
     return Recipe(name, typed, leaves, file, section)
@@ -116,14 +113,3 @@ def _nested(leaves: dict[str, Sourced]) -> dict:
             at = at.setdefault(parent, {})
         at[last] = sourced.value
     return tree
-
-
-def schema() -> dict[str, dict]:
-    """JSON schema of every configuration file and recipe type, for editors."""
-    from tesserae.config.types import Cluster, Datasets, Equivalents, Paper, Settings
-
-    types: dict[str, Any] = {"config": Settings, "scale": Scale, "datasets": Datasets, "paper": Paper}
-    types |= {"equivalent-code": Equivalents, "cluster": Cluster}
-    for systems in RECIPES.values():
-        types |= {f"recipe-{system}": recipe for system, recipe in systems.items()}
-    return {name: TypeAdapter(kind).json_schema() for name, kind in types.items()}

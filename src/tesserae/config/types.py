@@ -5,122 +5,11 @@ Every field is followed by its meaning; `tesserae schema` exports these types as
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from tesserae.config.files import Strict
-
-# ---- recipes, in paper terms --------------------------------------------------------------------------------
-
-
-class Training(Strict):
-    epochs: int = Field(gt=0, description="passes over the training set")
-    batch: int = Field(gt=0, description="global batch size, in images")
-    base_rate: float | None = Field(None, gt=0, description="learning rate per 256 images of batch (linear scaling)")
-    rate: float | None = Field(None, gt=0, description="learning rate as it is; give this or base_rate")
-    warmup_epochs: float = Field(ge=0, description="linear warm-up from 0, per step")
-    decay: Literal["cosine", "constant"] = Field(description="after the warm-up: half cosine to 0, or constant")
-    betas: list[float] = Field(min_length=2, max_length=2, description="AdamW")
-    weight_decay: float = Field(ge=0, description="AdamW; each system names the parameters it spares")
-    clip: float | None = Field(gt=0, description="largest gradient norm, or null")
-    ema: float = Field(ge=0, lt=1, description="decay of the averaged weights, per step")
-    precision: Literal["fp32", "bf16"] = Field(description="autocast of the forward pass; losses are always fp32")
-    seed: int = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _one_rate(self) -> "Training":
-        if (self.rate is None) == (self.base_rate is None):
-            raise ValueError("give exactly one of rate and base_rate")
-        return self
-
-
-class LossWeights(Strict):
-    mse: float = Field(ge=0)
-    perceptual: float = Field(ge=0)
-    kl: float = Field(ge=0)
-    gan: float = Field(ge=0)
-
-
-class Discriminator(Strict):
-    channels: int = Field(gt=0, description="channels of the first layer (ndf)")
-    layers: int = Field(gt=0)
-
-
-class DeTokRecipe(Strict):
-    """l-DeTok, Sec. 3 and A.1. gamma = 0 with mask_ratio = 0 is the conventional autoencoder."""
-
-    system: Literal["detok"]
-    dataset: str = Field(description="role of the data set; the scale says which data play it")
-    image_size: int = Field(gt=0)
-    encoder: str = Field(description="size, by its name in the scale's sizes.detok")
-    decoder: str = Field(description="size, by its name in the scale's sizes.detok")
-    patch_size: int = Field(gt=0)
-    latent_channels: int = Field(gt=0)
-    noise: Literal["interpolative", "additive"] = Field(description="Eq. 4, or the variant of Fig. 2a")
-    gamma: float = Field(ge=0, description="scale of the latent noise; 0: none")
-    mask_ratio: float = Field(ge=0, lt=1, description="M: largest (random) or only (constant) masking ratio; 0: none")
-    mask_mode: Literal["random", "constant"]
-    perceptual: Literal["lpips+convnext", "none"]
-    loss_weights: LossWeights
-    gan_start_epoch: int | None = Field(ge=0, description="epoch from which the GAN loss is on; null: never")
-    discriminator: Discriminator
-    training: Training
-
-
-class DiffLoss(Strict):
-    blocks: int = Field(gt=0)
-    width: int = Field(gt=0)
-    batch_multiplier: int = Field(gt=0, description="draws of (t, noise) per condition in a training step")
-    steps: int = Field(gt=0, description="length of the training diffusion")
-    schedule: Literal["cosine", "linear"]
-
-
-class MARSampling(Strict):
-    iterations: int = Field(gt=0, description="autoregressive iterations")
-    diffusion_steps: int = Field(gt=0)
-    guidance_schedule: Literal["linear", "constant"]
-    guidance: list[float] = Field(min_length=1, description="scales tried with guidance, at temperature 1")
-    temperature: list[float] = Field(min_length=1, description="temperatures tried without guidance")
-    x0_limit: float | None = Field(None, gt=0, description="clamp of the predicted clean token; null: none")
-
-
-class MARRecipe(Strict):
-    """MAR (arXiv 2406.11838) as l-DeTok Sec. A.2 trains it."""
-
-    system: Literal["mar"]
-    tokenizer: str = Field(description="recipe whose tokens it learns")
-    size: str = Field(description="by its name in the scale's sizes.mar")
-    buffer_size: int = Field(gt=0)
-    attention_dropout: float = Field(ge=0, lt=1)
-    projection_dropout: float = Field(ge=0, lt=1)
-    label_dropout: float = Field(ge=0, lt=1)
-    mask_ratio_min: float = Field(gt=0, le=1)
-    mask_ratio_std: float = Field(gt=0)
-    diffloss: DiffLoss
-    training: Training
-    sampling: MARSampling
-
-
-class FlowSampling(Strict):
-    method: Literal["dopri5", "euler", "heun", "euler_maruyama"]
-    steps: int = Field(gt=1, description="equal steps of a fixed grid; dopri5 chooses its own")
-    atol: float = Field(gt=0)
-    rtol: float = Field(gt=0)
-    guidance: list[float] = Field(min_length=1, description="scales tried with guidance")
-
-
-class SiTRecipe(Strict):
-    """SiT (arXiv 2401.08740) as l-DeTok Sec. A.2 trains it."""
-
-    system: Literal["sit"]
-    tokenizer: str = Field(description="recipe whose tokens it learns")
-    size: str = Field(description="by its name in the scale's sizes.sit")
-    label_dropout: float = Field(ge=0, lt=1)
-    training: Training
-    sampling: FlowSampling
-
-
-TokenizerRecipe = DeTokRecipe
-GeneratorRecipe = Annotated[MARRecipe | SiTRecipe, Field(discriminator="system")]
+from tesserae.config.parts import Discriminator, Size
+from tesserae.config.registry import SYSTEMS
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
 
@@ -129,21 +18,45 @@ class Column(Strict):
     artifact: str = Field(description="artifact of the number; {row} stands for the row's key")
     value: str = Field(description="name of the number in the artifact's metrics.json")
     direction: Literal["lower", "higher", "none"] = Field(description="which is better")
+    rows: list[str] | None = Field(None, description="keys of the rows that have this number; null: all")
+    values: dict[str, str] = Field({}, description="row -> name of its number, where it is another one")
+    artifacts: dict[str, str] = Field({}, description="row -> its artifact, where the pattern does not give it")
+
+    def of(self, row: str) -> str:
+        """The artifact of a row's number."""
+        return self.artifacts.get(row) or self.artifact.format(row=row)
 
 
 class Table(Strict):
     source: str = Field(description="the table's name in config/published/<paper>.csv")
     title: str
     rows: dict[str, str] = Field(description="key -> label as printed")
+    published_rows: list[str] = Field([], description="labels of rows that are cited: printed numbers, none of ours")
     columns: dict[str, Column] = Field(description="name as in the published file -> where the number comes from")
+    note: str | None = Field(None, description="said below the table")
+
+
+class Axis(Strict):
+    label: str
+    values: dict[str, float] = Field(description="row -> where it stands")
 
 
 class Figure(Strict):
     title: str
-    draw: str = Field(description="function of tesserae.reporting.figures, by its name")
+    draw: str = Field(description="what draws it: a name in tesserae.stages.figure.DRAWN")
+    source: str | None = Field(None, description="the figure's name in the published file and in claims")
     rows: dict[str, str] = Field(description="key -> label as printed")
     inputs: dict[str, dict[str, str]] = Field(description="group -> role -> artifact; {row} stands for each row's key")
+    series: dict[str, list[str]] | None = Field(None, description="name of a curve -> its rows; null: one curve")
+    x: Axis | None = Field(None, description="a swept number; null: rows stand side by side")
     published: str | None = Field(None, description="table of config/published/<paper>.csv that is shown beside it")
+
+
+class Decoded(Strict):
+    """A trained generator whose tokens another tokenizer decodes: one that was fine-tuned with a frozen encoder."""
+
+    generator: str
+    decoder: str = Field(description="tokenizer recipe, fine-tuned from the one that the generator learned")
 
 
 class Paper(Strict):
@@ -151,9 +64,11 @@ class Paper(Strict):
     title: str
     arxiv: str
     published: str = Field(description="file with the printed numbers")
+    claims: str | None = Field(None, description="file with the statements about them; null: none are evaluated")
     notebook: str
     tokenizers: dict[str, dict]
     generators: dict[str, dict]
+    decoded: dict[str, Decoded] = {}
     tables: dict[str, Table]
     figures: dict[str, Figure]
 
@@ -203,18 +118,13 @@ class Datasets(Strict):
 # ---- scales -------------------------------------------------------------------------------------------------
 
 
-class Size(Strict):
-    width: int = Field(gt=0)
-    blocks: int = Field(gt=0)
-    heads: int = Field(gt=0)
-
-
 class TrainingScale(Strict):
     """How a recipe's training shrinks. What is null stays the paper's."""
 
     batch: int | None = Field(None, gt=0)
     steps_per_epoch: int | None = Field(None, gt=0, description="null: training images / batch")
     rate: float | None = Field(None, gt=0, description="peak learning rate")
+    rates: dict[str, float] = Field({}, description="system -> its peak learning rate, where `rate` does not suit it")
     warmup_fraction: float | None = Field(None, ge=0, lt=1, description="share of the steps")
     decay: Literal["cosine", "constant"] | None = None
     ema_window: float | None = Field(None, gt=0, description="w: decay 1 - w/steps, so that averages shrink with runs")
@@ -225,30 +135,9 @@ class TrainingScale(Strict):
     )
 
 
-class DiffLossScale(Strict):
-    width: int = Field(gt=0)
-    blocks: int = Field(gt=0)
-    batch_multiplier: int = Field(gt=0)
-
-
-class MARScale(Strict):
-    buffer_size: int | None = None
-    diffloss: DiffLossScale | None = None
-    sampling: MARSampling | None = None
-
-
-class SiTScale(Strict):
-    sampling: FlowSampling | None = None
-
-
-class DeTokScale(Strict):
-    perceptual: Literal["lpips+convnext", "none"] | None = None
-
-
-class Systems(Strict):
-    detok: DeTokScale = DeTokScale()
-    mar: MARScale = MARScale()
-    sit: SiTScale = SiTScale()
+Systems = create_model(
+    "Systems", __base__=Strict, **{name: (system.Scaled, system.Scaled()) for name, system in SYSTEMS.items()}
+)
 
 
 class Parts(Strict):
@@ -309,7 +198,16 @@ class Forecast(Strict):
 class ScaleException(Strict):
     """One recipe that does not follow the scale's rule, with the reason."""
 
-    set: dict[str, float | int | str | bool | None] = Field(description="dotted key of the recipe -> value")
+    set: dict[str, float | int | str | bool | list[float] | None] = Field(
+        description="dotted key of the recipe -> value"
+    )
+    reason: str
+
+
+class Omitted(Strict):
+    """Recipes that are not run; their cells and curves say so."""
+
+    recipes: list[str] = Field(description="names, or patterns with *")
     reason: str
 
 
@@ -320,10 +218,10 @@ class Scale(Strict):
     patch_size: dict[int, int]
     latent_channels: dict[int, int]
     datasets: dict[str, str] = Field(description="role -> data set of datasets.yaml")
-    sizes: dict[Literal["detok", "mar", "sit"], dict[str, Size]]
+    sizes: dict[str, dict[str, Size]] = Field(description="system -> name of a size -> what it is")
     tokenizer_training: TrainingScale
     generator_training: TrainingScale
-    systems: Systems
+    systems: Systems = Field(description="what is particular to a system")
     evaluation: Evaluation
     parts: Parts = Parts()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")
@@ -332,6 +230,15 @@ class Scale(Strict):
     )
     forecast: Forecast | None = Field(None, description="null: the report forecasts nothing")
     exceptions: dict[str, ScaleException]
+    seeds: int = Field(1, gt=0, description="how often each recipe is trained: with its own seed, and the next ones")
+    omit: Omitted | None = Field(None, description="recipes that this scale does without")
+
+    @field_validator("sizes")
+    @classmethod
+    def _known(cls, sizes: dict) -> dict:
+        if unknown := set(sizes) - set(SYSTEMS):
+            raise ValueError(f"unknown system {sorted(unknown)[0]!r}; one of {', '.join(SYSTEMS)}")
+        return sizes
 
     @model_validator(mode="after")
     def _processes(self) -> "Scale":

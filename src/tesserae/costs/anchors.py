@@ -44,6 +44,10 @@ ANCHORS = (
     Anchor("Tokenizer S-B, 50 epochs, GAN from epoch 20", "tokenizer/detok_sb_joint", 50, True, 20),
     Anchor("Tokenizer B-B, 200 epochs, GAN from epoch 100", "tokenizer/detok_bb_extended", 200, False, 100),
     Anchor("SiT-B, 100 epochs", "generator/sit_b_joint", 100, False),
+    Anchor("DiT-B, 100 epochs", "generator/dit_b_extended", 100, False),
+    Anchor("LightningDiT-B, 100 epochs", "generator/lightningdit_b_extended", 100, False),
+    Anchor("RandomAR-B, 100 epochs", "generator/randomar_b_extended", 100, False),
+    Anchor("RasterAR-B, 100 epochs", "generator/rasterar_b_extended", 100, False),
     Anchor("MAR-B, 100 epochs", "generator/mar_b_joint", 100, True),
     Anchor("MAR-B, 800 epochs", "generator/mar_b_joint", 800, False, None, {"diffloss": {"blocks": 6}}, evaluated=True),
     Anchor(

@@ -3,7 +3,16 @@
 STARTED = 60.0  # seconds of a job before its work: queue, imports, reading weights
 DECODED = 100.0  # images that one core decodes, crops and resizes in a second
 # Stages that take minutes on a CPU whatever they are told, in seconds.
-LIGHT = {"metrics": 300.0, "table": 30.0, "figure": 60.0, "notebook": 120.0, "lineage": 60.0, "report": 60.0}
+LIGHT = {
+    "metrics": 300.0,
+    "sizes": 30.0,
+    "table": 30.0,
+    "figure": 60.0,
+    "claims": 30.0,
+    "notebook": 120.0,
+    "lineage": 60.0,
+    "report": 60.0,
+}
 PAGE = 2e6  # bytes of a table, figure, notebook or page
 CONTEXT = 1.5e9  # bytes of CUDA's context and its libraries' workspaces, per process
 CORES = 64  # for jobs without GPUs, beside the GPU nodes

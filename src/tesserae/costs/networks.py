@@ -23,6 +23,7 @@ from tesserae.costs.memory import Live
 # Where a random number decides the work of a step (masking ratios), the mean is taken over these quantiles with
 # Simpson's weights: exact up to the third power of the ratio, and work grows with the second. 0 masks least.
 QUANTILES = {0.0: 1 / 6, 0.5: 4 / 6, 1.0: 1 / 6}
+FOUNDED = ("va_vae", "maetok")  # tokenizers whose training asks a vision foundation model
 INCEPTION_SIDE = 299  # to which torch-fidelity resizes all images
 
 
@@ -101,6 +102,8 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
     of activations and gradients at most, at the worst masking ratio; trainable, frozen: parameters; weights: bytes of
     the saved network.
     """
+    if module.rsplit(".", 1)[-1] in FOUNDED:
+        raise ValueError(f"{module}: the frozen network of its loss is not counted; take published weights")
     with _mode():
         network = build(module, model).train()
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -121,10 +124,11 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
         adversarial = _difference(last, first, batch)
         peaks = [run.peak for run in (*runs.values(), last)]
         if perceptual:
-            from tesserae.losses.perceptual import PerceptualLoss
+            from tesserae.losses.perceptual import LPIPS, PerceptualLoss
 
-            network.perceptual_loss = _imagined(PerceptualLoss).eval()
-            frozen = sum(p.numel() for p in network.perceptual_loss.parameters())
+            distance = _imagined(LPIPS if model["perceptual"] == "lpips" else PerceptualLoss).eval()
+            frozen = sum(p.numel() for p in distance.parameters())
+            network.perceptual_loss = lambda a, b: distance(a, b).mean()
             whole = _step(network, model, batch, precision, -1 if step is None else step, 0.0)
             flops = {name: flops[name] + more for name, more in _difference(whole, last, batch).items()}
             peaks.append(whole.peak)
@@ -170,9 +174,16 @@ def _images(size: int, side: int) -> Tensor:
 
 
 def weights(network: nn.Module) -> int:
-    """Bytes of a trained network on disk: its discriminator is not saved."""
+    """Bytes of a trained network on disk: what only training needs is not saved."""
     state = network.state_dict().items()
-    return sum(t.numel() * t.element_size() for name, t in state if not name.startswith("discriminator."))
+    left_out = getattr(network, "TRAINING_ONLY", ())
+    return sum(t.numel() * t.element_size() for name, t in state if not name.startswith(left_out))
+
+
+def size(module: str, model: dict[str, Any]) -> dict[str, int]:
+    """Bytes of a network on disk."""
+    with _mode():
+        return {"weights": weights(build(module, model))}
 
 
 # ---- use --------------------------------------------------------------------------------------------------------
@@ -245,6 +256,44 @@ def _mar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, A
     }
 
 
+def _causal_ar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """One pass over a sequence with all keys kept, and for each token once the diffusion of its own."""
+    tokens, channels, steps = network.token_length, network.token_width, sampler["diffusion_steps"]
+    net, halves = network.diffloss.net, 2 * batch
+    with Measured(network) as found:
+        classes = network.class_emb(torch.zeros(halves, dtype=torch.int64))
+        order = torch.zeros(halves, tokens, dtype=torch.int64)
+        z = network.conditions(torch.empty(halves, tokens, channels), order, classes)
+        net.cond_embed(z.flatten(0, 1))
+    with Measured(network) as denoising:  # of one token of each sample: they come one by one
+        net.denoise(torch.empty(halves, channels), torch.empty(halves, net.cond_embed.out_features))
+    transformer, each = found.per(halves), denoising.per(halves)
+    kept = 4 * 2 * halves * tokens * sum(block.attn.proj.in_features for block in network.transformer["blocks"])
+    return {
+        "flops": {name: transformer[name] + tokens * steps * each[name] for name in each},
+        "peak": 4 * tokens * steps * channels * batch + kept + found.peak + denoising.peak,
+    }
+
+
+def _dit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """One evaluation of the noise per step."""
+    return _evaluated(network, batch, sampler["steps"], torch.int64)
+
+
+def _lightningdit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """One evaluation of the velocity per Euler step; that the first ones have no guidance is left out."""
+    return _evaluated(network, batch, sampler["steps"] - 1, torch.float32)
+
+
+def _evaluated(network: nn.Module, batch: int, evaluations: int, time: torch.dtype) -> dict[str, Any]:
+    with Measured(network) as found:
+        states = torch.empty(2 * batch, *network.token_shape)
+        classes = network.y_embedder(torch.zeros(2 * batch, dtype=torch.int64))
+        network(states, torch.zeros(1, dtype=time), classes)
+    flops = {name: evaluations * each for name, each in found.per(2 * batch).items()}
+    return {"flops": flops, "peak": found.peak + 4 * states.numel() * states.element_size()}
+
+
 def _sit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
     """One evaluation of the velocity, as often as the solver makes it."""
     methods = {"dopri5": DOPRI5_EVALUATIONS, "euler": sampler["steps"], "heun": 2 * sampler["steps"]}
@@ -262,6 +311,10 @@ def _sit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, A
 SAMPLERS: dict[str, Callable[[nn.Module, dict[str, Any], int], dict[str, Any]]] = {
     "mar_sampler": _mar,
     "sit_sampler": _sit,
+    "dit_sampler": _dit,
+    "lightningdit_sampler": _lightningdit,
+    "randomar_sampler": _causal_ar,
+    "rasterar_sampler": _causal_ar,
 }
 
 

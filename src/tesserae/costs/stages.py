@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tesserae.config.registry import tokens_of
 from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
 from tesserae.costs.calibration import Rates, adversarial_share, count_training
 from tesserae.costs.counts import count
@@ -121,13 +122,22 @@ def _features_of(task: Task, rates: Rates, images: int) -> Need:
 
 def _training(task: Task, rates: Rates) -> Need:
     """Averaged weights, optimizers and gradients are float32, as training/loop.py keeps them."""
-    spec, counted = task.spec, count_training(task.spec)
+    spec = task.spec
+    if "official" in spec:
+        return _official(task)
+    counted = count_training(spec)
     images = spec["training"]["steps"] * spec["training"]["batch"] / task.asked["processes"]
     parameters, frozen = 4 * counted["trainable"], 4 * counted["frozen"]
     exchanged = 2 * parameters if task.asked["processes"] > 1 else parameters  # gradients, and their flat copy
     memory = 4 * parameters + frozen + max(counted["peak"], exchanged)  # weights, averaged ones, two moments
     seconds = images * rates.training(counted, adversarial_share(spec))
     return Need(seconds, memory, counted["weights"], KEPT * 4 * parameters)
+
+
+def _official(task: Task) -> Need:
+    """Published weights, read and written."""
+    counted = count("size", task.spec["module"], model=task.spec["model"])
+    return Need(0.0, counted["weights"], counted["weights"])
 
 
 def _coded(task: Task) -> dict[str, Any]:
@@ -144,7 +154,7 @@ def _reconstruction(task: Task, rates: Rates) -> Need:
 
 
 def _denoising(task: Task, rates: Rates) -> Need:
-    coded, levels = _coded(task), len(task.spec["taus"])
+    coded, levels = _coded(task), len(task.spec["taus"]) + len(task.spec["ratios"])
     seconds = task.spec["batch"] * (rates.seconds(coded["encode"]) + levels * rates.seconds(coded["decode"]))
     pictures = 4 * task.spec["batch"] * 3 * _side(task) ** 2 * levels  # all levels of a batch are kept as float32
     return Need(
@@ -154,8 +164,8 @@ def _denoising(task: Task, rates: Rates) -> Need:
 
 def _tokens(task: Task, rates: Rates) -> Need:
     coded, images = _coded(task), task.share(_split(task, "train"))
-    model = task.of("tokenizer").spec["model"]
-    moments = (model["image_size"] // model["patch_size"]) ** 2 * 2 * model["latent_channels"]
+    made = tokens_of(task.of("tokenizer").spec["module"], task.of("tokenizer").spec["model"])
+    moments = 2 * made.length * made.width
     seconds = images * 2 * rates.seconds(coded["encode"])  # the image and its mirror image
     return Need(seconds, coded["weights"] + coded["peak"], images * (2 * 4 * moments + 8))
 
@@ -182,7 +192,8 @@ def _samples(task: Task, rates: Rates) -> Need:
 
 def _points(task: Task) -> tuple[int, int]:
     """Points of a sweep with guidance and without."""
-    return len(task.spec["search"]["guidance"]), len(task.spec["search"].get("temperature", [None]))
+    unguided = len(task.spec["search"].get("temperature", [None])) if task.spec["unguided"] else 0
+    return len(task.spec["search"]["guidance"]), unguided
 
 
 def _search_samples(task: Task, rates: Rates) -> Need:

@@ -36,6 +36,24 @@ def draw_uniform_times(data: Tensor, rng: torch.Generator) -> Tensor:
     return torch.rand(len(data), generator=rng, device=rng.device, dtype=data.dtype).to(data.device)
 
 
+def draw_logit_normal_times(data: Tensor, rng: torch.Generator) -> Tensor:
+    """One t = sigmoid(N(0, 1)) per sample, (B,): the middle of the path more often (arXiv 2403.03206, Sec. 3.1)."""
+    return torch.randn(len(data), generator=rng, device=rng.device, dtype=data.dtype).to(data.device).sigmoid()
+
+
+def shifted(t: Tensor, shift: float) -> Tensor:
+    """Times moved towards the noise if shift < 1, with 0 and 1 fixed: shift t / (1 + (shift - 1) t).
+
+    The resolution-dependent shift of arXiv 2403.03206, with time the other way round; LightningDiT, official code.
+    """
+    return shift * t / (1 + (shift - 1) * t)
+
+
+def cosine_distance(predicted: Tensor, target: Tensor) -> Tensor:
+    """1 - the cosine between two velocities (B, N, C) of a token, averaged over tokens and samples; 0-d, float32."""
+    return 1 - torch.nn.functional.cosine_similarity(predicted.float(), target.float(), dim=-1).mean()
+
+
 def velocity_mse(velocity: Callable[[Tensor, Tensor], Tensor], data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """The flow matching loss: mean squared error of velocity(x_t, t) over samples, tokens, channels; 0-d, float32."""
     predicted = velocity(path(data, noise, t), t)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tesserae.diffusion.gaussian import DiffusionLoss, GaussianDiffusion, make_betas
-from tesserae.nn.modulation import TimestepEmbedder, modulate
+from tesserae.nn.modulation import TimestepEmbedder
 
 
 class ResBlock(nn.Module):
@@ -23,10 +23,9 @@ class ResBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 3 * width))
 
-    def forward(self, x: Tensor, activated: Tensor) -> Tensor:
-        """x, activated (M, W) -> (M, W)."""
-        shift, scale, gate = self.adaLN_modulation[1](activated).chunk(3, dim=-1)
-        return torch.addcmul(x, gate, self.mlp(modulate(self.in_ln(x), shift, scale)))
+    def forward(self, x: Tensor, shift: Tensor, gain: Tensor, gate: Tensor) -> Tensor:
+        """All (..., M, W), gain = 1 + scale; x may lack the leading axes of the others."""
+        return torch.addcmul(x, gate, self.mlp(torch.addcmul(shift, self.in_ln(x), gain)))
 
 
 class FinalLayer(nn.Module):
@@ -38,10 +37,9 @@ class FinalLayer(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
         self.linear = nn.Linear(width, outputs)
 
-    def forward(self, x: Tensor, activated: Tensor) -> Tensor:
-        """x, activated (M, W) -> (M, outputs)."""
-        shift, scale = self.adaLN_modulation[1](activated).chunk(2, dim=-1)
-        return self.linear(modulate(self.norm(x), shift, scale))
+    def forward(self, x: Tensor, shift: Tensor, gain: Tensor) -> Tensor:
+        """All (..., M, W), gain = 1 + scale -> (..., M, outputs)."""
+        return self.linear(torch.addcmul(shift, self.norm(x), gain))
 
 
 class DenoisingMLP(nn.Module):
@@ -68,13 +66,29 @@ class DenoisingMLP(nn.Module):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.final_layer.linear.weight)
 
+    def modulations(self, embedded: Tensor) -> list[list[Tensor]]:
+        """What conditions each layer: shift, 1 + scale and, but for the last one, gate, each like `embedded` (..., W).
+
+        Nothing here depends on the noisy token, so a sampler can do it for many diffusion steps at once.
+        """
+        activated = F.silu(embedded)  # the first layer of every adaLN_modulation, done once for all of them
+        found = []
+        for layer in (*self.res_blocks, self.final_layer):
+            linear = layer.adaLN_modulation[1]
+            shift, scale, *gate = linear(activated).split(embedded.shape[-1], dim=-1)
+            found.append([shift, 1 + scale, *gate])
+        return found
+
+    def modulated(self, x: Tensor, modulations: list[list[Tensor]]) -> Tensor:
+        """x (M, C) and what conditions each layer, each (..., M, W) -> (..., M, 2C)."""
+        x = self.input_proj(x)
+        for block, modulation in zip((*self.res_blocks, self.final_layer), modulations, strict=True):
+            x = block(x, *modulation)
+        return x
+
     def denoise(self, x: Tensor, embedded: Tensor) -> Tensor:
         """x (M, C) and embedded = time_embed(t) + cond_embed(z) (M, W) -> (M, 2C)."""
-        activated = F.silu(embedded)  # the first layer of every adaLN_modulation, done once for all of them
-        x = self.input_proj(x)
-        for block in self.res_blocks:
-            x = block(x, activated)
-        return self.final_layer(x, activated)
+        return self.modulated(x, self.modulations(embedded))
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """x (M, C), t (M,) in 0..T-1, z (M, Z) -> (M, 2C): predicted noise, then variance logits."""

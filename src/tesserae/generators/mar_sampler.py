@@ -5,16 +5,12 @@ Shapes: B samples, N tokens, C channels, D width, S diffusion steps, P tokens pr
 """
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tesserae.diffusion.ddpm import DDPMSampler, guide
-from tesserae.generators.diffloss import DiffLoss
+from tesserae.generators.diffloss_sampler import Streams, TokenSampler, draw_streams, guidance_at
 from tesserae.generators.mar import MAR, pick
-
-GUIDANCE_SCHEDULES = ("linear", "constant")
 
 
 def masked_after(tokens: int, iterations: int) -> list[int]:
@@ -30,58 +26,6 @@ def masked_after(tokens: int, iterations: int) -> list[int]:
     return counts
 
 
-def guidance_at(guidance: float, schedule: str, masked: int, tokens: int) -> float:
-    """The guidance scale of an iteration after which `masked` of `tokens` are masked."""
-    if schedule == "linear":
-        return 1 + (guidance - 1) * (tokens - masked) / tokens
-    if schedule == "constant":
-        return guidance
-    raise ValueError(f"unknown guidance schedule {schedule!r}; known: {', '.join(GUIDANCE_SCHEDULES)}")
-
-
-class Streams(NamedTuple):
-    """All randomness of B samples. Tied to positions, so a sample does not depend on the batch it is made in."""
-
-    order: Tensor  # (B, N) permutation; tokens are predicted from its end to its start
-    noise: Tensor  # (B, N, S, C) per position: the initial noise, then that of each diffusion step but the last
-
-
-def draw_streams(seeds: list[int], *, tokens: int, channels: int, diffusion_steps: int) -> Streams:
-    """Each sample's own order and noise, from its own seed, on the CPU: 2 calls per sample."""
-    orders, noises = [], []
-    for seed in seeds:
-        rng = torch.Generator().manual_seed(seed)
-        orders.append(torch.randperm(tokens, generator=rng))
-        noises.append(torch.randn(tokens, diffusion_steps, channels, generator=rng))
-    return Streams(torch.stack(orders), torch.stack(noises))
-
-
-def sample_diffloss(
-    diffloss: DiffLoss,
-    z: Tensor,
-    noise: Tensor,
-    *,
-    sampler: DDPMSampler,
-    times: Tensor,
-    guidance: float | None,
-    temperature: float,
-) -> Tensor:
-    """Tokens (m, C) for conditions z, from noise (S, m, C). `times` (S, W) embeds sampler.timesteps.
-
-    Without guidance (None) z is (m, D). With it, z is (2m, D): with class, then without; both halves share x, and the
-    state advances with the first half's variance.
-    """
-    net = diffloss.net
-    condition = net.cond_embed(z)
-
-    def model(x: Tensor, i: int) -> Tensor:
-        if guidance is None:
-            return net.denoise(x, condition + times[i])
-        return guide(*net.denoise(x.repeat(2, 1), condition + times[i]).chunk(2), guidance)
-
-    return sampler.sample(model, noise, temperature)
-
-
 def generate(
     model: MAR,
     labels: Tensor,
@@ -93,11 +37,13 @@ def generate(
     temperature: float,
     x0_limit: float | None = None,
 ) -> Tensor:
-    """Tokens (B, N, C) for labels (B,) from given randomness. Two model halves unless guidance is 1."""
+    """Tokens (B, N, C) for labels (B,) from given randomness. Two model halves unless guidance is 1.
+
+    Tokens are predicted from the end of the drawn order to its start.
+    """
     (B, N, steps, C), guided = streams.noise.shape, guidance != 1
     order, noise = streams
-    sampler = DDPMSampler(model.diffloss.diffusion, steps, x0_limit)
-    times = model.diffloss.net.time_embed(torch.tensor(sampler.timesteps, device=labels.device))
+    draw = TokenSampler(model.diffloss, steps, temperature, x0_limit)
     classes = model.class_emb(labels)
     if guided:
         classes = torch.cat([classes, model.fake_latent.expand(B, -1)])
@@ -109,19 +55,14 @@ def generate(
     tokens = noise.new_zeros(B, N, C)  # in the drawn order: known ones at the end
     before = N
     for k, after in enumerate(counts):
-        scale = guidance_at(guidance, guidance_schedule, after, N)
         left = after if k < len(counts) - 1 else 0
         known, chosen = order[:, before:], order[:, left:before]
         x = model.encode(halves(tokens[:, before:]), halves(known), classes)
         z = model.decode(x, halves(known), halves(order[:, :before]))[:, left:]
-        tokens[:, left:before] = sample_diffloss(
-            model.diffloss,
-            z.reshape(-1, z.shape[-1]),
+        tokens[:, left:before] = draw(
+            z.reshape(1 + guided, -1, z.shape[-1]),
             pick(noise.flatten(2), chosen).view(-1, steps, C).transpose(0, 1),
-            sampler=sampler,
-            times=times,
-            guidance=scale if guided else None,
-            temperature=temperature,
+            guidance_at(guidance, guidance_schedule, N - after, N),
         ).view(B, -1, C)
         before = left
     return torch.empty_like(tokens).scatter_(1, order.unsqueeze(-1).expand_as(tokens), tokens)
@@ -150,8 +91,13 @@ def sample(
     """
     if len(seeds) != len(labels):
         raise ValueError(f"{len(seeds)} seeds for {len(labels)} labels")
+    N = model.token_length
     streams = draw_streams(
-        seeds, tokens=model.token_length, channels=model.token_width, diffusion_steps=diffusion_steps
+        seeds,
+        lambda rng: torch.randperm(N, generator=rng),
+        tokens=N,
+        channels=model.token_width,
+        diffusion_steps=diffusion_steps,
     )
     streams = Streams(*(x.to(labels.device) for x in streams))
     was_training = model.training

@@ -1,6 +1,6 @@
-"""Sampling from SiT: classifier-free guidance on all channels, and the solvers of its flow.
+"""Sampling from SiT: the solvers of its flow, guided on all channels.
 
-Source: SiT (arXiv 2401.08740), Sec. 2, with l-DeTok's change of the guidance (arXiv 2507.15856, App. A).
+Source: SiT (arXiv 2401.08740), Sec. 2; the guidance is that of l-DeTok (arXiv 2507.15856, App. A).
 Shapes: B samples, N tokens, C channels.
 """
 
@@ -8,34 +8,13 @@ import torch
 from torch import Tensor
 
 from tesserae.diffusion import integrators
-from tesserae.diffusion.integrators import RowVelocity
+from tesserae.diffusion.guidance import guided_velocity
 from tesserae.generators.sit import SiT
 
 # DECISION: no table of l-DeTok uses the SDE. Diffusion and last step are the defaults of SiT's official sampling script
 # (the last step whatever the number of steps), because the form that the transport library prefers is singular here.
 SDE_FORM = "sigma"
 SDE_LAST_STEP = 0.04
-
-
-def guided_velocity(model: SiT, labels: Tensor, guidance: float) -> RowVelocity:
-    """The velocity field u + s (c - u), c and u with labels (B,) and the null class, over all channels.
-
-    It takes states (A, N, C), times (A,) or 0-d and the `rows` (A,) of `labels` that the states belong to, by default
-    all. At s = 1 it is c, for one forward pass per evaluation instead of one of twice the batch.
-    """
-    # DEPARTS: below 1 the formula holds too (0 samples without classes); l-DeTok's code ignores a guidance below 1.
-    classes = model.y_embedder(labels)
-    null = model.y_embedder(torch.full_like(labels, model.y_embedder.null))
-
-    def velocity(x: Tensor, t: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
-        t = t.expand(len(x))
-        if guidance == 1:
-            return model(x, t, classes[rows]).to(x.dtype)
-        both = torch.cat([classes[rows], null[rows]])
-        conditional, unconditional = model(torch.cat([x, x]), torch.cat([t, t]), both).to(x.dtype).chunk(2)
-        return unconditional + guidance * (conditional - unconditional)
-
-    return velocity
 
 
 @torch.no_grad()

@@ -12,8 +12,9 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tesserae.config.seeds import seed_of
 from tesserae.config.types import Equivalent
-from tesserae.lineage import anchor, code, fingerprint
+from tesserae.lineage import anchor, code, fingerprint, foreign, hashes
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.evidence import STATE, Evidence, Planned, gather
 from tesserae.lineage.findings import KINDS, Finding, Note, Report, listed, minute
@@ -167,6 +168,56 @@ def _sources(evidence: Evidence) -> Iterator[Finding]:
                 differs = _differs(file.sha256, file.bytes, seen.sha256, seen.bytes)
                 what = f"its content changed since it was read: {differs}"
                 yield Finding("source", artifact, file.path, what, since, remedy)
+
+
+def _weights(evidence: Evidence) -> Iterator[Finding | Note]:
+    """Published weights are those that were taken, where they are on this machine."""
+    away: dict[str, list[str]] = {}
+    for artifact, record in evidence.records.items():
+        asked, taken = _dict(record.spec.get("official")).get("file"), record.weights
+        if (taken and taken.file) != asked:
+            what = f"its settings name {asked or 'no'} published weights, it says that it took {taken and taken.file}"
+            yield _about_manifest(evidence, artifact, "identity", what)
+        elif taken:
+            file = foreign.weights_file(taken.file)
+            now = hashes.sha256(file) if file else None
+            if now is None:
+                away.setdefault(taken.file, []).append(artifact)
+            elif (now, file.stat().st_size) != (taken.sha256, taken.bytes):
+                yield Finding(
+                    "source",
+                    artifact,
+                    taken.file,
+                    f"other weights than were taken: {_differs(taken.sha256, taken.bytes, now, file.stat().st_size)}",
+                    f"after {minute(record.started)}, when it was read",
+                    f"put the published file back into {file.parent}, or keep it and make what took it again: "
+                    + evidence.reproduce("--remake", artifact),
+                )
+    for name, artifacts in away.items():
+        yield Note("weights", "", f"{name} is not on this machine: not verified (taken by {listed(artifacts)})")
+
+
+def _seeds(evidence: Evidence) -> Iterator[Finding]:
+    """What one seed trained is made from what the same seed trained; no seed stands for two."""
+    seeds: dict[str, dict[int, str]] = {}  # name without its seed -> seed -> artifact
+    for artifact in evidence.records:
+        name, seed = seed_of(artifact)
+        seeds.setdefault(name, {})[seed] = artifact
+    several = {name: of for name, of in seeds.items() if len(of) > 1}
+    for of in several.values():
+        drawn: dict[int, str] = {}  # seed of a training -> the artifact that has it
+        for seed, artifact in of.items():
+            record = evidence.records[artifact]
+            for producer in record.inputs:
+                other, its_seed = seed_of(producer)
+                if its_seed != seed and (other in several or its_seed > 1):
+                    what = f"is of seed {seed}, but was made from {producer}, which is of seed {its_seed}"
+                    yield _about_manifest(evidence, artifact, "identity", what)
+            if record.seed is not None and "training" in record.spec:
+                if record.seed in drawn:
+                    what = f"was trained with the seed {record.seed}, as {drawn[record.seed]} was"
+                    yield _about_manifest(evidence, artifact, "identity", what)
+                drawn[record.seed] = artifact
 
 
 def _unrecorded(evidence: Evidence) -> Iterator[Finding | Note]:
@@ -421,6 +472,8 @@ CHECKS: tuple[Check, ...] = (
     _outputs,
     _inputs,
     _sources,
+    _weights,
+    _seeds,
     _unrecorded,
     _identity,
     _clocks,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tesserae.lineage import code, crate_graph, crate_page, fingerprint, hashes
+from tesserae.lineage import code, crate_graph, crate_page, fingerprint, foreign, hashes
 from tesserae.lineage import manifest as manifests
 
 PREVIEW = "ro-crate-preview.html"
@@ -179,6 +179,7 @@ def read(root: Path, scale: str, targets: list[str] | None = None) -> Contents:
     records = {name: everything[name] for name in names}
     for record in records.values():
         _believe(root, record, records)
+        _verify_weights(record)
     files: dict[str, File] = {}
     for record in records.values():
         _artifact_files(files, root, record)
@@ -255,6 +256,16 @@ def _verify(file: File, place: Path) -> None:
         raise CrateError(f"{file.path} is missing; `dvc pull` may have it, {_AUDIT}")
     if hashes.sha256(place) != file.sha256 or place.stat().st_size != file.bytes:
         raise CrateError(f"{file.path} is not what its manifest says (sha256 {file.sha256}); {_AUDIT}")
+
+
+def _verify_weights(record: dict[str, Any]) -> None:
+    """Refuse published weights that are here and are not those that were taken; they need not be here."""
+    taken = record.get("weights")
+    file = foreign.weights_file(taken["file"]) if taken else None
+    if file and hashes.sha256(file) != taken["sha256"]:
+        raise CrateError(
+            f"{file} is not the published file that {record['artifact']} took (sha256 {taken['sha256']}); {_AUDIT}"
+        )
 
 
 _AUDIT = "`tesserae audit` shows what else does not match"

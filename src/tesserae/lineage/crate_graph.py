@@ -313,6 +313,7 @@ def _action(graph: _Graph, contents: "Contents", record: dict[str, Any], ids: di
     measured = [graph.value(f"#metrics/{name}", "metrics", record["metrics"])] if record["metrics"] else []
     read_files = [ids[entry["path"]] for read_then in record["inputs"].values() for entry in read_then["files"]]
     read_files += [ids[contents.source(entry)] for entry in record["sources"]]
+    read_files += [_weights(graph, record["weights"])] if record.get("weights") else []
     around = {"software environment": record["environment"], "hardware": record["hardware"], "git": record["git"]}
     return graph.add(
         f"#job/{name}",
@@ -349,6 +350,20 @@ def _action(graph: _Graph, contents: "Contents", record: dict[str, Any], ids: di
             graph.value(f"#{what.split()[-1]}/{fingerprint.digest(value)}", what, value)
             for what, value in around.items()
         ),
+    )
+
+
+def _weights(graph: _Graph, taken: dict[str, Any]) -> str:
+    """Published weights that a job took: never in a crate, as they are not ours to pass on."""
+    return graph.add(
+        f"#weights/{taken['sha256']}",
+        "File",
+        name=PurePosixPath(taken["file"]).name,
+        alternateName=taken["file"],
+        description="Published weights, not in this crate. A file is the one that was taken if its sha256 is this one.",
+        encodingFormat="application/octet-stream",
+        contentSize=str(taken["bytes"]),
+        sha256=taken["sha256"],
     )
 
 

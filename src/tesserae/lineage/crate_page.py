@@ -11,11 +11,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from tesserae.lineage import cells as mapping
+
 if TYPE_CHECKING:
     from tesserae.lineage.crate import Contents
 
 PICTURES = {".png", ".svg"}
-CELLS = ("row", "column", "published", "measured", "artifact")  # what is shown of a table.csv
+CELLS = ("row", "column", "published", "measured", "sd", "n")  # what is shown of a table.csv
 PAGE = """
 <!doctype html>
 <html lang="en">
@@ -77,11 +79,11 @@ summary .quiet { float: right; }
 <h3><a href="#job/{{ target.name }}">{{ target.name }}</a></h3>
 {%- if target.cells %}
 <div class="scroll"><table>
-<tr>{% for name in target.columns %}<th>{{ name }}</th>{% endfor %}</tr>
+<tr>{% for name in target.columns %}<th>{{ name }}</th>{% endfor %}<th>measured by</th></tr>
 {%- for cell in target.cells %}
-<tr>{% for text in cell -%}
-<td>{% if text in jobs %}<a href="#job/{{ text }}">{{ text }}</a>{% else %}{{ text }}{% endif %}</td>
-{%- endfor %}</tr>
+<tr>{% for text in cell.texts %}<td>{{ text }}</td>{% endfor -%}
+<td>{{ cell.reason }}{% for name in cell.artifacts %}<a href="#job/{{ name }}">{{ name }}</a>
+{{- ", " if not loop.last }}{% endfor %}</td></tr>
 {%- endfor %}
 </table></div>
 {%- endif %}
@@ -108,6 +110,9 @@ summary .quiet { float: right; }
 {%- endif %}
 {%- if job.sources %}
 <dt>Sources</dt><dd><ul>{% for file in job.sources %}<li>{{ listed(file) }}</li>{% endfor %}</ul></dd>
+{%- endif %}
+{%- if job.weights %}
+<dt>Weights</dt><dd>{{ listed(job.weights) }} (published)</dd>
 {%- endif %}
 {%- if job.used_by %}
 <dt>Used by</dt><dd>{% for name in job.used_by %}<a href="#job/{{ name }}">{{ name }}</a>{{ ", " if not loop.last }}
@@ -172,14 +177,13 @@ def render(contents: "Contents", left_out: Collection[str], graph: list[dict[str
         machines=sorted({_machine(record) for record in records}),
         shown=[_target(contents, files, left_out, name) for name in contents.targets],
         stages=stages,
-        jobs=contents.records,
     )
 
 
 def _target(contents: "Contents", files: dict[str, dict], left_out: Collection[str], name: str) -> dict[str, Any]:
     paths = [entry["path"] for entry in contents.records[name]["outputs"]]
     there = [path for path in paths if path not in left_out and PurePosixPath(path).suffix in PICTURES]
-    columns, cells = _cells(contents, paths)
+    columns, cells = _cells(contents, name)
     return {
         "name": name,
         "files": [files[path] for path in paths],
@@ -189,15 +193,25 @@ def _target(contents: "Contents", files: dict[str, dict], left_out: Collection[s
     }
 
 
-def _cells(contents: "Contents", paths: list[str]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of a target's table.csv: each number with the artifact that measured it; empty without one."""
-    for path in paths:
-        if PurePosixPath(path).name == "table.csv":
-            with open(contents.files[path].place, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            columns = [name for name in CELLS if rows and name in rows[0]]
-            return columns, [[_number(row[name]) for name in columns] for row in rows]
-    return [], []
+def _cells(contents: "Contents", target: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Columns and rows of a target's table.csv: each number with what measured it; empty for what is no table."""
+    record = contents.records[target]
+    paths = [entry["path"] for entry in record["outputs"] if PurePosixPath(entry["path"]).name == "table.csv"]
+    if not paths:
+        return [], []
+    labels = {key: mapping.plain(label) for key, label in mapping.rows(record["spec"])}
+    sources = {(labels[key], column): source for key, column, source in mapping.sources(record["spec"])}
+    with open(contents.files[paths[0]].place, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = [name for name in CELLS if rows and name in rows[0]]
+    shown = []
+    for row in rows:
+        source = sources.get((row.get("row"), row.get("column")))
+        texts = [_number(row[name]) for name in columns]
+        shown.append(
+            {"texts": texts, "artifacts": source.artifacts if source else (), "reason": source and source.reason}
+        )
+    return columns, shown
 
 
 def _number(text: str) -> str:
@@ -219,6 +233,7 @@ def _job(contents: "Contents", files: dict[str, dict], record: dict[str, Any]) -
         "metrics": {name: _number(str(value)) for name, value in record["metrics"].items()},
         "producers": list(record["inputs"]),
         "sources": [{**files[contents.source(entry)], "name": entry["path"]} for entry in record["sources"]],
+        "weights": _published(record.get("weights")),
         "used_by": [name for name, other in contents.records.items() if record["artifact"] in other["inputs"]],
         "module": next(name for name, path in modules.items() if path == contents.tool(record)),
         "code": quote(contents.tool(record)),
@@ -244,6 +259,11 @@ def _shown(contents: "Contents", left_out: Collection[str], path: str) -> dict[s
     file = contents.files[path]
     href = "" if path in left_out else quote(path)
     return {"name": PurePosixPath(path).name, "href": href, "size": _size(file.bytes), "sha256": file.sha256}
+
+
+def _published(taken: dict[str, Any] | None) -> dict[str, str] | None:
+    """Published weights that a job took, as a file that is elsewhere."""
+    return taken and {"name": taken["file"], "href": "", "size": _size(taken["bytes"]), "sha256": taken["sha256"]}
 
 
 def _licences(entities: dict[str, dict]) -> list[dict[str, str]]:

@@ -49,6 +49,12 @@ class Read(_Part):
     files: list[File] = Field(min_length=1)
 
 
+class Weights(_Part):
+    file: str
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+
+
 class Environment(_Part):
     python: str
     libraries: dict[str, str]
@@ -82,6 +88,7 @@ class Manifest(_Part):
     equivalents: dict[str, str]
     inputs: dict[str, Read]
     sources: list[File]
+    weights: Weights | None = None
     outputs: list[File] = Field(min_length=1)
     environment: Environment
     hardware: dict[str, Any]

@@ -5,12 +5,14 @@ import difflib
 import json
 import math
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tesserae.lineage import cells as mapping
 from tesserae.lineage import manifest as manifests
+from tesserae.lineage.cells import plain
 
 # What a manifest must say to be walked through.
 NEEDED = (
@@ -40,14 +42,22 @@ class Cell:
     row: str
     column: str
     value: str  # which of the metrics, e.g. "fid"
-    artifact: str  # that measured it
+    artifacts: tuple[str, ...]  # that measured it, one of each seed
     published: float | None
     printed: str  # the published number as printed, "" for a blank
     measured: float | None  # in table.csv
-    produced: float | None  # in the metrics.json of `artifact`
-    measure: dict[str, Any] | None
+    numbers: tuple[float | None, ...]  # in the metrics.json of each of `artifacts`
+    produced: float | None  # their mean
+    sd: float | None  # over seeds; None for one
+    measure: dict[str, Any] | None  # where seeds were measured differently, a list of what each has
     measure_id: str
+    status: mapping.Status = "measured"
+    reason: str = ""  # why nothing was measured
     problems: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -176,7 +186,7 @@ def _cell(root: Path, scale: str, asked: str, tables: list[str], text: str) -> T
     there = []
     for table in tables:
         rows, columns = _layout(record_of(root, scale, table))
-        names = {column["name"]: (column["name"],) for column in columns}
+        names = {column: (column,) for column in columns}
         for row, column in splits:
             for key in _matching(row, {key: (key, label) for key, label in rows.items()}):
                 for name in _matching(column, names):
@@ -188,15 +198,15 @@ def _cell(root: Path, scale: str, asked: str, tables: list[str], text: str) -> T
         raise TraceError(f"{asked!r} is several cells: {_list(found.values())}; say more of the row or the column")
     ((table, key, name),) = found
     cell = next(cell for cell in cells(root, record_of(root, scale, table)) if (cell.key, cell.column) == (key, name))
-    if cell.measured is None and cell.produced is None and not cell.problems:
-        raise TraceError(f"{asked!r}: the cell is blank, nothing was measured for it at scale {scale}")
+    if cell.status == "blank" and not cell.problems:
+        raise TraceError(f"{asked!r}: the cell is blank: {cell.reason}")
     return Target(asked, scale, table, cell=cell)
 
 
 def _matching(text: str, names: dict[str, tuple[str, ...]]) -> list[str]:
     """Keys of the names that fit a text best; capitals and the width of spaces do not count."""
-    wanted = _plain(text.lower())
-    fits = {key: max(_fit(wanted, _plain(alias.lower())) for alias in aliases) for key, aliases in names.items()}
+    wanted = plain(text.lower())
+    fits = {key: max(_fit(wanted, plain(alias.lower())) for alias in aliases) for key, aliases in names.items()}
     best = max(fits.values(), default=0)
     return [key for key, fit in fits.items() if fit == best > 0]
 
@@ -267,7 +277,7 @@ def record_of(root: Path, scale: str, artifact: str) -> dict[str, Any]:
 
 def cells(root: Path, record: dict[str, Any]) -> list[Cell]:
     """All cells of a table, row by row, from its manifest, its table.csv and its producers' metrics.json."""
-    rows, columns = _layout(record)
+    rows, _ = _layout(record)
     lines, why = {}, ""
     file = next((entry["path"] for entry in record["outputs"] if entry["path"].endswith("/table.csv")), "table.csv")
     try:
@@ -279,59 +289,84 @@ def cells(root: Path, record: dict[str, Any]) -> list[Cell]:
         why = f"{file} is not what the table stage writes"
     known: dict[str, dict[str, Any]] = {}
     found = []
-    for key, label in rows.items():
-        for column in columns:
-            artifact = column["artifact"].format(row=key)
-            if artifact not in known:
-                known[artifact] = _metrics(root, record, artifact)
-            metrics = known[artifact]
-            line = lines.get((label, column["name"]), {})
-            measured = _number(line.get("measured"))
-            produced = _number(metrics["values"].get(column["value"]))
-            problems = [why] if why else [] if line else [f"{file} has no line for it"]
-            problems += metrics["problems"]
-            if line and not metrics["problems"] and measured != produced:
-                origin = f"{metrics['file']} says {produced}" if metrics["file"] else "the table read no metrics of it"
-                problems.append(f"{file} says {measured}, but {origin}")
-            found.append(
-                Cell(
-                    table=record["artifact"],
-                    source=record["spec"].get("source", ""),
-                    title=record["spec"].get("title", ""),
-                    key=key,
-                    row=label,
-                    column=column["name"],
-                    value=column["value"],
-                    artifact=artifact,
-                    published=_number(line.get("published")),
-                    printed=line.get("published") or "",
-                    measured=measured,
-                    produced=produced,
-                    measure=metrics["measure"],
-                    measure_id=metrics["measure_id"],
-                    problems=tuple(problems),
-                )
+    for key, column, source in mapping.sources(record["spec"]):
+        known |= {name: _metrics(root, record, name) for name in source.artifacts if name not in known}
+        seeds = [known[name] for name in source.artifacts]
+        line = lines.get((rows[key], column), {})
+        numbers = tuple(_number(said["values"].get(source.value)) for said in seeds)
+        complete = bool(numbers) and None not in numbers
+        mean, sd, _ = mapping.over_seeds(numbers) if complete else (None, None, 0)
+        measure, differing = _measure(seeds)
+        problems = [why] if why else [] if line or not seeds else [f"{file} has no line for it"]
+        unread = [problem for said in seeds for problem in said["problems"]]
+        problems += unread
+        problems += [f"its seeds were measured with several {name}: {measure[name]}" for name in differing]
+        for name, given in (("measured", mean), ("sd", sd)):
+            told = _number(line.get(name))
+            if name in line and not unread and told != given:
+                problems.append(f"{file} says {name} {told}, but {_origin(source, seeds)} {given}")
+                break
+        found.append(
+            Cell(
+                table=record["artifact"],
+                source=record["spec"].get("source", ""),
+                title=record["spec"].get("title", ""),
+                key=key,
+                row=rows[key],
+                column=column,
+                value=source.value,
+                artifacts=source.artifacts,
+                published=_number(line.get("published")),
+                printed=line.get("published") or "",
+                measured=_number(line.get("measured")),
+                numbers=numbers,
+                produced=mean,
+                sd=sd,
+                measure=measure,
+                measure_id=", ".join(dict.fromkeys(str(said["measure_id"]) for said in seeds)),
+                status=source.status,
+                reason=source.reason,
+                problems=tuple(problems),
             )
+        )
     return found
 
 
-def _layout(table: dict[str, Any]) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Rows (key -> label) and columns (name, value, artifact) of a table, from its manifest."""
+def _origin(source: mapping.Source, seeds: Sequence[dict[str, Any]]) -> str:
+    """Who says what a cell's number should be."""
+    if not seeds:
+        return f"nothing was measured ({source.reason}):"
+    return f"{seeds[0]['file']} says" if len(seeds) == 1 else f"{len(seeds)} seeds give"
+
+
+def _measure(seeds: Sequence[dict[str, Any]]) -> tuple[dict[str, Any] | None, list[str]]:
+    """How the numbers of all seeds were measured (None: not known of all), and in what they must not differ."""
+    measures = [said["measure"] for said in seeds]
+    if not measures or not all(isinstance(measure, dict) for measure in measures):
+        return None, []
+    merged, differing = {}, []
+    for key in dict.fromkeys(key for measure in measures for key in measure):
+        values = [measure.get(key) for measure in measures]
+        same = all(value == values[0] for value in values)
+        merged[key] = values[0] if same else values
+        differing += [] if same or key in mapping.OWN else [key]
+    return merged, differing
+
+
+def _layout(table: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """Rows (key -> label) and columns of a table, from its manifest."""
     try:
-        spec = table["spec"]
-        columns = [{**column, "name": _plain(column["name"])} for column in spec["columns"]]
-        if any({"value", "artifact"} - column.keys() for column in columns):
-            raise KeyError("value or artifact of a column")
-        return {key: _plain(label) for key, label in spec["rows"]}, columns
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        columns = dict.fromkeys(column for _, column, _ in mapping.sources(table["spec"]))
+        return {key: plain(label) for key, label in mapping.rows(table["spec"])}, list(columns)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise TraceError(f"the manifest of {table['artifact']} does not describe a table ({error!r})") from None
 
 
 def _metrics(root: Path, table: dict[str, Any], artifact: str) -> dict[str, Any]:
-    """What the metrics.json that a table read says; nothing at all if the table reads no such artifact (a blank)."""
-    nothing = {"values": {}, "measure": None, "measure_id": "", "file": "", "problems": []}
+    """What a metrics.json that a table read says."""
+    nothing = {"values": {}, "measure": None, "measure_id": ""}
     if artifact not in table["inputs"]:
-        return nothing
+        return nothing | {"file": artifact, "problems": [f"the table did not read {artifact}"]}
     paths = [entry["path"] for entry in table["inputs"][artifact]["files"]]
     file = next((path for path in paths if path.endswith("/metrics.json")), f"{artifact}/metrics.json")
     try:
@@ -342,10 +377,6 @@ def _metrics(root: Path, table: dict[str, Any], artifact: str) -> dict[str, Any]
         return nothing | {"file": file, "problems": [f"{file} is not there"]}
     except (ValueError, KeyError, TypeError):
         return nothing | {"file": file, "problems": [f"{file} is not what its stage writes"]}
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _number(text: Any) -> float | None:

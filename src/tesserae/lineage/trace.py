@@ -5,19 +5,19 @@ part of the answer, never left out.
 """
 
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tesserae.lineage import fingerprint, hashes
+from tesserae.lineage import fingerprint, foreign, hashes
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.targets import Cell, Target, read, record_of, resolve
 
-VERSION = 1
+VERSION = 2
 RUNS = ".tesserae/mlflow-{scale}.json"  # left by the export to MLflow; nothing depends on it
 GONE = "is not there any more"
 CHANGED = {"output": "was edited after it was made", "input": "is not what was read", "source": "changed since"}
+AWAY = "not here"  # of published weights, which need not be on every machine
 # What a trace repeats of a manifest.
 FACTS = (
     "papers",
@@ -30,6 +30,7 @@ FACTS = (
     "equivalents",
     "inputs",
     "sources",
+    "weights",
     "outputs",
     "environment",
     "hardware",
@@ -49,9 +50,10 @@ def trace(root: Path, scale: str, target: str | Target, verify: bool = False) ->
     Returns trace (version), scale, target (asked, artifact, file with path, sha256 and bytes, cell), verified, nodes,
     edges [[producer, consumer]] and problems [{artifact, where, what}]. Nodes go upstream: each stands before what it
     was made from, and holds FACTS of its manifest; `missing` says why there is no manifest, and then fingerprint and
-    outputs are those that its consumers recorded. Of a table's producers, a cell's trace follows the one that measured
-    the cell. Contradictions between manifests are always looked for; `verify` reads every output, input and source
-    again, and each file then says under `found` whether it is the "same", "changed" or "missing". Raises TraceError.
+    outputs are those that its consumers recorded. Of a table's producers, a cell's trace follows those that measured
+    the cell, one of each seed. Contradictions between manifests are always looked for; `verify` reads every output,
+    input and source again, and each file then says under `found` whether it is the "same", "changed" or "missing";
+    published weights may also be "not here". Raises TraceError.
     """
     target = resolve(root, scale, target) if isinstance(target, str) else target
     walk = _Walk(root, target)
@@ -71,7 +73,7 @@ def trace(root: Path, scale: str, target: str | Target, verify: bool = False) ->
             "asked": target.asked,
             "artifact": target.artifact,
             "file": next((entry for entry in outputs if entry["path"] == target.file), None),
-            "cell": {**asdict(target.cell), "problems": list(target.cell.problems)} if target.cell else None,
+            "cell": target.cell.plain() if target.cell else None,
         },
         "verified": verify,
         "nodes": list(nodes.values()),
@@ -89,6 +91,7 @@ def node(record: dict[str, Any], runs: dict[str, Any] | None = None) -> dict[str
         name: {**entry, "files": [{**file, "found": None} for file in entry["files"]]}
         for name, entry in record["inputs"].items()
     }
+    facts["weights"] = facts["weights"] and {**facts["weights"], "found": None}
     if facts["mlflow"] is not None:
         facts["mlflow"] = {**facts["mlflow"], "run": (runs or {}).get(record["fingerprint"])}
     stage, _, recipe = record["artifact"].partition("/")
@@ -125,7 +128,7 @@ class _Walk:
         found = node(record, self._runs)
         cell = self.target.cell
         if cell and artifact == cell.table:
-            found["inputs"] = {name: entry for name, entry in found["inputs"].items() if name == cell.artifact}
+            found["inputs"] = {name: entry for name, entry in found["inputs"].items() if name in cell.artifacts}
         for producer, entry in found["inputs"].items():
             self.edges.append((artifact, producer))
             self.visit(producer, entry)
@@ -151,18 +154,20 @@ class _Walk:
                 self.problems.append(_problem(consumer, file["path"], f"was read as {file['sha256'][:16]}, but {says}"))
 
     def compare_cell(self, cell: Cell) -> None:
-        """A cell's number against the metrics it was read from, in the file and in the manifest."""
+        """A cell's number against the metrics it was read from, in their files and in their manifests."""
         self.problems += [_problem(cell.table, f"{cell.row}, {cell.column}", text) for text in cell.problems]
-        recorded = (self.nodes.get(cell.artifact, {}).get("metrics") or {}).get(cell.value)
-        if recorded is not None and None not in (cell.produced, cell.measured) and recorded != cell.produced:
-            what = f"{cell.value} is {recorded} in the manifest, but {cell.produced} in metrics.json"
-            self.problems.append(_problem(cell.artifact, manifests.NAME, what))
+        for artifact, number in zip(cell.artifacts, cell.numbers, strict=True):
+            recorded = (self.nodes.get(artifact, {}).get("metrics") or {}).get(cell.value)
+            if None not in (recorded, number, cell.measured) and recorded != number:
+                what = f"{cell.value} is {recorded} in the manifest, but {number} in metrics.json"
+                self.problems.append(_problem(artifact, manifests.NAME, what))
 
     def verify(self, artifact: str) -> None:
         """Read the files of an artifact again, and see whether its fingerprint follows from its parts."""
         found = self.nodes[artifact]
         self._look(artifact, found["outputs"], "output")
         self._look(artifact, found["sources"], "source")
+        self._look_at_weights(artifact, found["weights"])
         for producer, entry in found["inputs"].items():
             written = {file["path"]: file["sha256"] for file in self.nodes[producer]["outputs"]}
             self._look(artifact, entry["files"], "input", said=written)
@@ -178,6 +183,17 @@ class _Walk:
                 continue
             what = f"{CHANGED[kind]}: {now[:16]} instead of {file['sha256'][:16]}, written {since}" if now else GONE
             self.problems.append(_problem(artifact, file["path"], what))
+
+    def _look_at_weights(self, artifact: str, weights: dict[str, Any] | None) -> None:
+        """Hash the published weights that an artifact took, if they are on this machine."""
+        if weights is None:
+            return
+        file = foreign.weights_file(weights["file"])
+        now = hashes.sha256(file) if file else None
+        weights["found"] = AWAY if now is None else "same" if now == weights["sha256"] else "changed"
+        if weights["found"] == "changed":
+            what = f"the published weights in {file} are not those that were taken: {now[:16]} instead of "
+            self.problems.append(_problem(artifact, weights["file"], what + weights["sha256"][:16]))
 
     def _present(self, path: str) -> tuple[str | None, str]:
         """Digest of a file as it is now, and since when; None if there is none. Each file is read once."""

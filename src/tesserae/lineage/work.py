@@ -21,6 +21,7 @@ class Work:
     root: Path  # the project folder
     data_root: Path | None  # where the real data set of a dataset job lies on this machine
     device: str  # auto, cpu or cuda
+    weights: Path | None = None  # the file of published weights that a job with `source: official` takes
 
     @property
     def title(self) -> str:

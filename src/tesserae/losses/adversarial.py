@@ -1,8 +1,10 @@
 """PatchGAN with the hinge loss, as the tokenizer papers take it from VQGAN (arXiv 2012.09841, taming-transformers).
 
-No adaptive weight, no LeCam term, no gradient penalty. Shapes: B batch, S image side.
+VQGAN's adaptive weight is a function of its own, which not every paper uses. No LeCam term, no gradient penalty.
+Shapes: B batch, S image side.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,7 +13,8 @@ class PatchDiscriminator(nn.Module):
     """Images (B, 3, S, S) -> logits (B, 1, s, s), one per overlapping patch (pix2pix, arXiv 1611.07004, Sec. 3.2.2).
 
     `layers` convolutions of stride 2, then two of stride 1; width doubles from `channels` up to 8 times it. Batch norm
-    is not synchronised between processes and the initialisation is PyTorch's own (l-DeTok, official code).
+    is not synchronised between processes and the initialisation is PyTorch's own (l-DeTok, official code), unless
+    `init_pix2pix` replaces it.
     """
 
     def __init__(self, channels: int, layers: int):
@@ -28,6 +31,16 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.main(images)
+
+
+def init_pix2pix(discriminator: nn.Module) -> None:
+    """Weights N(0, 0.02^2), batch norm's gains N(1, 0.02^2) and shifts 0, as pix2pix, VQGAN and latent diffusion do."""
+    for module in discriminator.modules():
+        if isinstance(module, nn.Conv2d):  # its bias stays PyTorch's
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+            nn.init.zeros_(module.bias)
 
 
 def generator_loss(discriminator: nn.Module, fake: Tensor) -> Tensor:
@@ -49,3 +62,15 @@ def discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> 
     No gradient reaches the images.
     """
     return hinge_loss(discriminator(real.detach()), discriminator(fake.detach()))
+
+
+def adaptive_weight(fidelity: Tensor, loss: Tensor, weight: nn.Parameter, largest: float) -> Tensor:
+    """|d fidelity / d weight| / (|d loss / d weight| + 1e-4), at most `largest`: what makes both losses pull equally.
+
+    For 0-d losses whose graphs stay usable, and the weight of one layer (the last one of a decoder in VQGAN, Eq. 7;
+    the last one of an encoder in VA-VAE); 0-d and without gradient.
+    """
+    # DECISION: 1e-4 and the bounds are the official code's; VQGAN's paper prints 1e-6 and names no bound. The norms are
+    # those of one share of the batch, as they are of one process there.
+    norms = [torch.autograd.grad(each, weight, retain_graph=True)[0].norm() for each in (fidelity, loss)]
+    return (norms[0] / (norms[1] + 1e-4)).clamp(max=largest)

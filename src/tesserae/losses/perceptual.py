@@ -10,6 +10,7 @@ Shapes: B batch, S image side. Images are float (B, 3, S, S) in [0, 1]; reconstr
 import functools
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -47,19 +48,19 @@ def weights_folder() -> Path | None:
     return Path(folder) if folder else None
 
 
-def missing_weights(folder: Path | None) -> list[str]:
+def missing_weights(folder: Path | None, roles: Sequence[str] = tuple(FILES)) -> list[str]:
     """One line for each file that the pretrained loss needs and `folder` lacks; empty if all are there."""
     lines = []
-    for name, _, _, origin in FILES.values():
+    for name, _, _, origin in (FILES[role] for role in roles):
         if folder is None or not (folder / name).is_file():
             place = f"${FOLDER_VARIABLE}/{name}" if folder is None else str(folder / name)
             lines.append(f"{name}: expected at {place}; get it from {origin}")
     return lines
 
 
-def require_weights(folder: Path | None) -> Path:
+def require_weights(folder: Path | None, roles: Sequence[str] = tuple(FILES)) -> Path:
     """`folder`, if it has all files. Raises FileNotFoundError that names every missing one and the remedy."""
-    if missing := missing_weights(folder):
+    if missing := missing_weights(folder, roles):
         raise FileNotFoundError(
             "the perceptual loss needs pretrained weights that are not there:\n  "
             + "\n  ".join(missing)
@@ -172,3 +173,19 @@ def pretrained_perceptual_loss(target: Tensor, prediction: Tensor) -> Tensor:
 def _pretrained(folder: Path | None, device: torch.device) -> PerceptualLoss:
     folder = require_weights(folder)  # before two networks are built
     return PerceptualLoss().load_pretrained(folder).to(device)
+
+
+def pretrained_lpips(target: Tensor, prediction: Tensor) -> Tensor:
+    """LPIPS alone, as latent diffusion takes it: (B, 3, S, S) in [-1, 1] -> 0-d, the mean over images.
+
+    Only the prediction receives a gradient. The two files it needs are read as those of `pretrained_perceptual_loss`.
+    """
+    return _pretrained_lpips(weights_folder(), target.device)(target, prediction).mean()
+
+
+@functools.cache
+def _pretrained_lpips(folder: Path | None, device: torch.device) -> LPIPS:
+    folder = require_weights(folder, ("vgg", "heads"))
+    network = LPIPS().requires_grad_(False).eval()
+    network.load_pretrained(_read(folder, "vgg"), _read(folder, "heads"))
+    return network.to(device)

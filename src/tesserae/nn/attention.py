@@ -1,12 +1,29 @@
-"""Multi-head self-attention, the one copy in the project.
+"""Multi-head self-attention, the one copy in the project, and the cache that lets causal models go on one by one.
 
-Shapes: B batch, N tokens, D width, H heads, d = D / H head dim.
+Shapes: B batch, N tokens, D width, H heads, d = D / H head dim, L longest sequence.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tesserae.nn.rope import apply_rope
+
+
+class KeyValueCache:
+    """Keys and values of one causal attention layer, of the tokens it has seen so far."""
+
+    def __init__(self, keys: Tensor, values: Tensor):
+        self.keys, self.values, self.length = keys, values, 0  # (B, H, L, d) each, of which `length` tokens are filled
+
+    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Put (B, H, N, d) at the end; -> all so far. Raises ValueError beyond L tokens."""
+        start, end = self.length, self.length + keys.shape[2]
+        if end > self.keys.shape[2]:
+            raise ValueError(f"a cache for {self.keys.shape[2]} tokens cannot hold {end} tokens")
+        self.length = end
+        self.keys[:, :, start:end], self.values[:, :, start:end] = keys, values
+        return self.keys[:, :, :end], self.values[:, :, :end]
 
 
 class Attention(nn.Module):
@@ -25,12 +42,29 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
         self.proj_drop = nn.Dropout(projection_dropout)
 
-    def forward(self, x: Tensor, *, rope: Tensor | None = None, causal: bool = False) -> Tensor:
-        """x (B, N, D) -> (B, N, D). `rope` is a table of (N, 2d) or, per sample, (B, N, 2d)."""
+    def forward(
+        self, x: Tensor, *, rope: Tensor | None = None, causal: bool = False, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        """x (B, N, D) -> (B, N, D). `rope` is a table of (N, 2d) or, per sample, (B, N, 2d).
+
+        With a `cache`, x continues the sequence in it: its tokens see all of those and, causally, each other.
+        """
         B, N, D = x.shape
         q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)  # (B, H, N, d)
         if rope is not None:
             q, k = apply_rope(q, rope), apply_rope(k, rope)
+        mask = None
+        if cache is not None:
+            seen = cache.length
+            k, v = cache.extend(k, v)
+            causal = N > 1 and not seen  # the flag counts queries from the first key: it is wrong for those in between
+            if N > 1 and seen:
+                mask = torch.ones(N, seen + N, dtype=torch.bool, device=x.device).tril(seen)
         dropout = self.attention_dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
         return self.proj_drop(self.proj(out.transpose(1, 2).reshape(B, N, D)))
+
+    def empty_cache(self, batch: int, length: int) -> KeyValueCache:
+        """For `batch` sequences of at most `length` tokens."""
+        shape = (batch, self.heads, length, self.qkv.in_features // self.heads)
+        return KeyValueCache(self.qkv.weight.new_empty(shape), self.qkv.weight.new_empty(shape))

@@ -1,7 +1,8 @@
-"""Audit of tables: every number has a metrics.json behind it, one column has one measure, pages say what inputs give.
+"""Audit of tables and claims: every number has a metrics.json behind it, for each seed, one column has one measure,
+pages say what inputs give.
 
-Drawing is deterministic, so a table is drawn again from its inputs and compared byte by byte: a table that was edited
-together with its manifest is still not the table that its inputs give.
+Drawing is deterministic, so tables and claims are drawn again from their inputs and compared byte by byte: a table that
+was edited together with its manifest is still not the table that its inputs give.
 """
 
 import base64
@@ -9,7 +10,7 @@ import csv
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,27 +18,39 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tesserae.lineage import code, fingerprint
+from tesserae.lineage import cells, code, fingerprint
 from tesserae.lineage.audit import Check
 from tesserae.lineage.evidence import Evidence, File, Manifest
 from tesserae.lineage.findings import Finding, Note
 from tesserae.lineage.work import Work
-from tesserae.reporting import tables
+from tesserae.reporting import seeds, tables
 
 METRICS = "metrics.json"
+NUMBERS = (METRICS, "search.json")  # what tables and claims read of their inputs
 FRAGMENT = re.compile(r'<figure class="tesserae-table">.*?</figure>', re.DOTALL)
 # Which kind of finding a differing column of table.csv is; all others make the table another table.
-CSV_KINDS = {"measured": "number", "deviation": "number", "published": "published"}
+CSV_KINDS = {"published": "published"} | dict.fromkeys(("measured", "deviation", "sd", "n"), "number")
 CSV_KINDS |= dict.fromkeys(("extractor", "scale", "measure_id"), "mixed")
+
+
+Draw = Callable[[Work], dict[str, float]]
+# What a stage's run raises for inputs that it cannot draw.
+REFUSALS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError)
 
 
 class _Column(BaseModel):
     name: str
     value: str
     artifact: str
+    rows: list[str] | None = None
+    values: dict[str, str] = {}
+    artifacts: dict[str, str] = {}
 
-    def of(self, row: str) -> str:
-        return self.artifact.replace("{row}", row)
+
+class _Missing(BaseModel):
+    row: str
+    column: str
+    reason: str
 
 
 class _Spec(BaseModel):
@@ -45,7 +58,10 @@ class _Spec(BaseModel):
 
     scale: str
     rows: list[tuple[str, str]]
+    published_rows: list[str] = []
     columns: list[_Column]
+    seeds: list[int] = Field([1], min_length=1)
+    missing: list[_Missing] = []
 
 
 class _Metrics(BaseModel):
@@ -83,14 +99,19 @@ class _Subject:
             return None
 
 
-def check(draw: Callable[[Work], dict[str, float]]) -> Check:
-    """The check of tables for `lineage.audit.audit`; `draw` is `tesserae.stages.table.run`."""
+def check(draw: Mapping[str, Draw]) -> Check:
+    """The check of tables and claims for `lineage.audit.audit`.
+
+    `draw`: {"table": tesserae.stages.table.run, "claims": tesserae.stages.claims.run}.
+    """
 
     def run(evidence: Evidence) -> Iterator[Finding | Note]:
         for artifact, record in evidence.records.items():
             subject = _Subject(evidence, artifact, record)
             if record.stage == "table":
-                yield from _table(subject, draw)
+                yield from _table(subject, draw["table"])
+            elif record.stage == "claims":
+                yield from _drawn_again(subject, draw["claims"])
             elif subject.output(METRICS) is not None:
                 yield from _measured(subject)
             else:
@@ -158,31 +179,41 @@ def _read_metrics(subject: _Subject) -> _Metrics | None:
 # ---- tables -----------------------------------------------------------------------------------------------------
 
 
-def _table(subject: _Subject, draw: Callable[[Work], dict[str, float]]) -> Iterator[Finding | Note]:
+def _table(subject: _Subject, draw: Draw) -> Iterator[Finding | Note]:
     evidence, manifest = subject.evidence, subject.evidence.manifest(subject.artifact)
     try:
         spec = _Spec.model_validate(subject.record.spec)
-    except ValidationError:
+        sources = list(cells.sources(subject.record.spec))
+    except (ValidationError, LookupError, ValueError):
         yield subject.finding("table", manifest, "its settings describe no table")
         return
     if spec.scale != evidence.scale:
         yield subject.finding(
             "mixed", manifest, f"shows scale {spec.scale}, but lies among results of {evidence.scale}"
         )
-    cells = subject.output("table.csv")
-    path = cells.path if cells else manifest
-    unbacked = [subject.finding(*wrong) for wrong in _unbacked(subject, spec, path)]
-    mixed = [subject.finding("mixed", path, what) for what in _mixed(subject, spec)]
+    table = subject.output("table.csv")
+    path = table.path if table else manifest
+    unbacked = [subject.finding(*wrong) for wrong in _unbacked(subject, sources, path)]
+    mixed = [subject.finding("mixed", path, what) for what in _mixed(subject, sources)]
     yield from unbacked
     yield from mixed
     if not unbacked and not mixed:  # else there is nothing to draw it from
         yield from _drawn_again(subject, draw)
 
 
-def _unbacked(subject: _Subject, spec: _Spec, path: str) -> Iterator[tuple[str, str, str]]:
-    """Artifacts that a table shows numbers of, without a metrics.json that a manifest of this scale vouches for."""
+Sources = list[tuple[str, str, cells.Source]]  # row key, column name, and where the number comes from
+
+
+def _unbacked(subject: _Subject, sources: Sources, path: str) -> Iterator[tuple[str, str, str]]:
+    """Artifacts that a table shows numbers of, without a metrics.json that a manifest of this scale vouches for.
+
+    And what it read for no number: the mean over its seeds would not be the mean of what was read.
+    """
     evidence = subject.evidence
-    for artifact in sorted({column.of(key) for column in spec.columns for key, _ in spec.rows}):
+    shown = {artifact for _, _, source in sources for artifact in source.artifacts}
+    for artifact in sorted(subject.record.inputs.keys() - shown):
+        yield "table", evidence.manifest(subject.artifact), f"read {artifact}, of which it shows no number"
+    for artifact in sorted(shown):
         source = _source_of(subject, artifact)
         if artifact not in subject.record.inputs:
             yield "number", path, f"shows numbers of {artifact}, which it did not read"
@@ -196,18 +227,22 @@ def _unbacked(subject: _Subject, spec: _Spec, path: str) -> Iterator[tuple[str, 
             yield "number", path, f"shows numbers of {artifact}, whose {METRICS} holds none"
 
 
-def _mixed(subject: _Subject, spec: _Spec) -> Iterator[str]:
+def _mixed(subject: _Subject, sources: Sources) -> Iterator[str]:
     """Columns with numbers of two measures."""
-    for column in spec.columns:
-        sources = {label: _source_of(subject, column.of(key)) for key, label in spec.rows}
-        found = {label: _read_metrics(source) for label, source in sources.items() if source}
+    columns: dict[str, dict[str, list[_Metrics]]] = {}  # name -> row -> what its seeds measured
+    for row, column, source in sources:
+        made = [_source_of(subject, artifact) for artifact in source.artifacts]
+        read = [metrics for it in made if it and (metrics := _read_metrics(it))]
+        columns.setdefault(column, {}).update({row: read} if read else {})
+    for column, found in columns.items():
         try:
-            measures = {label: metrics.measure for label, metrics in found.items() if metrics}
-            tables.same_measure(measures, where=f"column {column.name!r}")
-        except tables.TableError as error:
+            measures = {
+                row: seeds.over_seeds([metrics.model_dump() for metrics in read])["measure"]
+                for row, read in found.items()
+            }
+            tables.same_measure(measures, where=f"column {column!r}")
+        except (tables.TableError, seeds.SeedError) as error:
             yield str(error)
-        except KeyError as error:
-            yield f"column {column.name!r}: a measure names no {error.args[0]}"
 
 
 def _source_of(subject: _Subject, artifact: str) -> _Subject | None:
@@ -215,8 +250,8 @@ def _source_of(subject: _Subject, artifact: str) -> _Subject | None:
     return _Subject(subject.evidence, artifact, record) if record else None
 
 
-def _drawn_again(subject: _Subject, draw: Callable[[Work], dict[str, float]]) -> Iterator[Finding | Note]:
-    """A table is what its inputs give: each number, and each byte of its pages."""
+def _drawn_again(subject: _Subject, draw: Draw) -> Iterator[Finding | Note]:
+    """Tables and claims are what their inputs give: each number, and each byte of their pages."""
     evidence, record, manifest = subject.evidence, subject.record, subject.evidence.manifest(subject.artifact)
     published = _published(subject)
     if published is None:
@@ -239,7 +274,7 @@ def _drawn_again(subject: _Subject, draw: Callable[[Work], dict[str, float]]) ->
         )
         try:
             numbers = draw(work)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError) as error:
+        except REFUSALS as error:
             yield subject.finding("table", manifest, f"cannot be drawn from its inputs: {error}")
             return
         for name in sorted(numbers.keys() | record.metrics.keys()):
@@ -263,7 +298,7 @@ def _published(subject: _Subject) -> Path | None:
 def _compared(subject: _Subject, drawn: Path) -> Iterator[Finding | Note]:
     """Findings where the table's files differ from those just drawn."""
     evidence, record = subject.evidence, subject.record
-    read = [file for read in record.inputs.values() for file in read.files if file.name == METRICS]
+    read = [file for read in record.inputs.values() for file in read.files if file.name in NUMBERS]
     same_inputs, other_code = all(map(evidence.intact, read)), evidence.other_code(record)
     unlike = []
     for file in record.outputs:

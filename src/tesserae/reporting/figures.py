@@ -1,18 +1,19 @@
-"""Figures, from plain arrays and dictionaries. Every function writes `stem`.png, .svg and .pdf and returns the paths.
+"""Sheets of images and training curves, from plain arrays and dictionaries.
 
-Shapes: K images, T noise levels, M samples, H x W pixels; images are uint8 (..., H, W, 3).
+What is given a `stem` writes `stem`.png, .svg and .pdf and returns the paths.
+Shapes: K images, M samples, H x W pixels; images are uint8 (..., H, W, 3).
 """
 
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tesserae.reporting import style
-from tesserae.reporting.tables import CHOSEN, same_measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,195 +27,29 @@ class FigureError(ValueError):
     """Inputs that do not belong in one figure."""
 
 
-# ----------------------------------------------------------------------------------------------------------- Figure 4
-def figure_4(
-    stem: str | Path,
-    *,
-    rows: Mapping[str, str],
-    generators: Sequence[str],
-    published: Mapping[tuple[str, str], float | None],
-    searches: Mapping[tuple[str, str], Mapping[str, Any] | None],
-    measured: Mapping[tuple[str, str], Mapping[str, Any] | None] | None = None,
-    scale: str,
-    published_from: str = "Table 1, 50,000 samples",
-) -> list[Path]:
-    """l-DeTok, Fig. 4: FID and IS against guidance for each tokenizer and generator, below bars of the best FID.
-
-    rows: {key: label} of the tokenizers; generators: panel titles, e.g. ("MAR-B", "SiT-B"). The three mappings have
-    the key (row key, generator): `published` FID with guidance as printed (the paper prints no number for the curves),
-    `searches` search.json, `measured` metrics.json with guidance; None is drawn as not run. Without `measured`, the
-    bars are the searches' own values at the selected guidance, over fewer samples.
-    Published and measured bars have axes of their own. Raises TableError if measured numbers of one axis were obtained
-    in two ways (between generators only sampler and candidates may differ), FigureError for searches of one generator
-    over different sample counts and for a search without the point that it selected.
-    """
-    from matplotlib.figure import Figure
-
-    selected = {place: _at_selected(search, f"{rows[place[0]]}, {place[1]}") for place, search in searches.items()}
-    measured = selected if measured is None else measured
-    same_measure(
-        {
-            f"{generator} with {rows[key]}": _shared(measured[key, generator])
-            for generator in generators
-            for key in rows
-        },
-        where="Figure 4, measured bars",
-    )
-    for generator in generators:
-        for kind, numbers in (("bars", measured), ("curves", selected)):
-            same_measure(
-                {label: (numbers[key, generator] or {}).get("measure") for key, label in rows.items()},
-                where=f"Figure 4, {generator}, {kind}",
-            )
-    with style.look():
-        figure = Figure(figsize=(9.2, 9.6), layout="constrained")
-        figure.get_layout_engine().set(h_pad=0.08, w_pad=0.08, hspace=0.04, wspace=0.04)
-        grid = figure.add_gridspec(3, 2 * len(generators), height_ratios=(1.15, 1, 1))
-        half = len(generators)
-        left, right = figure.add_subplot(grid[0, :half]), figure.add_subplot(grid[0, half:])
-        _bars(left, rows, generators, published, "not printed")
-        left.set_title(f"Published FID, best guidance\n{published_from}")
-        _bars(
-            right,
-            rows,
-            generators,
-            {place: None if metrics is None else metrics["values"]["fid"] for place, metrics in measured.items()},
-            "not run",
-        )
-        right.set_title(f"Measured FID, best guidance\nscale {scale}{_how(measured.values())}")
-        for column, generator in enumerate(generators):
-            for line, (statistic, arrow) in enumerate((("fid", "↓"), ("is", "↑")), start=1):
-                axes = figure.add_subplot(grid[line, 2 * column : 2 * column + 2])
-                found = {key: searches[key, generator] for key in rows}
-                _curves(axes, rows, found, statistic)
-                count = next((f", {search['samples']} samples" for search in found.values() if search), "")
-                missing = [label for key, label in rows.items() if found[key] is None]
-                axes.set_title(
-                    f"{generator}: {statistic.upper()} {arrow} against guidance (measured{count})"
-                    + (f"\nnot run: {', '.join(missing)}" if missing else "")
-                )
-                axes.set_ylabel(statistic.upper())
-                axes.set_xlabel("guidance scale" if statistic == "is" else "")
-        _legend(figure, list(rows.values()))
-        figure.supxlabel(
-            "Rings: the selected guidance. Published and measured numbers, and numbers over different "
-            "sample counts, are not comparable in absolute value.",
-            fontsize=8,
-            color=style.INK,
-        )
-        return style.save(figure, stem)
-
-
-def _bars(
-    axes: "Axes",
-    rows: Mapping[str, str],
-    generators: Sequence[str],
-    values: Mapping[tuple[str, str], float | None],
-    blank: str,
-) -> None:
-    """Groups of bars, one group per generator, one bar per tokenizer, the number above each."""
-    marks = style.marks(rows.values())
-    width = 0.84 / len(rows)
-    highest = max((value for value in values.values() if value is not None), default=1.0)
-    for group, generator in enumerate(generators):
-        for index, (key, label) in enumerate(rows.items()):
-            x = group + (index - (len(rows) - 1) / 2) * width
-            value = values[key, generator]
-            if value is None:
-                axes.text(
-                    x, 0.02 * highest, blank, rotation=90, ha="center", va="bottom", fontsize=7, color=style.NEUTRAL
-                )
-                continue
-            shown = f"{value:.2f}" if value < 100 else f"{value:.0f}"  # wider numbers would overlap
-            axes.bar(x, value, width * 0.92, color=marks[label][0])
-            axes.text(x, value + 0.015 * highest, shown, ha="center", va="bottom", fontsize=7, color=style.INK)
-    axes.set_xticks(range(len(generators)), generators)
-    axes.tick_params(axis="x", length=0, labelsize=9)
-    axes.set_xlim(-0.55, len(generators) - 0.45)
-    axes.set_ylim(0, 1.12 * highest)
-    axes.set_ylabel("FID ↓")
-    if all(value is None for value in values.values()):
-        axes.set_yticks([])
-
-
-def _curves(
-    axes: "Axes", rows: Mapping[str, str], searches: Mapping[str, Mapping[str, Any] | None], statistic: str
-) -> None:
-    """One line per tokenizer at the temperature of guided sampling; a ring where guidance was selected."""
-    marks = style.marks(rows.values())
-    for key, label in rows.items():
-        search = searches[key]
-        if search is None:
-            continue
-        selected = search["selected"]["cfg"]
-        points = sorted(
-            (point["guidance"], point[statistic])
-            for point in search["points"]
-            if point["temperature"] == selected["temperature"]
-        )
-        chosen = [point for point in points if point[0] == selected["guidance"]]
-        colour, marker = marks[label]
-        axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markeredgecolor="white", markeredgewidth=0.6)
-        axes.plot(
-            *zip(*chosen, strict=True),
-            linestyle="none",
-            marker="o",
-            markersize=11,
-            markerfacecolor="none",
-            markeredgecolor=colour,
-            markeredgewidth=1.4,
-        )
-    if not any(searches.values()):
-        axes.set_xticks([])
-        axes.set_yticks([])
-
-
-def _at_selected(search: Mapping[str, Any] | None, where: str) -> dict | None:
-    """A search's own value at the guidance it selected, in the form of metrics.json."""
-    if search is None:
-        return None
-    chosen = search["selected"]["cfg"]
-    for point in search["points"]:
-        if all(point[name] == chosen[name] for name in CHOSEN):
-            measure = {"samples": search["samples"], "extractor": "of the search", **search.get("measure", {})}
-            return {"values": {"fid": point["fid"]}, "measure": measure}
-    raise FigureError(f"the search of {where} has no point at its selected {chosen}")
-
-
-def _shared(metrics: Mapping[str, Any] | None) -> dict | None:
-    """What must agree between generators on one axis: all of the measure but how each of them is sampled."""
-    own = ("sampler", "selection")
-    return metrics and {name: value for name, value in metrics["measure"].items() if name not in own}
-
-
-def _how(measured: Any) -> str:
-    """ ", extractor embedded, 1000 samples" of the metrics given (None: not run)."""
-    texts = dict.fromkeys(
-        f", extractor {metrics['measure']['extractor']}, {metrics['measure']['samples']} samples"
-        for metrics in measured
-        if metrics is not None
-    )
-    return " /".join(texts)
-
-
-def _legend(figure: "Figure", labels: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=colour, marker=marker, linewidth=3, markersize=6, markeredgecolor="white", label=label)
-        for label, (colour, marker) in style.marks(labels).items()
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5))
+def note(figure: "Figure", sentences: Sequence[str]) -> None:
+    """Sentences below a figure, broken to its width."""
+    text = textwrap.fill(". ".join(sentences) + ".", int(15.5 * figure.get_figwidth()))
+    figure.supxlabel(text, fontsize=8, color=style.INK)
 
 
 # ----------------------------------------------------------------------------------------------------- sheets of images
 def qualitative(
-    stem: str | Path, *, originals: np.ndarray, reconstructions: Mapping[str, np.ndarray], scale: str
+    stem: str | Path,
+    *,
+    originals: np.ndarray,
+    reconstructions: Mapping[str, np.ndarray],
+    scale: str,
+    missing: Sequence[str] = (),
 ) -> list[Path]:
-    """Originals (K, H, W, 3) in the first row, then one row of reconstructions (K, H, W, 3) per tokenizer label."""
-    sheet = {"original": originals, **reconstructions}
+    """Originals (K, H, W, 3) in the first row, then one row of reconstructions (K, H, W, 3) per tokenizer label.
+
+    missing: labels of tokenizers that were not run.
+    """
+    rows = {"original": originals, **reconstructions}
+    title = f"Reconstructions (scale {scale}){_not_run(missing)}"
     with style.look():
-        return style.save(_sheet(sheet, [""] * len(originals), f"Reconstructions (scale {scale})"), stem)
+        return style.save(draw_sheet(rows, [""] * len(originals), title), stem)
 
 
 def samples_sheet(
@@ -224,11 +59,13 @@ def samples_sheet(
     scale: str,
     labels: Mapping[str, Sequence] | None = None,
     per_row: int = 12,
+    missing: Sequence[str] = (),
 ) -> list[Path]:
     """Generated samples (M, H, W, 3), one row per generator label: the first `per_row` of each, not picked.
 
-    labels: the class (name or number) of each sample, by generator; they head the columns once. Raises FigureError if
-    generators show different classes, since columns would compare what cannot be compared.
+    labels: the class (name or number) of each sample, by generator; they head the columns once. missing: labels of
+    generators that were not run. Raises FigureError if generators show different classes, since columns would compare
+    what cannot be compared.
     """
     shown = {label: np.asarray(images)[:per_row] for label, images in samples.items()}
     classes = {label: [str(name) for name in labels[label]][:per_row] for label in samples} if labels else {}
@@ -236,54 +73,16 @@ def samples_sheet(
     for label, names in classes.items():
         if names != heads:
             raise FigureError(f"samples of {label!r} are of classes {names}, not {heads} as in the first row")
+    title = f"Generated samples (scale {scale}){_not_run(missing)}"
     with style.look():
-        return style.save(_sheet(shown, heads, f"Generated samples (scale {scale})"), stem)
+        return style.save(draw_sheet(shown, heads, title), stem)
 
 
-def denoising(
-    stem: str | Path, *, tokenizers: Mapping[str, Mapping[str, np.ndarray]], scale: str, show: Sequence[int] = (0, 1)
-) -> list[Path]:
-    """l-DeTok, Fig. A.1: images decoded from latents corrupted at noise level tau, one row per decoder; PSNR below.
-
-    tokenizers: label -> {"taus": (T,), "images": (T, K, H, W, 3), "originals": (K, H, W, 3), "psnr": (T,) in dB, its
-    mean over images that need not be those shown};
-    `show` are the images (indices into K) to print. Raises FigureError if noise levels or originals differ.
-    """
-    first_label, first = next(iter(tokenizers.items()))
-    for label, item in tokenizers.items():
-        for name in ("taus", "originals"):
-            if not np.array_equal(item[name], first[name]):
-                raise FigureError(f"{name} of {label!r} are not those of {first_label!r}")
-    taus = np.asarray(first["taus"])
-    heads = ["original", *(f"{tau:.1f}" for tau in taus)]
-    sheet: list[tuple[str, np.ndarray]] = []
-    for index in show:
-        for label, item in tokenizers.items():
-            strip = np.concatenate([item["originals"][index][None], item["images"][:, index]])
-            sheet.append((label, strip))
-    with style.look():
-        title = f"Decoded from latents corrupted at noise level τ (scale {scale})"
-        figure = _sheet(sheet, heads, title, curves=2.6, breaks=len(tokenizers))
-        axes = figure.axes[1]
-        for label, (colour, marker) in style.marks(tokenizers).items():
-            axes.plot(
-                taus,
-                tokenizers[label]["psnr"],
-                color=colour,
-                marker=marker,
-                label=label,
-                markeredgecolor="white",
-                markeredgewidth=0.6,
-            )
-        axes.set_title("Mean PSNR against noise level")
-        axes.set_xlabel("noise level τ")
-        axes.set_ylabel("PSNR ↑ (dB)")
-        axes.set_xticks(taus)
-        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-        return style.save(figure, stem)
+def _not_run(labels: Sequence[str]) -> str:
+    return "\n" + textwrap.fill(f"not run: {', '.join(labels)}", 100) if labels else ""
 
 
-def _sheet(
+def draw_sheet(
     rows: Mapping[str, np.ndarray] | Sequence[tuple[str, np.ndarray]],
     heads: Sequence[str],
     title: str,

@@ -153,6 +153,7 @@ def _artifact(
         "modules": pools["sets"].add(modules),
         "sources": sources,
         "environment": pools["environments"].add(node["environment"]),
+        "weights": node["weights"] and [node["weights"][key] for key in ("file", "bytes", "sha256", "found")],
         "machine": pools["machines"].add(words.machine(node["hardware"])),
         "commit": pools["commits"].add([node["git"]["commit"], node["git"]["dirty"]]),
         "equivalents": node["equivalents"] or {},
@@ -180,7 +181,13 @@ def _cell(cell: Mapping[str, Any], places: Mapping[str, int], pools: Mapping[str
         "row": cell["row"],
         "column": cell["column"],
         "value": cell["value"],
-        "artifact": places.get(cell["artifact"]),
+        "seeds": [
+            [places[name], number]
+            for name, number in zip(cell["artifacts"], cell["numbers"], strict=True)
+            if name in places
+        ],
+        "sd": cell["sd"],
+        "reason": cell["reason"],
         "printed": cell["printed"],
         "measured": cell["measured"],
         "measure": pools["measures"].add([cell["measure_id"], measure]),
@@ -189,12 +196,18 @@ def _cell(cell: Mapping[str, Any], places: Mapping[str, int], pools: Mapping[str
 
 
 def _grids(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Cells by table, for the list of numbers that the page starts with; only measured ones have a link."""
+    """Cells by table, for the list of numbers that the page starts with: our rows; what was or could be run is linked.
+
+    A trace's page shows its one cell, whatever it is.
+    """
     grids: dict[str, dict[str, Any]] = {}
     for cell in cells:
         grid = grids.setdefault(cell["table"], {**cell, "columns": [], "rows": {}})
         if cell["column"] not in grid["columns"]:
             grid["columns"].append(cell["column"])
-        shown = "" if cell["measured"] is None else f"{cell['measured']:.6g}"
+        if cell["status"] == "cited":
+            continue
+        shown = "not run" if cell["status"] == "omitted" else ""
+        shown = shown if cell["measured"] is None else f"{cell['measured']:.6g}"
         grid["rows"].setdefault(cell["row"], {})[cell["column"]] = shown
     return list(grids.values())

@@ -161,12 +161,12 @@ function target() {
   if (BY_ID.has(text)) return {at: BY_ID.get(text)};
   const same = (cell, row) => `${ARTIFACTS[cell.table]?.id}/${row}/${cell.column}` === text;
   const cell = CELLS.find(cell => same(cell, cell.row)) || CELLS.find(cell => same(cell, cell.key));
-  if (cell) return {cell, at: cell.artifact ?? cell.table};
+  if (cell) return {cell, at: cell.seeds.length ? cell.seeds[0][0] : cell.table};
   return {unknown: text};
 }
 
-function upstream(at) {
-  const seen = new Set(), todo = [at];
+function upstream(places) {
+  const seen = new Set(), todo = [...places];
   while (todo.length) {
     const one = todo.pop();
     if (!seen.has(one)) { seen.add(one); todo.push(...ARTIFACTS[one].in); }
@@ -177,7 +177,8 @@ function upstream(at) {
 // ---- the graph ----
 // Boxes of what is shown: {members, in (set of boxes), layer, lines}. A cell adds its table and the number itself.
 function boxes(at, cell) {
-  const shown = upstream(at), order = new Map(), grouped = shown.size > GROUPED;
+  const starts = cell ? cell.seeds.map(([place]) => place) : [at];
+  const shown = upstream(starts), order = new Map(), grouped = shown.size > GROUPED;
   const layer = one => {
     if (order.has(one)) return order.get(one);
     order.set(one, 0);  // manifests that contradict themselves might go in circles
@@ -186,7 +187,7 @@ function boxes(at, cell) {
   };
   const found = new Map(), boxOf = new Map();
   for (const one of [...shown].sort((a, b) => a - b)) {
-    const key = grouped && one !== at ? layer(one) + " " + ARTIFACTS[one].stage : String(one);
+    const key = grouped && !starts.includes(one) ? layer(one) + " " + ARTIFACTS[one].stage : String(one);
     if (!found.has(key)) found.set(key, {members: [], in: new Set(), layer: layer(one)});
     found.get(key).members.push(one);
     boxOf.set(one, found.get(key));
@@ -196,14 +197,15 @@ function boxes(at, cell) {
   }
   const list = [...found.values()];
   if (cell) {
-    let last = boxOf.get(at);
-    if (cell.table !== at && cell.table !== null) {
-      last = {members: [cell.table], in: new Set([last]), layer: last.layer + 1};
-      list.push(last);
+    let last = new Set(starts.map(start => boxOf.get(start)));
+    const after = () => 1 + Math.max(-1, ...[...last].map(box => box.layer));
+    if (cell.table !== null) {
+      last = new Set([{members: [cell.table], in: last, layer: after()}]);
+      list.push(...last);
     }
-    list.push({members: [], cell, in: new Set([last]), layer: last.layer + 1});
+    list.push({members: [], cell, in: last, layer: after()});
   }
-  list.forEach(box => { box.chosen = box.members.length === 1 && box.members[0] === at; });
+  list.forEach(box => { box.chosen = box.members.length === 1 && [at, ...starts].includes(box.members[0]); });
   return list;
 }
 
@@ -341,10 +343,12 @@ const head = names => h("thead", {}, h("tr", {}, names.map(name => h("th", {scop
 const sheet = (names, rows) => h("div", {class: "wide"}, h("table", {class: "list"}, head(names),
   h("tbody", {}, rows.map(row => h("tr", {}, row.map(field => h("td", {}, field)))))));
 const part = (name, ...content) => [h("h3", {}, name), content];
-const FOUND = {changed: "changed since", missing: "not there any more", same: "as recorded"};
+const FOUND = {changed: "changed since", missing: "not there any more", same: "as recorded",
+  "not here": "not on this machine"};
 
 function fileRow(name, href, bytes, hash, found) {
-  const state = found ? h("span", {class: found === "same" ? "quiet" : "bad-text"}, FOUND[found]) : null;
+  const fine = found === "same" || found === "not here";
+  const state = found ? h("span", {class: fine ? "quiet" : "bad-text"}, FOUND[found]) : null;
   return [[href ? h("a", {href}, name) : name, state ? " " : null, state],
     [`${bytes.toLocaleString("en")} bytes`, h("code", {}, hash)]];
 }
@@ -359,18 +363,23 @@ function names(places) {
 
 function cellPart(cell) {
   const [id, measure] = DATA.measures[cell.measure], table = ARTIFACTS[cell.table];
-  const shown = cell.measured === null ? "no number" : number(cell.measured);
+  const shown = cell.measured === null ? "no number" : number(cell.measured), several = cell.seeds.length > 1;
+  const by = cell.seeds.flatMap(([at, value], index) =>
+    [index ? h("br") : null, link(ARTIFACTS[at]), `, ${cell.value}`, several ? " " + String(value) : null]);
   return [
     part("Number", h("p", {class: "figure"}, shown),
+      cell.reason ? h("p", {class: "warn-text"}, "not run: " + cell.reason) : null,
       cell.problems.map(text => h("p", {class: "bad-text"}, text)),
-      facts([["measured", String(cell.measured)], ["published", cell.printed || "blank"],
+      facts([["measured", cell.measured === null ? "nothing" : String(cell.measured) +
+          (several ? `, the mean of ${cell.seeds.length} seeds (sd ${cell.sd})` : "")],
+        ["published", cell.printed || "blank"],
         table ? ["table", link(table), ", ", h("a", {href: fileOf(table, "table.html")}, "table.html")] : null,
-        cell.artifact === null ? null : ["by", link(ARTIFACTS[cell.artifact]), `, ${cell.value}`]])),
+        cell.seeds.length ? ["by", by] : null])),
     measure ? part("Measure " + id, facts(measure)) : null];
 }
 
 function artifactParts(artifact, cell) {
-  const title = cell ? part("Measured by " + artifact.id) : null;
+  const title = cell && cell.seeds.length ? part("Measured by " + artifact.id) : null;
   const files = sheet(["File", "Content (sha256)"], artifact.out.map(([name, bytes, hash, found]) =>
     fileRow(name, fileOf(artifact, name), bytes, hash, found)));
   if (artifact.missing) {
@@ -401,6 +410,8 @@ function artifactParts(artifact, cell) {
     part("Files", files),
     artifact.sources.length ? part("Sources (tracked by git)", sheet(["File", "Content (sha256)"], artifact.sources.map(
       ([name, bytes, hash, kept, found]) => fileRow(name, kept ? fileAt(kept) : "", bytes, hash, found)))) : null,
+    artifact.weights ? part("Published weights (kept outside the project)", sheet(["File", "Content (sha256)"],
+      [fileRow(artifact.weights[0], "", ...artifact.weights.slice(1))])) : null,
     artifact.in.length ? part("Made from", names(artifact.in)) : null,
     artifact.readers.length ? part("Read by", names(artifact.readers)) : null);
   const code = sheet(["Module", "Meaning"], modules.map(([name, digest, kept]) => [

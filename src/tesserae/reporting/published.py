@@ -85,6 +85,21 @@ def find(frame: pd.DataFrame, table: str, row: str, column: str) -> pd.Series:
     return found.iloc[0]
 
 
+def cell(frame: pd.DataFrame, table: str, row: str, column: str) -> pd.Series | None:
+    """As `find`, but None if the table has this row and this column and no line for where they meet."""
+    inside = frame[frame["table"] == table]
+    meets = (inside["row"] == row) & (inside["column"] == column)
+    if not meets.any() and row in set(inside["row"]) and column in set(inside["column"]):
+        return None
+    return find(frame, table, row, column)
+
+
+def rows(frame: pd.DataFrame, table: str) -> dict[str, str]:
+    """The rows of a table as printed, from top to bottom: label -> the group under which it stands."""
+    inside = frame[frame["table"] == table].drop_duplicates("row")
+    return dict(zip(inside["row"], inside["group"], strict=True))
+
+
 def _record(fields: list[str], where: str) -> dict:
     if len(fields) != len(COLUMNS):
         raise PublishedError(f"{where}: {len(fields)} fields instead of {len(COLUMNS)}, in {','.join(fields)!r}")

@@ -76,6 +76,7 @@ INDEX = """
 {%- if total %}; their jobs took {{ total }} in all{% endif %}. Numbers of different scales or feature extractors are
 not comparable in absolute value.</p>
 <nav>
+{%- if verdicts %}<a href="#claims">Claims</a>{% endif %}
 {%- if tables %}<a href="#tables">Tables</a>{% endif %}
 {%- if figures %}<a href="#figures">Figures</a>{% endif %}
 {%- if notebooks %}<a href="#notebooks">Notebooks</a>{% endif %}
@@ -94,6 +95,17 @@ not comparable in absolute value.</p>
 {%- if entry.manifest %} · <a href="{{ entry.manifest | urlencode }}">manifest</a>{% endif -%}
 {%- if origin(entry) %} · <a href="{{ origin(entry) }}">lineage</a>{% endif -%}
 {%- endmacro %}
+{%- if verdicts %}
+<section id="claims">
+<h2>Claims</h2>
+<p class="quiet">What the papers say about their numbers, held against the measured ones.</p>
+<ul>
+{%- for row in verdicts %}
+<li>{{ row.paper }}, scale {{ row.scale }}: <a href="{{ row.page | urlencode }}">{{ row.verdicts }}</a></li>
+{%- endfor %}
+</ul>
+</section>
+{%- endif %}
 {%- if tables %}
 <section id="tables">
 <h2>Tables</h2>
@@ -195,13 +207,15 @@ def write_index(
     remarks: Sequence[Remark] = (),
     base: str | Path | None = None,
     forecast: str = "",
+    verdicts: Sequence[Mapping[str, str]] = (),
 ) -> Path:
     """Write `folder`/index.html: tables and figures inline, links to every file and manifest; returns the path.
 
     The page needs no network and shows tables and figures even when it is moved alone. Links are relative to `base`:
     the folder where the page will lie, if it is not written there at once. If an entry of kind "lineage" was made,
     numbers and artifacts lead to its page.
-    `lead` is a sentence under the heading, `forecast` a section (reporting/forecast.py).
+    `lead` is a sentence under the heading, `forecast` a section (reporting/forecast.py), `verdicts` one row per paper
+    (reporting/claims.py) with the `page` it leads to.
     Entries are shown in the order given, artifacts grouped by kind. Raises
     TableError if a table's .html file holds no table, ValueError for two entries of one kind and name, or for a table
     without .html and a figure without .png among its files.
@@ -249,6 +263,7 @@ def write_index(
         fragments=fragments,
         pictures=pictures,
         forecast=Markup(forecast),
+        verdicts=verdicts,
         lineage=lineage,
         origin=origin,
         total=duration(sum(times)) if times else "",

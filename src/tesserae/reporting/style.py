@@ -64,6 +64,12 @@ TOKENIZERS = {
     "Latent noise only": ("#e69f00", "^"),
     "Joint noise": ("#009e73", "D"),
     "+Extended": ("#cc79a7", "P"),
+    # Figs. B.1 and B.2: warm where features of a pretrained encoder were distilled, cool where not.
+    "VA-VAE": ("#b2182b", "v"),
+    "MAETok": ("#f4813b", "X"),
+    "SD-VAE": ("#92c5de", "s"),
+    "MAR-VAE": ("#2166ac", "D"),
+    "l-DeTok": ("#00796b", "P"),
 }
 OTHERS = (("#0072b2", "v"), ("#d55e00", "X"), ("#a08c00", "<"), ("#5e3c99", ">"), ("#8c510a", "h"), ("#1b7837", "*"))
 
@@ -129,6 +135,16 @@ figure.tesserae-table .cells thead tr.kind th { font-weight: 400; font-size: .82
 figure.tesserae-table .cells thead tr:last-child th { border-bottom: 1px solid currentColor; }
 figure.tesserae-table .cells thead th.stub { border-bottom: 1px solid currentColor; text-align: left; }
 figure.tesserae-table .cells tbody th { text-align: left; font-weight: 500; }
+figure.tesserae-table .cells tbody tr.group th { padding-top: .8rem; font-style: italic; font-weight: 400;
+  border-bottom: 1px solid rgba(128, 128, 128, .35); }
+figure.tesserae-table .cells td.kind { text-align: left; font-size: .82em; opacity: .75; }
+figure.tesserae-table .cells tr.measured td { padding-top: 0; }
+figure.tesserae-table .cells tr.measured > * + * { vertical-align: top; }
+figure.tesserae-table .cells tr.published > * { border-top: 1px solid rgba(128, 128, 128, .2); }
+figure.tesserae-table .dense th, figure.tesserae-table .dense td { padding-left: .3rem; padding-right: .3rem; }
+figure.tesserae-table .dense tbody th[scope="row"] { min-width: 8em; max-width: 15em; white-space: normal;
+  position: sticky; left: 0; background: var(--page, var(--jp-layout-color0, Canvas)); background-clip: padding-box; }
+figure.tesserae-table .dense td small { display: block; line-height: 1.1; }
 figure.tesserae-table .cells td.published { opacity: .72; }
 figure.tesserae-table .cells td.published.best { opacity: 1; }
 figure.tesserae-table .cells td.best { font-weight: 700; }

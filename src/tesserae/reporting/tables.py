@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import itertools
 import math
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tesserae.lineage import cells as mapping
 from tesserae.reporting import published as published_numbers
 from tesserae.reporting.links import LINEAGE, anchor
+from tesserae.reporting.notes import BLANK, CITED, each, notes, plain
 from tesserae.reporting.style import page, template
 
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
-BLANK = "–"
-DECIMALS = {"precision": 3, "recall": 3}  # all other metrics: two decimals, as the papers print FID and IS
+DENSE = 6  # columns: tables with more are set narrower
+WIDE = 9  # columns: tables with more give published and measured numbers a line each
+DECIMALS = {"precision": 3, "recall": 3, "hidden_size": 0, "blocks": 0, "heads": 0}  # all others: two, as papers print
 CHOSEN = ("guidance", "temperature")  # fields of a measure that a search chooses per cell
 CSV_COLUMNS = (
     "table",
@@ -43,10 +46,8 @@ CSV_COLUMNS = (
     "temperature",
     "samples",
     "deviation",
-)
-INCOMPARABLE = (
-    "Numbers of different scales or feature extractors are not comparable in absolute value: compare the "
-    "order of the rows within one column."
+    "sd",
+    "n",
 )
 
 
@@ -60,12 +61,16 @@ class Column:
 
     name: str
     direction: str  # lower, higher, none: which way is better
-    value: str  # key in the metrics' values, e.g. "fid"
     artifact: str  # where the metrics come from, "{row}" stands for the row's key
 
     @property
     def heading(self) -> tuple[str, str, str]:
-        """(system, condition, metric), e.g. ("MAR-B", "w/ CFG", "FID"); parts that are absent are ""."""
+        """(system, condition, metric), e.g. ("MAR-B", "w/ CFG", "FID"); parts that are absent are "".
+
+        A column without direction is a fact and no metric of a system: "Hidden Size" is one heading.
+        """
+        if self.direction == "none":
+            return "", "", self.name
         match = re.fullmatch(r"(?:(.*?)\s+)??(?:(w/o? CFG)\s+)?(\S+)", self.name)
         return (match[1] or "", match[2] or "", match[3]) if match else ("", "", self.name)
 
@@ -82,14 +87,17 @@ class Cell:
     published: float | None
     printed: str  # the published number as printed ("16.70"), "" for a blank
     note: str  # the published file's note
-    measured: float | None
-    deviation: float | None  # over the metric's splits or subsets, where it has them
-    measure: Mapping[str, Any] | None  # how the measured number was obtained
-    measure_id: str
-    selection: Mapping[str, Any] | None  # which guidance or temperature was chosen, and on what
-    artifact: str
-
-    decimals: int  # of the measured number in print
+    artifact: str = ""  # "" where there is none: a row that the paper cites, or no such number at all
+    decimals: int = 2  # of the measured number in print
+    measured: float | None = None  # mean over the seeds
+    deviation: float | None = None  # over the metric's splits or subsets, where it has them and there is one seed
+    sd: float | None = None  # sample standard deviation over the seeds, where there are several
+    seeds: int = 0
+    measure: Mapping[str, Any] | None = None  # how the measured number was obtained
+    measure_id: str = ""
+    selection: Mapping[str, Any] | None = None  # which guidance or temperature was chosen, and on what
+    reason: str = ""  # why nothing was measured, if that is known
+    blank: str = BLANK  # what stands in place of a measured number
 
     @property
     def shown(self) -> str:
@@ -97,13 +105,17 @@ class Cell:
         return "" if self.measured is None else f"{self.measured:.{self.decimals}f}"
 
     @property
-    def shown_deviation(self) -> str:
-        return "" if self.deviation is None else f"{self.deviation:.{self.decimals}f}"
+    def spread(self) -> str:
+        """What follows ± in print: over the seeds, or over the splits of one; "" for nothing."""
+        value = self.deviation if self.sd is None else self.sd
+        return "" if value is None else f"{value:.{self.decimals}f}"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows by columns of cells. `rows` are (key, label); `cells` has one entry for each (row key, column name)."""
+    """Rows by columns of cells. `rows` are (key, label) in the paper's order, `groups` the heading over each row by
+    key, "" where all have the same; `cells` has one entry for each (row key, column name).
+    """
 
     source: str
     title: str
@@ -111,7 +123,32 @@ class Table:
     rows: tuple[tuple[str, str], ...]
     columns: tuple[Column, ...]
     cells: Mapping[tuple[str, str], Cell]
+    groups: Mapping[str, str]
+    note: str = ""  # said below it
     recipe: str = ""  # under which the workflow makes it; "" if it is none of its tables
+
+    @property
+    def caption(self) -> str:
+        """The title as a sentence."""
+        return self.title if self.title.endswith(("?", "!")) else f"{self.title}."
+
+    @property
+    def dense(self) -> bool:
+        """Whether room is scarce."""
+        return len(self.columns) > DENSE
+
+    @property
+    def wide(self) -> bool:
+        """Whether published and measured numbers have a line each, one below the other."""
+        return len(self.columns) > WIDE
+
+    @property
+    def starts(self) -> list[bool]:
+        """Which columns a line on their left sets apart: in a wide table the first of each system only."""
+        previous = [self.columns[-1], *self.columns]
+        return [
+            not self.wide or column.heading[:2] != before.heading[:2] for before, column in zip(previous, self.columns)
+        ]
 
     def lineage(self, label: str, column: Column) -> str:
         """Where a cell's number came from: a link that is right beside the table's own file, "" for no link."""
@@ -143,37 +180,49 @@ def build_table(
 ) -> Table:
     """Join a table's description with its measured and published numbers.
 
-    description: {"source": "Table 1", "title": ..., "rows": {key: label} or pairs, "columns": [{"name", "direction",
-    "value", "artifact"}, ...]}; labels and names are those of the published file. cells: the content of metrics.json
-    for each (row key, column name), None where nothing was run. published: from `published.load`. recipe: the name of
-    the table's artifact, with which each measured number leads to the lineage page in HTML.
+    description: a table's spec, {"source": "Table 1", "title": ..., "rows": {key: label} or pairs, "columns": [...]};
+    `lineage.cells` says what else it may have and which cell that makes what. Labels and names are those of the
+    published file, and so is the order of the rows. cells: the content of metrics.json, or what `seeds.over_seeds`
+    makes of several, for each (row key, column name) that is to be measured, None where nothing was run. published:
+    from `published.load`. recipe: the name of the table's artifact, with which each measured number leads to the
+    lineage page in HTML.
 
     Raises PublishedError for a row or column that the published file does not have, and TableError for: a cell that
-    is not given, metrics without the wanted value, a value that is not finite, a direction that contradicts the
-    published file, a selection that contradicts the measure, and two measures in one column (see `same_measure`).
+    is not given, or given though nothing of it is run, metrics without the wanted value, a value that is not finite, a
+    direction that contradicts the published file, a selection that contradicts the measure, and two measures in one
+    column (see `same_measure`).
     """
     source = description["source"]
-    rows = tuple((str(key), " ".join(str(label).split())) for key, label in dict(description["rows"]).items())
-    columns = tuple(
-        Column(" ".join(item["name"].split()), item["direction"], item["value"], item["artifact"])
+    told = {**description, "rows": list(dict(description["rows"]).items())}
+    columns = {
+        mapping.plain(item["name"]): Column(mapping.plain(item["name"]), item["direction"], item["artifact"])
         for item in description["columns"]
-    )
-    for column in columns:
+    }
+    for column in columns.values():
         if column.direction not in ARROWS:
             raise TableError(
                 f"{source}, column {column.name!r}: direction {column.direction!r} is not one of {', '.join(ARROWS)}"
             )
+    labels = {str(key): mapping.plain(str(label)) for key, label in mapping.rows(told)}
     joined = {}
-    for key, label in rows:
-        for column in columns:
-            where = f"{source}, row {label!r}, column {column.name!r}"
-            if (key, column.name) not in cells:
-                raise TableError(f"{where}: no cell is given (None would be a blank)")
-            line = published_numbers.find(published, source, label, column.name)
-            joined[key, column.name] = _cell(column, key, cells[key, column.name], line, where)
+    for key, name, origin in mapping.sources(told):
+        where, place = f"{source}, row {labels[key]!r}, column {name!r}", (key, name)
+        line = published_numbers.cell(published, source, labels[key], name)
+        if place not in cells and origin.status == "measured":
+            raise TableError(f"{where}: no cell is given (None would be a blank)")
+        if origin.status != "measured" and cells.get(place) is not None:
+            raise TableError(f"{where}: there are numbers, though {origin.reason}")
+        joined[place] = _cell(columns[name], key, origin, cells.get(place), line, where)
+    printed = published_numbers.rows(published, source)
+    order = list(printed)
+    rows = tuple(sorted(labels.items(), key=lambda row: order.index(row[1])))
+    groups = {key: printed[label] for key, label in rows}
+    if len(set(groups.values())) < 2:
+        groups = dict.fromkeys(groups, "")
     title = " ".join(str(description["title"]).split()).rstrip(".")
-    table = Table(source, title, scale, rows, columns, joined, recipe)
-    for column in columns:
+    note = mapping.plain(description.get("note") or "")
+    table = Table(source, title, scale, rows, tuple(columns.values()), joined, groups, note, recipe)
+    for column in table.columns:
         same_measure(
             {label: joined[key, column.name].measure for key, label in rows}, where=f"{source}, column {column.name!r}"
         )
@@ -190,13 +239,13 @@ def same_measure(measures: Mapping[str, Mapping[str, Any] | None], *, where: str
         return
     (first, expected), *others = present.items()
     for label, measure in others:
-        if measure["extractor"] != expected["extractor"]:
+        if measure.get("extractor") != expected.get("extractor"):
             raise TableError(
-                f"{where} mixes feature extractors: {expected['extractor']} ({first}) and "
-                f"{measure['extractor']} ({label})"
+                f"{where} mixes feature extractors: {expected.get('extractor')} ({first}) and "
+                f"{measure.get('extractor')} ({label})"
             )
         differing = [
-            f"{name} {_plain(expected.get(name))} ({first}) and {_plain(measure.get(name))} ({label})"
+            f"{name} {plain(expected.get(name))} ({first}) and {plain(measure.get(name))} ({label})"
             for name in sorted({*expected, *measure} - set(CHOSEN))
             if expected.get(name) != measure.get(name)
         ]
@@ -204,34 +253,47 @@ def same_measure(measures: Mapping[str, Mapping[str, Any] | None], *, where: str
             raise TableError(f"{where} mixes measures: {'; '.join(differing)}")
 
 
-def _cell(column: Column, key: str, metrics: Mapping[str, Any] | None, line: pd.Series, where: str) -> Cell:
-    if line["direction"] != column.direction:
-        raise TableError(f"{where}: direction {column.direction!r}, but {line['direction']!r} in the published file")
-    base = {
-        "published": None if math.isnan(line["value"]) else float(line["value"]),
-        "printed": line["printed"],
-        "note": line["note"],
-        "artifact": column.artifact.replace("{row}", key),
-        "decimals": DECIMALS.get(column.value, 2),
+def _cell(
+    column: Column,
+    key: str,
+    origin: mapping.Source,
+    metrics: Mapping[str, Any] | None,
+    line: pd.Series | None,
+    where: str,
+) -> Cell:
+    base: dict[str, Any] = {"published": None, "printed": "", "note": ""}
+    if line is not None:
+        if line["direction"] != column.direction:
+            raise TableError(
+                f"{where}: direction {column.direction!r}, but {line['direction']!r} in the published file"
+            )
+        value = None if math.isnan(line["value"]) else float(line["value"])
+        base = {"published": value, "printed": line["printed"], "note": line["note"]}
+    if origin.status in ("cited", "blank"):
+        return Cell(**base, blank=CITED if origin.status == "cited" else "")
+    base |= {
+        "artifact": origin.artifacts[0] if origin.artifacts else column.artifact.replace("{row}", key),
+        "decimals": DECIMALS.get(origin.value, 2),
     }
     if metrics is None:
-        return Cell(**base, measured=None, deviation=None, measure=None, measure_id="", selection=None)
-    if column.value not in metrics["values"]:
-        raise TableError(f"{where}: the metrics have no {column.value!r}, only {', '.join(sorted(metrics['values']))}")
-    measured = float(metrics["values"][column.value])
+        return Cell(**base, reason=origin.reason)
+    if origin.value not in metrics["values"]:
+        raise TableError(f"{where}: the metrics have no {origin.value!r}, only {', '.join(sorted(metrics['values']))}")
+    measured = float(metrics["values"][origin.value])
     if not math.isfinite(measured):
         raise TableError(f"{where}: the measured value is {measured}")
     measure, selection = metrics["measure"], metrics.get("selection")
-    if "extractor" not in measure:
+    if not measure.keys() & {"extractor", "counted"}:
         raise TableError(f"{where}: the measure names no extractor")
     for name in CHOSEN:
         if selection and name in selection and name in measure and selection[name] != measure[name]:
             raise TableError(f"{where}: {name} {selection[name]} was selected, but {measure[name]} was measured")
-    deviation = (metrics.get("deviation") or {}).get(column.value)
     return Cell(
         **base,
         measured=measured,
-        deviation=None if deviation is None else float(deviation),
+        deviation=(metrics.get("deviation") or {}).get(origin.value),
+        sd=(metrics.get("sd") or {}).get(origin.value),
+        seeds=metrics.get("seeds", 1),
         measure=measure,
         measure_id=metrics["measure_id"],
         selection=selection,
@@ -262,129 +324,6 @@ def best(table: Table) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     return marked
 
 
-def notes(table: Table) -> list[str]:
-    """The lines under the table, plain text: scale, extractor, samples, selections, measure ids, what was not run."""
-    lines = [f"Published: printed in the paper ({table.source}). Measured: scale {table.scale}{_measured_with(table)}."]
-    if any(cell.measured is not None for cell in table.cells.values()):
-        lines.append(INCOMPARABLE)
-    if any(best(table)):
-        lines.append("Bold: the best of its column, among the published and among the measured numbers separately.")
-    if any(cell.deviation is not None for cell in table.cells.values()):
-        lines.append("±: standard deviation over the splits of the one set of samples, not over training seeds.")
-    for setting, cells in table.settings:
-        lines += _selected(setting, cells)
-    lines += _identities(table)
-    missing = _missing(table)
-    if missing:
-        lines.append(f"Not run at this scale ({BLANK}): {missing}.")
-    return lines
-
-
-def _measured_with(table: Table) -> str:
-    """The fields of the measure that the reader must know; column by column where columns differ."""
-    described: dict[str, list[str]] = {}
-    for setting, cells in table.settings:
-        for _, cell in cells:
-            if cell.measure is not None:
-                measure = cell.measure
-                text = f"extractor {measure['extractor']}"
-                text += f" (layer {measure['layer']})" if "layer" in measure else ""
-                text += f", {measure['samples']} samples per number" if "samples" in measure else ""
-                for name in ("reference", "quantisation", "seed"):
-                    text += f", {name} {_plain(measure[name])}" if name in measure else ""
-                described.setdefault(text, []).append(setting)
-                break
-    if not described:
-        return "; nothing was measured"
-    if len(described) == 1:
-        return f"; {next(iter(described))}"
-    return "".join(f"; {', '.join(settings)}: {text}" for text, settings in described.items())
-
-
-def _selected(setting: str, cells: list[tuple[str, Cell]]) -> list[str]:
-    """What was sampled with, by row, and how that was chosen: one line for each way of choosing."""
-    ways: dict[str, dict[str, list[str]]] = {}
-    for label, cell in cells:
-        if cell.measure is None or "guidance" not in cell.measure:
-            continue
-        chosen = f"guidance {_plain(cell.measure['guidance'])}"
-        if cell.measure.get("temperature") not in (None, 1.0):
-            chosen += f", temperature {_plain(cell.measure['temperature'])}"
-        chosen += ", at the edge of the candidates" if _at_edge(cell) else ""
-        ways.setdefault(_way(cell.selection), {}).setdefault(chosen, []).append(label)
-    lines = []
-    for way, rows in ways.items():
-        chosen_by_row = "; ".join(f"{chosen} ({', '.join(labels)})" for chosen, labels in rows.items())
-        lines.append(f"{setting}: {chosen_by_row}; {way}.")
-    return lines
-
-
-def _at_edge(cell: Cell) -> bool:
-    """Whether the smallest or largest candidate was selected, so that a wider search might find a better one."""
-    candidates = (cell.selection or {}).get("candidates") or ()
-    temperature = cell.measure.get("temperature")  # swept without guidance only; 1 with guidance
-    value = cell.measure["guidance"] if temperature in (None, 1.0) else temperature
-    return len(candidates) > 1 and value in (min(candidates), max(candidates))
-
-
-def _way(selection: Mapping[str, Any] | None) -> str:
-    if not selection:
-        return "fixed, nothing was selected"
-    statistic = selection["statistic"]
-    extreme = "highest" if statistic in ("is", "precision", "recall", "psnr") else "lowest"
-    text = f"selected by the {extreme} {statistic.upper()} on {selection['samples']} samples"
-    candidates = selection.get("candidates")
-    return f"{text} among {', '.join(_plain(candidate) for candidate in candidates)}" if candidates else text
-
-
-def _identities(table: Table) -> list[str]:
-    lines = []
-    for setting, cells in table.settings:
-        owners: dict[str, list[str]] = {}
-        for label, cell in cells:
-            if cell.measure_id:
-                owners.setdefault(cell.measure_id, []).append(label)
-        if len(owners) == 1:
-            lines.append(f"{setting} {next(iter(owners))}")
-        elif owners:
-            lines.append(
-                f"{setting} " + ", ".join(f"{identity} ({', '.join(labels)})" for identity, labels in owners.items())
-            )
-    return [f"Measures: {'; '.join(lines)}."] if lines else []
-
-
-def _missing(table: Table) -> str:
-    """Rows without any measured number, then single cells without one."""
-    parts = []
-    for key, label in table.rows:
-        blanks = [column for column in table.columns if table.cells[key, column.name].measured is None]
-        if len(blanks) == len(table.columns):
-            parts.append(label)
-        elif blanks:
-            parts.append(f"{label} ({', '.join(_named(blanks, table.columns))})")
-    return "; ".join(parts)
-
-
-def _named(some: Sequence[Column], columns: Sequence[Column]) -> list[str]:
-    """The names of some columns; a system or setting of which all columns are among them is named once, as a whole."""
-    names = []
-    for column in some:
-        for path in (column.heading[:1], column.heading[:2]):
-            if path[-1] and all(other in some for other in columns if other.heading[: len(path)] == path):
-                names.append(" ".join(filter(None, path)))
-                break
-        else:
-            names.append(column.name)
-    return list(dict.fromkeys(names))
-
-
-def _plain(value: Any) -> str:
-    """A setting as a reader writes it: 3.0 as 3, a nested one as JSON."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
 def _spans(parts: list[tuple[str, ...]]) -> list[tuple[str, int]]:
     """Runs of equal heading paths -> (last part, number of columns)."""
     runs: list[list] = []
@@ -405,6 +344,55 @@ def _levels(table: Table) -> list[list[tuple[str, int]]]:
     paths = [[heading[: depth + 1] for heading in headings] for depth in range(2)]
     levels = [_spans(path) for path in paths if any(part[-1] for part in path)]
     return [*levels, [(heading[2], 1) for heading in headings]]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One printed number, or what stands in its place."""
+
+    kind: str  # published, measured
+    text: str
+    spread: str
+    best: bool
+    hint: str
+    link: str
+    first: bool  # of its group of columns
+
+
+@dataclass(frozen=True)
+class Line:
+    """One printed line: a row, or in a wide table its published or its measured half."""
+
+    label: str
+    kind: str  # of all its numbers; "" where both kinds stand side by side
+    fields: tuple[Field, ...]
+
+
+def lines(table: Table) -> list[tuple[str, list[Line]]]:
+    """What the writers print, from top to bottom: (heading of a group or "", its lines)."""
+    kinds, found = ("published", "measured"), []
+    marked = dict(zip(kinds, best(table), strict=True))
+
+    def field(key: str, label: str, column: Column, kind: str, first: bool) -> Field:
+        cell, good = table.cells[key, column.name], (key, column.name) in marked[kind]
+        if kind == "published":
+            return Field(kind, cell.printed or (BLANK if cell.blank else ""), "", good, cell.note, "", first)
+        if cell.measured is None:
+            return Field(kind, cell.blank, "", False, cell.reason, "", first)
+        hint, link = f"{cell.artifact}, measure {cell.measure_id}", table.lineage(label, column)
+        return Field(kind, cell.shown, cell.spread, good, hint, link, first)
+
+    for key, label in table.rows:
+        if not found or found[-1][0] != table.groups[key]:
+            found.append((table.groups[key], []))
+        if table.wide:
+            for kind in kinds:
+                half = (field(key, label, *place) for place in zip(table.columns, itertools.repeat(kind), table.starts))
+                found[-1][1].append(Line(label, kind, tuple(half)))
+        else:
+            both = (field(key, label, column, kind, kind == "published") for column in table.columns for kind in kinds)
+            found[-1][1].append(Line(label, "", tuple(both)))
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------------- writers
@@ -440,19 +428,29 @@ def to_csv(table: Table) -> str:
                     measure.get("extractor", ""),
                     table.scale,
                     cell.measure_id,
-                    measure.get("guidance"),
+                    _by_seed(measure.get("guidance")),
                     cell.artifact,
-                    measure.get("temperature"),
+                    _by_seed(measure.get("temperature")),
                     measure.get("samples"),
                     "" if cell.deviation is None else repr(cell.deviation),
+                    "" if cell.sd is None else repr(cell.sd),
+                    cell.seeds or "",
                 ]
             )
     return file.getvalue()
 
 
+def _by_seed(value: Any) -> str:
+    """A field that a search chooses: one value, or one per seed."""
+    return ";".join("" if item is None else repr(item) for item in each(value))
+
+
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Read what `to_csv` wrote: CSV_COLUMNS; numbers as float64 (NaN is a blank), all other columns as text."""
-    numbers = ("published", "measured", "guidance", "temperature", "samples", "deviation")
+    """Read what `to_csv` wrote: CSV_COLUMNS; numbers as float64 (NaN is a blank), all other columns as text.
+
+    Guidance and temperature are text: where seeds chose different ones, all of them with ";" between.
+    """
+    numbers = ("published", "measured", "samples", "deviation", "sd", "n")
     import pandas as pd
 
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -465,44 +463,50 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 def summary(frame: pd.DataFrame) -> str:
     """One Markdown paragraph on `read_csv`'s frame: scale, extractor, how much was measured, and what was not run."""
-    ran = frame[frame["measured"].notna()]
-    extractors = ", ".join(f"`{name}`" for name in dict.fromkeys(ran["extractor"])) or "none"
+    ours = frame[frame["artifact"] != ""]
+    ran = ours[ours["measured"].notna()]
+    extractors = ", ".join(f"`{name}`" for name in dict.fromkeys(ran["extractor"]) if name) or "none"
     samples = ", ".join(f"{count:g}" for count in dict.fromkeys(ran["samples"].dropna())) or "0"
+    seeds = " or ".join(f"{count:g}" for count in sorted(set(ran.loc[ran["extractor"] != "", "n"].dropna())))
     text = (
         f"Scale **{', '.join(dict.fromkeys(frame['scale']))}**, feature extractor {extractors}, {samples} samples "
-        f"per number: {len(ran)} of {len(frame)} cells are measured."
+        f"per number{f', seeds: {seeds}' if seeds else ''}: {len(ran)} of {len(ours)} cells are measured."
     )
-    missing = frame[frame["measured"].isna()]
+    missing = ours[ours["measured"].isna()]
     for row, cells in missing.groupby("row", sort=False):
-        whole = len(cells) == int((frame["row"] == row).sum())
+        whole = len(cells) == int((ours["row"] == row).sum())
         text += f"\n- Not run: {escape_markdown(str(row))}"
         text += "" if whole else f" ({', '.join(escape_markdown(name) for name in cells['column'])})"
     return text
 
 
 def to_markdown(table: Table) -> str:
-    """A pipe table: for each metric a published and a measured column; best in bold; the notes as a list below."""
-    best_published, best_measured = best(table)
-    header, rule = ["Setup"], [":---"]
-    for column in table.columns:
-        name = f"{escape_markdown(column.name)} {ARROWS[column.direction]}".strip()
-        header += [f"{name}<br>published", f"{name}<br>measured"]
-        rule += ["---:", "---:"]
-    lines = [
+    """A pipe table: for each metric a published and a measured column, or in a wide table two lines per row; best in
+    bold; the notes as a list below.
+    """
+    stub = ["Setup", ""] if table.wide else ["Setup"]
+    kinds = [""] if table.wide else ["<br>published", "<br>measured"]
+    names = [f"{escape_markdown(column.name)} {ARROWS[column.direction]}".strip() for column in table.columns]
+    header = [*stub, *(f"{name}{kind}" for name in names for kind in kinds)]
+    rule = [*(":---" for _ in stub), *("---:" for _ in header[len(stub) :])]
+    text = [
         f"**{escape_markdown(table.source)}. {escape_markdown(table.title)}**",
         "",
         f"| {' | '.join(header)} |",
         f"| {' | '.join(rule)} |",
     ]
-    for key, label in table.rows:
-        fields = [escape_markdown(label)]
-        for column in table.columns:
-            cell, place = table.cells[key, column.name], (key, column.name)
-            deviation = f" ± {cell.shown_deviation}" if cell.shown_deviation else ""
-            fields.append(_wrap(cell.printed or BLANK, "**", place in best_published))
-            fields.append(_wrap(cell.shown or BLANK, "**", place in best_measured) + deviation)
-        lines.append(f"| {' | '.join(fields)} |")
-    return "\n".join([*lines, "", *(f"- {escape_markdown(note)}" for note in notes(table)), ""])
+    for group, found in lines(table):
+        if group:
+            text.append(f"| {' | '.join([f'*{escape_markdown(group)}*', *([''] * (len(header) - 1))])} |")
+        for line in found:
+            fields = [
+                escape_markdown(line.label) if line.kind != "measured" else "",
+                *([line.kind] if line.kind else []),
+            ]
+            for field in line.fields:
+                fields.append(_wrap(field.text, "**", field.best) + (f" ± {field.spread}" if field.spread else ""))
+            text.append(f"| {' | '.join(fields)} |")
+    return "\n".join([*text, "", *(f"- {escape_markdown(note)}" for note in notes(table, bold=any(best(table)))), ""])
 
 
 def _wrap(text: str, mark: str, on: bool) -> str:
@@ -562,38 +566,47 @@ def escape_latex(text: str) -> str:
 
 def to_latex(table: Table) -> str:
     """A floating table with booktabs rules, shrunk to the line's width; needs booktabs, graphicx and textcomp."""
-    best_published, best_measured = best(table)
-    spec = "l" + "".join("@{\\hspace{1.2em}}r@{\\hspace{.5em}}r" for _ in table.columns)
-    lines = [
+    span, stubs = (1, 2) if table.wide else (2, 1)
+    pair = "@{\\hspace{1.2em}}r" + "@{\\hspace{.5em}}r" * (span - 1)
+    width = stubs + span * len(table.columns)
+    text = [
         "% \\usepackage{booktabs,graphicx,textcomp}",
         "\\begin{table}[t]",
         "\\centering",
-        f"\\caption{{{escape_latex(table.source)}. {escape_latex(table.title)}. Published numbers beside those "
+        f"\\caption{{{escape_latex(table.source)}. {escape_latex(table.caption)} Published numbers beside those "
         f"measured at scale {escape_latex(table.scale)}.}}",
         "\\resizebox{\\linewidth}{!}{%",
-        f"\\begin{{tabular}}{{{spec}}}",
+        f"\\begin{{tabular}}{{{'l' * stubs}{pair * len(table.columns)}}}",
         "\\toprule",
     ]
     for depth, level in enumerate(_levels(table)):
-        fields, rules, start = ["Setup" if depth == 0 else ""], [], 2
-        for text, count in level:
-            fields.append(f"\\multicolumn{{{2 * count}}}{{c}}{{{escape_latex(text)}}}")
-            if text:
-                rules.append(f"\\cmidrule(lr){{{start}-{start + 2 * count - 1}}}")
-            start += 2 * count
-        lines += [" & ".join(fields) + " \\\\", " ".join(rules)]
-    lines += ["".join(" & publ. & meas." for _ in table.columns).strip() + " \\\\", "\\midrule"]
-    for key, label in table.rows:
-        fields = [escape_latex(label)]
-        for column in table.columns:
-            cell, place = table.cells[key, column.name], (key, column.name)
-            deviation = f"{{\\scriptsize$\\pm${cell.shown_deviation}}}" if cell.shown_deviation else ""
-            fields.append(_bold(escape_latex(cell.printed or BLANK), place in best_published))
-            fields.append(_bold(escape_latex(cell.shown or BLANK), place in best_measured) + deviation)
-        lines.append(" & ".join(fields) + " \\\\")
-    lines += ["\\bottomrule", "\\end{tabular}}", "\\par\\smallskip", "\\begin{minipage}{\\linewidth}\\footnotesize"]
-    lines += ["\\par\n".join(escape_latex(note) for note in notes(table)), "\\end{minipage}", "\\end{table}", ""]
-    return "\n".join(lines)
+        fields, rules, start = ["Setup" if depth == 0 else "", *([""] * (stubs - 1))], [], stubs + 1
+        for head, count in level:
+            fields.append(f"\\multicolumn{{{span * count}}}{{c}}{{{escape_latex(head)}}}")
+            if head:
+                rules.append(f"\\cmidrule(lr){{{start}-{start + span * count - 1}}}")
+            start += span * count
+        text += [" & ".join(fields) + " \\\\", " ".join(rules)]
+    if not table.wide:
+        text.append("".join(" & publ. & meas." for _ in table.columns).strip() + " \\\\")
+    for number, (group, found) in enumerate(lines(table)):
+        text.append("\\midrule" if group or not number else "")
+        if group:
+            text.append(f"\\multicolumn{{{width}}}{{l}}{{\\textit{{{escape_latex(group)}}}}} \\\\")
+        for line in found:
+            fields = [escape_latex(line.label) if line.kind != "measured" else "", *([line.kind] if line.kind else [])]
+            for field in line.fields:
+                spread = f"{{\\scriptsize$\\pm${field.spread}}}" if field.spread else ""
+                fields.append(_bold(escape_latex(field.text), field.best) + spread)
+            text.append(" & ".join(fields) + " \\\\")
+    text += ["\\bottomrule", "\\end{tabular}}", "\\par\\smallskip", "\\begin{minipage}{\\linewidth}\\footnotesize"]
+    text += [
+        "\\par\n".join(escape_latex(note) for note in notes(table, bold=any(best(table)))),
+        "\\end{minipage}",
+        "\\end{table}",
+        "",
+    ]
+    return "\n".join(text)
 
 
 def _bold(text: str, on: bool) -> str:
@@ -603,38 +616,47 @@ def _bold(text: str, on: bool) -> str:
 HTML = """
 <figure class="tesserae-table">
 <div class="scroll">
-<table class="cells">
-<caption><b>{{ table.source }}.</b> {{ table.title }}.</caption>
+<table class="cells{{ ' dense' if table.dense }}">
+<caption><b>{{ table.source }}.</b> {{ table.caption }}</caption>
 <thead>
 {%- for level in levels %}
 <tr>
-{%- if loop.first %}<th class="stub" scope="col" rowspan="{{ levels | length + 1 }}">Setup</th>{% endif %}
+{%- if loop.first %}<th class="stub" scope="col" rowspan="{{ levels | length + (not table.wide) }}">Setup</th>
+{%- if table.wide %}<th class="stub" rowspan="{{ levels | length }}"></th>{% endif %}{% endif %}
+{%- set names = loop.last -%}
 {%- for text, count in level -%}
-<th class="{{ 'span ' if text }}first" colspan="{{ 2 * count }}" scope="colgroup">{{ text }}</th>
+<th class="{{ 'span' if text }}{{ ' first' if not names or table.starts[loop.index0] }}" colspan="{{ span * count }}"
+ scope="colgroup">{{ text }}</th>
 {%- endfor -%}
 </tr>
 {%- endfor %}
+{%- if not table.wide %}
 <tr class="kind">
 {%- for column in table.columns -%}
-<th class="first" scope="col">published</th><th scope="col">measured</th>
+<th class="first" scope="col">{{ kinds[0] }}</th><th scope="col">{{ kinds[1] }}</th>
 {%- endfor -%}
 </tr>
+{%- endif %}
 </thead>
 <tbody>
-{%- for key, label in table.rows %}
-<tr><th scope="row">{{ label }}</th>
-{%- for column in table.columns %}
-{%- set cell = table.cells[key, column.name] -%}
-<td class="published first{{ ' best' if (key, column.name) in best_published }}"
-{%- if cell.note %} title="{{ cell.note }}"{% endif %}>{{ cell.printed or blank }}</td>
-{#- -#}
-<td class="measured{{ ' best' if (key, column.name) in best_measured }}"
-{%- set link = table.lineage(label, column) if cell.measured is not none else "" -%}
-{%- if cell.measured is not none %} title="{{ cell.artifact }}, measure {{ cell.measure_id }}"{% endif -%}
->{% if link %}<a href="{{ link }}">{{ cell.shown }}</a>{% else %}{{ cell.shown or blank }}{% endif %}
-{%- if cell.shown_deviation %} <small>±&hairsp;{{ cell.shown_deviation }}</small>{% endif -%}
+{%- for group, found in groups %}
+{%- if group %}
+<tr class="group"><th colspan="{{ width }}" scope="rowgroup"><span>{{ group }}</span></th></tr>
+{%- endif %}
+{%- for line in found %}
+<tr{% if line.kind %} class="{{ line.kind }}"{% endif %}>
+{%- if line.kind != "measured" %}
+<th scope="row"{% if line.kind %} rowspan="2"{% endif %}>{{ line.label }}</th>
+{%- endif %}
+{%- if line.kind %}<td class="kind">{{ line.kind }}</td>{% endif %}
+{%- for field in line.fields -%}
+<td class="{{ field.kind }}{{ ' first' if field.first }}{{ ' best' if field.best }}"
+{%- if field.hint %} title="{{ field.hint }}"{% endif -%}
+>{% if field.link %}<a href="{{ field.link }}">{{ field.text }}</a>{% else %}{{ field.text }}{% endif %}
+{%- if field.spread %} <small>±&hairsp;{{ field.spread }}</small>{% endif -%}
 </td>
 {%- endfor %}</tr>
+{%- endfor %}
 {%- endfor %}
 </tbody>
 </table>
@@ -650,14 +672,15 @@ HTML = """
 
 def html_fragment(table: Table) -> str:
     """The table as one <figure>, to be placed in a page that has style.TABLE_CSS."""
-    best_published, best_measured = best(table)
+    span, stubs = (1, 2) if table.wide else (2, 1)
     return template(HTML).render(
         table=table,
         levels=_levels(table),
-        notes=notes(table),
-        best_published=best_published,
-        best_measured=best_measured,
-        blank=BLANK,
+        kinds=("publ.", "meas.") if table.dense else ("published", "measured"),
+        groups=lines(table),
+        notes=notes(table, bold=any(best(table))),
+        span=span,
+        width=stubs + span * len(table.columns),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tesserae.lineage import words
 from tesserae.lineage.changes import leaves
+from tesserae.lineage.trace import AWAY
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -64,6 +65,8 @@ class _Drawing:
         branch = tree.add(self.describe(node))
         for source in node["sources"]:
             branch.add(_file(source))
+        if node["weights"]:
+            branch.add(_weights(node["weights"]))
         producers = sorted(node["inputs"], key=lambda name: (self.heights[name], name))
         if producers and self.depth is not None and level >= self.depth:
             branch.add(Text(f"made from {', '.join(producers)} (more with a larger --depth)", style=QUIET))
@@ -143,8 +146,13 @@ def _target(trace: dict[str, Any]) -> "Text":
     target, cell, count = trace["target"], trace["target"]["cell"], len(trace["problems"])
     if cell:
         number = "no number" if cell["measured"] is None else words.number(cell["measured"])
-        text = Text.assemble((number, "bold"), f"  {cell['source']}, {cell['row']}, {cell['column']}")
+        text = Text.assemble((number, "bold"))
+        if len(cell["numbers"]) > 1:
+            text.append(f" (mean of {len(cell['numbers'])} seeds: {_numbers(cell)})")
+        text.append(f"  {cell['source']}, {cell['row']}, {cell['column']}")
         text.append(f" at scale {trace['scale']} (published: {cell['printed'] or 'blank'})")
+        if cell["reason"]:
+            text.append(f"\nnot run: {cell['reason']}", "bold yellow")
         if cell["measure"]:
             text.append(f"\nmeasure {cell['measure_id']}: {_spec(cell['measure'])}", QUIET)
     elif target["file"]:
@@ -157,6 +165,12 @@ def _target(trace: dict[str, Any]) -> "Text":
     return text
 
 
+def _numbers(cell: dict[str, Any]) -> str:
+    """The number of each seed, and how they scatter."""
+    shown = ", ".join("none" if value is None else words.number(value) for value in cell["numbers"])
+    return shown if cell["sd"] is None else f"{shown}; sd {words.number(cell['sd'])}"
+
+
 def _verdict(trace: dict[str, Any]) -> "Text":
     from rich.text import Text
 
@@ -167,7 +181,11 @@ def _verdict(trace: dict[str, Any]) -> "Text":
         return Text("Told by the manifests; --verify reads the files again.", style=QUIET)
     nodes = trace["nodes"]
     paths = {entry["path"] for node in nodes for kind in ("outputs", "sources") for entry in node[kind]}
-    return Text(f"✓ {len(paths)} files of {len(nodes)} artifacts were read again: all as recorded.", style="green")
+    text = Text(f"✓ {len(paths)} files of {len(nodes)} artifacts were read again: all as recorded.", style="green")
+    away = {node["weights"]["file"] for node in nodes if node["weights"] and node["weights"]["found"] == AWAY}
+    if away:
+        text.append(f"\nPublished weights that are not on this machine: {', '.join(sorted(away))}", QUIET)
+    return text
 
 
 def _tame(value: Any) -> Any:
@@ -196,6 +214,13 @@ def _file(entry: dict[str, Any], name: str | None = None) -> "Text":
     text.append(f"  sha256 {entry['sha256'][:DIGITS]}", QUIET)
     if entry["found"] in FOUND:
         text.append(f"  {FOUND[entry['found']]}", BAD)
+    return text
+
+
+def _weights(weights: dict[str, Any]) -> "Text":
+    """Published weights that were taken: named in the list of a recipe, kept outside the project."""
+    text = _file(weights, weights["file"])
+    text.append("  published weights", QUIET)
     return text
 
 

@@ -1,7 +1,7 @@
 """Small things that several stages share: devices, batches of images, JSON files."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,20 @@ def slices(count: int, batch: int, title: str) -> Iterator[slice]:
             stop = min(start + batch, count)
             yield slice(start, stop)
             bar.update(stop - start)
+
+
+def same_whole(folders: list[Path], counts: Sequence[int]) -> dict[str, Any]:
+    """How the parts of a scattered stage were drawn (their index.json), if they are all of one whole.
+
+    `counts` are the samples in each. Raises ValueError if parts are missing, or were not drawn alike.
+    """
+    index, *others = [read_json(folder / "index.json") for folder in folders]
+    if any(other != index for other in others) or sum(counts) != index["samples"]:
+        raise ValueError(
+            f"{', '.join(map(str, folders))}: {sum(counts)} samples, drawn alike: "
+            f"{all(other == index for other in others)}; {index['samples']} drawn alike are needed: make them again"
+        )
+    return index
 
 
 def float_images(images: np.ndarray, device: torch.device) -> Tensor:

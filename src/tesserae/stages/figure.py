@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tesserae.lineage.work import Work
-from tesserae.reporting import figures, published
+from tesserae.reporting import denoising, figures, published, seeds, sweeps
 
 
 def run(work: Work) -> None:
@@ -15,51 +15,87 @@ def run(work: Work) -> None:
     DRAWN[work.spec["draw"]](work, work.out / "figure")
 
 
-def _read(work: Work, group: str, role: str, row: str, file: str) -> Any:
-    path = work.inputs[work.spec["inputs"][group][role].format(row=row)] / file
-    return json.loads(path.read_text()) if path.suffix == ".json" else np.load(path)
+def _read(work: Work, group: str, role: str, row: str, file: str) -> list[Any]:
+    """What a row's artifact holds, once for each seed; nothing if it is not run at this scale."""
+    told = work.spec["inputs"][group][role].format(row=row)
+    paths = [folder / file for folder in seeds.folders(work.inputs, told, work.spec["seeds"])]
+    return [json.loads(path.read_text()) if path.suffix == ".json" else np.load(path) for path in paths]
 
 
-def _figure_4(work: Work, stem: Path) -> None:
-    spec = work.spec
-    rows, groups = dict(spec["rows"]), list(spec["inputs"])
+def _searches(work: Work) -> dict[str, Any]:
+    """What figures of searches share."""
+    rows, groups = dict(work.spec["rows"]), list(work.spec["inputs"])
+    found = {(row, group): _read(work, group, "search", row, "search.json") for row in rows for group in groups}
+    reasons = list(dict.fromkeys(cell["reason"] for cell in work.spec["missing"]))
+    return {"rows": rows, "generators": groups, "searches": found, "scale": work.spec["scale"], "reasons": reasons}
+
+
+def _guidance_curves(work: Work, stem: Path) -> None:
+    spec, shared = work.spec, _searches(work)
+    if not spec["published"]:
+        sweeps.guidance_curves(stem, **shared)
+        return
     printed = published.load(work.sources["published"])
-    cells = [(row, group) for row in rows for group in groups]
-    figures.figure_4(
+    metrics = {
+        place: _read(work, place[1], "metrics", place[0], "metrics.json")
+        for place in shared["searches"]
+        if "metrics" in spec["inputs"][place[1]]
+    }
+    sweeps.guidance_curves(
         stem,
-        rows=rows,
-        generators=groups,
-        scale=spec["scale"],
+        **shared,
+        measured={place: seeds.over_seeds(found) if found else None for place, found in metrics.items()} or None,
         published={
-            (row, group): published.lookup(printed, spec["published"], rows[row], f"{group} w/ CFG FID")
-            for row, group in cells
+            (row, group): published.lookup(printed, spec["published"], shared["rows"][row], f"{group} w/ CFG FID")
+            for row, group in shared["searches"]
         },
-        searches={(row, group): _read(work, group, "search", row, "search.json") for row, group in cells},
-        measured={(row, group): _read(work, group, "metrics", row, "metrics.json") for row, group in cells},
+        published_from=spec["published"],
     )
 
 
-def _denoising(work: Work, stem: Path) -> None:
+def _sweep(work: Work, stem: Path) -> None:
+    sweeps.sweep(stem, **_searches(work), x=work.spec["x"], series=work.spec["series"])
+
+
+def _denoising(work: Work, stem: Path, damage: denoising.Damage = denoising.NOISE) -> None:
     found = {label: _read(work, "tokenizers", "images", row, "denoising.npz") for row, label in work.spec["rows"]}
-    figures.denoising(stem, tokenizers=found, scale=work.spec["scale"])
+    denoising.denoising(stem, tokenizers=found, scale=work.spec["scale"], damage=damage)
+
+
+def _unmasking(work: Work, stem: Path) -> None:
+    _denoising(work, stem, denoising.MASK)
+
+
+def _sheet(work: Work, group: str, role: str, file: str) -> tuple[dict[str, Any], list[str]]:
+    """Images of the first seed by label, and the labels of what was not run."""
+    read = {label: _read(work, group, role, row, file) for row, label in work.spec["rows"]}
+    return {label: found[0] for label, found in read.items() if found}, [label for label in read if not read[label]]
 
 
 def _qualitative(work: Work, stem: Path) -> None:
-    found = {label: _read(work, "tokenizers", "images", row, "images.npz") for row, label in work.spec["rows"]}
+    found, missing = _sheet(work, "tokenizers", "images", "images.npz")
     figures.qualitative(
         stem,
         originals=next(iter(found.values()))["originals"],
         reconstructions={label: arrays["reconstructions"] for label, arrays in found.items()},
         scale=work.spec["scale"],
+        missing=missing,
     )
 
 
 def _samples(work: Work, stem: Path) -> None:
-    found = {label: _read(work, "generators", "samples", row, "preview.npy") for row, label in work.spec["rows"]}
-    figures.samples_sheet(stem, samples=found, scale=work.spec["scale"])
+    found, missing = _sheet(work, "generators", "samples", "preview.npy")
+    figures.samples_sheet(stem, samples=found, scale=work.spec["scale"], missing=missing)
 
 
-DRAWN = {"figure_4": _figure_4, "denoising": _denoising, "qualitative": _qualitative, "samples_sheet": _samples}
+DRAWN = {
+    "guidance_curves": _guidance_curves,
+    "sweep": _sweep,
+    "denoising": _denoising,
+    "unmasking": _unmasking,
+    "qualitative": _qualitative,
+    "samples_sheet": _samples,
+}
 
 
 if __name__ == "__main__":

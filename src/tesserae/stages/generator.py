@@ -1,4 +1,4 @@
-"""Stage `generator`: train one generator on a token cache."""
+"""Stage `generator`: train one generator on a token cache, or take its published weights."""
 
 import importlib
 
@@ -6,6 +6,7 @@ import torch
 
 from tesserae.lineage.work import Work
 from tesserae.quantizers.gaussian import GaussianPosterior
+from tesserae.stages.official import take_official
 from tesserae.stages.token_parts import open_tokens, standardisation
 from tesserae.training import weights
 from tesserae.training.loop import train
@@ -14,11 +15,14 @@ from tesserae.training.processes import make_fabric
 
 
 def run(work: Work) -> dict[str, float]:
-    """Writes weights.safetensors (averaged weights) and curves.jsonl.
+    """Writes weights.safetensors (averaged weights) and curves.jsonl (empty for published weights).
 
     Tokens are posterior samples of the image or its mirror image (p = 0.5), standardised by channel (l-DeTok A.2).
     """
-    spec, training = work.spec, work.spec["training"]
+    spec = work.spec
+    if "official" in spec:
+        return take_official(work)
+    training = spec["training"]
     tokens = open_tokens(work.parts("tokens"))
     mean, std = standardisation(work.parts("tokens"))
     torch.manual_seed(training["seed"])  # initialisation

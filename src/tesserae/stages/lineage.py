@@ -1,7 +1,5 @@
 """Stage `lineage`: one page from every number of a scale back to its data."""
 
-from dataclasses import asdict
-
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.targets import cells
 from tesserae.lineage.trace import node
@@ -17,7 +15,7 @@ def run(work: Work) -> None:
     write_page(
         work.out / "lineage.html",
         [node(record) for record in records],
-        [asdict(cell) for record in records if record["stage"] == "table" for cell in cells(work.root, record)],
+        [cell.plain() for record in records if record["stage"] == "table" for cell in cells(work.root, record)],
         scale=scale,
         top=top,
         base=top / work.stage / work.recipe,

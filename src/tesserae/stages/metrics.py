@@ -6,7 +6,7 @@ import torch
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid, precision_recall
-from tesserae.stages.common import read_json, write_json
+from tesserae.stages.common import same_whole, write_json
 from tesserae.stages.scoring import scored
 
 
@@ -16,16 +16,13 @@ def run(work: Work) -> dict[str, float]:
     Raises ValueError if the parts of the samples are not the whole, or not drawn alike.
     """
     spec, reference = work.spec, work.inputs["reference"]
-    index, *others = [read_json(folder / "index.json") for folder in work.parts("samples")]
-    features, logits, preview = (
+    parts = [np.load(folder / "features.npy") for folder in work.parts("features")]
+    index = same_whole(work.parts("samples"), list(map(len, parts)))
+    features = np.concatenate(parts)
+    logits, preview = (
         np.concatenate([np.load(folder / name) for folder in work.parts("features")])
-        for name in ("features.npy", "logits.npy", "preview.npy")
+        for name in ("logits.npy", "preview.npy")
     )
-    if any(other != index for other in others) or len(features) != index["samples"]:
-        raise ValueError(
-            f"the {len(others) + 1} parts hold {len(features)} samples, drawn alike: "
-            f"{all(other == index for other in others)}; {index['samples']} drawn alike are needed: make them again"
-        )
     found = scored(torch.from_numpy(features), torch.from_numpy(logits), spec["splits"])
     precision, recall = precision_recall(
         found.features, np.load(reference / "val_features.npy"), neighbourhood=spec["neighbourhood"]

@@ -7,6 +7,7 @@ from tesserae.lineage import manifest as manifests
 from tesserae.lineage.fingerprint import module_file
 from tesserae.lineage.remarks import collect
 from tesserae.lineage.work import Work
+from tesserae.reporting.claims import badge_rows
 from tesserae.reporting.forecast import section
 from tesserae.reporting.report import Remark, entry_of, write_index
 
@@ -17,7 +18,7 @@ def run(work: Work) -> None:
     for paper in spec["papers"]:
         titles |= {f"table/{name}": title for name, title in paper["tables"].items()}
         titles |= {f"figure/{name}": title for name, title in paper["figures"].items()}
-        titles[f"notebook/{paper['paper']}"] = paper["title"]
+        titles |= {f"{stage}/{paper['paper']}": paper["title"] for stage in ("notebook", "claims")}
     start = f"results/{spec['scale']}"
     records = {name: manifests.read(folder) for name, folder in work.inputs.items()}
     entries = [
@@ -38,7 +39,15 @@ def run(work: Work) -> None:
         remarks=remarks,
         base=work.root / start,
         forecast="".join(_forecasts(work)),
+        verdicts=list(_verdicts(work)),
     )
+
+
+def _verdicts(work: Work) -> Iterator[dict[str, str]]:
+    for name, folder in work.inputs.items():
+        if name.startswith("claims/"):
+            (row,) = badge_rows([json.loads((folder / "claims.json").read_text())])
+            yield row | {"page": f"{name}/claims.html"}
 
 
 def _forecasts(work: Work) -> Iterator[str]:

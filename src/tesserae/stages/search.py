@@ -5,7 +5,7 @@ import numpy as np
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid
-from tesserae.stages.common import pick_device, read_json, write_json
+from tesserae.stages.common import pick_device, same_whole, write_json
 from tesserae.stages.scoring import score
 
 STATISTIC = "fid"  # the lowest is selected
@@ -14,10 +14,8 @@ STATISTIC = "fid"  # the lowest is selected
 def run(work: Work) -> dict[str, float]:
     """Writes search.json: the whole sweep, and the selection of each kind of column."""
     spec, folders = work.spec, work.parts("search_samples")
-    index, *others = [read_json(folder / "index.json") for folder in folders]
     parts = [np.load(folder / "samples.npy", mmap_mode="r") for folder in folders]
-    if any(other != index for other in others) or sum(part.shape[1] for part in parts) != index["samples"]:
-        raise ValueError(f"the {len(parts)} parts are not the {index['samples']} samples drawn alike; make them again")
+    index = same_whole(folders, [part.shape[1] for part in parts])
     reference = Statistics.load(work.inputs["reference"] / "train.npz")
     points = []
     for number, point in enumerate(index["points"]):
@@ -38,7 +36,9 @@ def run(work: Work) -> dict[str, float]:
         "labels": "cycled",
     }
     best = {
-        name: min(some, key=lambda point: point[STATISTIC]) for name, some in (("cfg", guided), ("nocfg", unguided))
+        name: min(some, key=lambda point: point[STATISTIC])
+        for name, some in (("cfg", guided), ("nocfg", unguided))
+        if some
     }
     selected = {name: {key: point[key] for key in ("guidance", "temperature")} for name, point in best.items()}
     candidates = {

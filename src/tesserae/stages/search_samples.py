@@ -11,7 +11,8 @@ def run(work: Work) -> dict[str, int]:
     temperatures = spec["search"].get("temperature", [None])  # None: the sampler knows no temperature
     neutral = None if temperatures == [None] else 1.0
     points = [{"guidance": guidance, "temperature": neutral} for guidance in spec["search"]["guidance"]]
-    points += [{"guidance": 1.0, "temperature": temperature} for temperature in temperatures]
+    if spec["unguided"]:
+        points += [{"guidance": 1.0, "temperature": temperature} for temperature in temperatures]
     draw_all(work, points, count=count, stream=SEARCH)
     write_json(
         work.out / "index.json",

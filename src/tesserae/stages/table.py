@@ -2,31 +2,27 @@
 
 import json
 
+from tesserae.lineage import cells as mapping
 from tesserae.lineage.work import Work
-from tesserae.reporting import published, tables
+from tesserae.reporting import published, seeds, tables
 
 
 def run(work: Work) -> dict[str, float]:
     """Writes table.csv, .md, .tex, .html, and metrics.json: the measured numbers by row and column, for DVC."""
     spec = work.spec
-    description = {
-        "source": spec["source"],
-        "title": spec["title"],
-        "rows": dict(spec["rows"]),
-        "columns": spec["columns"],
-    }
     cells = {}
-    for key, _ in spec["rows"]:
-        for column in spec["columns"]:
-            file = work.inputs[column["artifact"].format(row=key)] / "metrics.json"
-            cells[key, column["name"]] = json.loads(file.read_text())
+    for key, column, source in mapping.sources(spec):
+        files = [work.inputs[artifact] / "metrics.json" for artifact in source.artifacts]
+        cells[key, column] = seeds.over_seeds([json.loads(file.read_text()) for file in files]) if files else None
     printed = published.load(work.sources["published"])
-    table = tables.build_table(description, cells, printed, scale=spec["scale"], recipe=work.recipe)
+    table = tables.build_table(spec, cells, printed, scale=spec["scale"], recipe=work.recipe)
     tables.write(table, work.out)
-    measured = {
-        label: {column["name"]: cells[key, column["name"]]["values"][column["value"]] for column in spec["columns"]}
-        for key, label in spec["rows"]
-    }
+    measured: dict[str, dict[str, float]] = {}
+    for key, label in table.rows:
+        for column in table.columns:
+            number = table.cells[key, column.name].measured
+            if number is not None:
+                measured.setdefault(label, {})[column.name] = number
     (work.out / "metrics.json").write_text(json.dumps(measured, indent=1, sort_keys=True) + "\n")
     return {f"{row}/{name}": value for row, numbers in measured.items() for name, value in numbers.items()}
 

@@ -56,6 +56,8 @@ def read_sums(folders: list[Path]) -> Sums:
 
 
 def standardisation(folders: list[Path]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the tokens, float32 (C,) each."""
+    """Mean and standard deviation of the tokens, float32 (C,) each: published constants, or over all parts."""
+    first = np.load(folders[0] / "sums.npz")
     sums = read_sums(folders)
-    return torch.from_numpy(sums.mean).float(), torch.from_numpy(sums.std).float()
+    mean, std = (first["mean"], first["std"]) if "mean" in first else (sums.mean, sums.std)
+    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()

@@ -1,4 +1,4 @@
-"""Stage `tokenizer`: train one tokenizer on a cached data set."""
+"""Stage `tokenizer`: train one tokenizer on a cached data set, or take its published weights."""
 
 import importlib
 
@@ -8,6 +8,7 @@ from tesserae.data.cache import open_cache
 from tesserae.data.transforms import random_flip
 from tesserae.lineage.work import Work
 from tesserae.stages.common import float_images
+from tesserae.stages.official import take_official
 from tesserae.training import weights
 from tesserae.training.loop import train
 from tesserae.training.order import Order
@@ -15,11 +16,22 @@ from tesserae.training.processes import make_fabric
 
 
 def run(work: Work) -> dict[str, float]:
-    """Writes weights.safetensors (averaged weights, without the discriminator) and curves.jsonl."""
-    spec, training = work.spec, work.spec["training"]
+    """Writes weights.safetensors (averaged weights of what is used) and curves.jsonl (empty for published weights).
+
+    With an input `start`, training goes on from its averaged weights, and the encoder stays as it is.
+    """
+    spec = work.spec
+    if "official" in spec:
+        return take_official(work)
+    training = spec["training"]
     data = open_cache(work.inputs["dataset"], "train")
     torch.manual_seed(training["seed"])  # initialisation
     model = importlib.import_module(spec["module"]).build(spec["model"])
+    if "start" in work.inputs:
+        # DECISION: from averaged weights, encoder and decoder alike, so that latents and their statistics stay those of
+        # the tokenizer it starts from (the official code starts from the raw ones).
+        weights.load_into(model, work.inputs["start"] / "weights.safetensors")
+        model.freeze_encoder()
     fabric = make_fabric(training["precision"], work.device)
     order = Order(len(data.images), training["batch"], training["seed"], training["shares"])
 
@@ -40,7 +52,7 @@ def run(work: Work) -> dict[str, float]:
         title=work.title,
     )
     if fabric.is_global_zero:
-        kept = {name: tensor for name, tensor in trained.weights.items() if not name.startswith("discriminator.")}
+        kept = weights.used(model, trained.weights)
         weights.save(work.out / "weights.safetensors", kept, spec["module"], spec["model"])
     return trained.numbers
 

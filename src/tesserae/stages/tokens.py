@@ -15,7 +15,8 @@ def run(work: Work) -> dict[str, float]:
     """Writes moments.npy (M, 2, N, 2C) float32 (as is, mirrored; mean, log-variance), labels.npy (M,), sums.npz.
 
     M images are this job's part of the training set. sums.npz holds count, total and squares of the posterior means
-    over the images as they are, by channel (C,): what the parts' common mean and deviation need (`Sums`).
+    over the images as they are, by channel (C,): what the parts' common mean and deviation need (`Sums`); and published
+    constants `mean` and `std` (C,) where the recipe has them.
     """
     device = pick_device(work.device)
     data = open_cache(work.inputs["dataset"], "train")
@@ -36,7 +37,9 @@ def run(work: Work) -> dict[str, float]:
     moments.flush()
     sums = Sums(moments.shape[0] * moments.shape[2], total.numpy(), squares.numpy())
     np.save(work.out / "labels.npy", labels)
-    np.savez(work.out / "sums.npz", **sums._asdict())
+    given = work.spec.get("standardisation")  # published constants; without them, what the sums give
+    constants = {name: np.broadcast_to(np.float64(given[name]), sums.total.shape) for name in given or ()}
+    np.savez(work.out / "sums.npz", **sums._asdict(), **constants)
     return {
         "images": len(images),
         "tokens": moments.shape[2],

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tesserae.diffusion.latent_noise import NOISES, draw_noise
 from tesserae.losses.adversarial import PatchDiscriminator, discriminator_loss, generator_loss
 from tesserae.losses.perceptual import pretrained_perceptual_loss
 from tesserae.nn.attention import Attention
@@ -50,26 +51,6 @@ class Reconstruction(NamedTuple):
 
 
 # ---- corruptions ------------------------------------------------------------------------------------------------
-
-
-def interpolate(z: Tensor, noise: Tensor, tau: Tensor | float) -> Tensor:
-    """Eq. 4: (1 - tau) z + tau noise, for latents and noise (B, K, C) and tau that broadcasts to them."""
-    return (1 - tau) * z + tau * noise
-
-
-def add(z: Tensor, noise: Tensor, tau: Tensor | float) -> Tensor:
-    """The variant of Fig. 2a: z + tau noise."""
-    return z + tau * noise
-
-
-NOISES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"interpolative": interpolate, "additive": add}
-
-
-def draw_noise(shape: torch.Size, gamma: float, rng: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Noise gamma * N(0, I) of `shape` (B, K, C) and levels tau ~ U(0, 1) of (B, 1, 1): one per image (Eq. 4)."""
-    tau = torch.rand(shape[0], 1, 1, generator=rng, device=rng.device)
-    noise = gamma * torch.randn(shape, generator=rng, device=rng.device)
-    return noise.to(device), tau.to(device)
 
 
 def draw_mask_ratio(largest: float, rng: torch.Generator) -> float:
@@ -193,6 +174,8 @@ class DeTok(nn.Module):
     `discriminator` is built only if `gan_start_step` is given; its parameters start with "discriminator." and are no
     part of the tokenizer. The frozen networks of the perceptual loss are in no state dict and are read at first use.
     """
+
+    TRAINING_ONLY = ("discriminator.",)
 
     def __init__(
         self,
@@ -318,20 +301,7 @@ def build(spec: dict) -> DeTok:
     return DeTok(**spec)
 
 
-# ---- Figures A.1 and A.2 ----------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def denoise_sweep(model: nn.Module, images: Tensor, taus: list[float], gamma: float, seed: int) -> Tensor:
-    """Fig. A.1: posterior means of (B, 3, S, S), corrupted by Eq. 4 at each tau and decoded -> (T, B, 3, S, S).
-
-    For any KL tokenizer with `posterior` and `decode`. One draw of noise per image serves all taus and all models;
-    image i takes it from a generator of seed + i. A baseline is given the gamma of the others, its own being 0.
-    """
-    z = model.posterior(images).mode()  # (B, N, C)
-    generators = [torch.Generator().manual_seed(seed + i) for i in range(len(z))]
-    noise = gamma * torch.stack([torch.randn(z.shape[1:], generator=rng) for rng in generators]).to(z)
-    return torch.stack([model.decode(interpolate(z, noise, tau)) for tau in taus])
+# ---- Figure A.2 --------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()

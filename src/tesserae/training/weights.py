@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,32 @@ def save(file: Path, weights: dict[str, Tensor], module: str, model: dict[str, A
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, file, {_KEY: header})
 
 
+def used(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` without those of the parts that only training needs (the network's `TRAINING_ONLY` prefixes)."""
+    left_out = getattr(model, "TRAINING_ONLY", ())
+    return {name: tensor for name, tensor in weights.items() if not name.startswith(left_out)}
+
+
 def load(file: Path) -> nn.Module:
     """The network in `file`, in eval mode on the CPU; ValueError if the file is not one of ours."""
+    described = _described(file)
+    model = importlib.import_module(described["module"]).build(described["model"])
+    load_into(model, file)
+    return model.eval().requires_grad_(False)
+
+
+def load_into(model: nn.Module, file: Path) -> None:
+    """Copy the weights in `file` into a network; ValueError if they are not all that it uses."""
+    weights, kept = load_file(file), set(used(model, model.state_dict()))
+    if set(weights) != kept:
+        module = _described(file)["module"]
+        raise ValueError(f"{file} and {module} disagree on {sorted(set(weights) ^ kept)[:5]}; train again")
+    model.load_state_dict(weights, strict=False)
+
+
+def _described(file: Path) -> dict[str, Any]:
     with safe_open(file, framework="pt") as opened:
         header = (opened.metadata() or {}).get(_KEY)
     if header is None:
         raise ValueError(f"{file} does not say which network it holds; make it with the tokenizer or generator stage")
-    described = json.loads(header)
-    model = importlib.import_module(described["module"]).build(described["model"])
-    kept = {name for name in model.state_dict() if not name.startswith("discriminator.")}
-    weights = load_file(file)
-    if set(weights) != kept:
-        raise ValueError(f"{file} and {described['module']} disagree on {sorted(set(weights) ^ kept)[:5]}; train again")
-    model.load_state_dict(weights, strict=False)
-    return model.eval().requires_grad_(False)
+    return json.loads(header)

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 
-LIGHT = {"dataset", "table", "figure", "notebook", "lineage", "report"}  # need no torch: not worth waiting for
+LIGHT = {"dataset", "table", "figure", "claims", "notebook", "lineage", "report"}  # no torch, no wait
 
 
 def main() -> None:

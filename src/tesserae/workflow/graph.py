@@ -12,7 +12,8 @@ from typing import Any
 from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project, read_project
-from tesserae.config.spec import Spec
+from tesserae.config.resolve import Spec
+from tesserae.config.seeds import of_seeds
 from tesserae.config.types import Forecast
 from tesserae.costs.describe import describe
 from tesserae.lineage import manifest as manifests
@@ -26,6 +27,7 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "denoising": ("denoising.npz",),
     "tokens": ("moments.npy", "labels.npy", "sums.npz"),
     "generator": ("weights.safetensors", "curves.jsonl"),
+    "sizes": ("metrics.json",),
     "search_samples": ("samples.npy", "index.json"),
     "search": ("search.json",),
     "samples": ("samples.npy", "labels.npy", "index.json"),
@@ -33,13 +35,14 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "metrics": ("metrics.json", "preview.npy"),
     "table": ("table.csv", "table.md", "table.tex", "table.html", "metrics.json"),
     "figure": ("figure.png", "figure.svg", "figure.pdf"),
+    "claims": ("claims.json", "claims.html", "claims.md", "metrics.json"),
     "notebook": ("notebook.ipynb", "notebook.html"),
     "lineage": ("lineage.html",),
     "forecast": ("forecast.json", "gantt.png", "gantt.svg"),
     "report": ("index.html",),
 }
 
-CALIBRATED = "paper"  # the scale of the trainings whose published hours costs are calibrated on
+PAPER = "paper"  # the scale of published sizes, and of trainings whose published hours costs are calibrated on
 
 # What notebooks may import of the package: they run in a process of their own, so their imports are named here.
 NOTEBOOK_MODULES = ["tesserae.reporting.figures", "tesserae.reporting.report", "tesserae.reporting.tables"]
@@ -59,6 +62,7 @@ class Job:
     papers: tuple[str, ...] = ()  # whose file has the recipe; none: shared
     comments: tuple[Path, ...] = ()  # files read for their comments only: no part of the identity
     data: str | None = None  # folder below data.root of a real data set
+    weights: str | None = None  # published weights: a file in $TESSERAE_WEIGHTS
 
     @property
     def id(self) -> str:
@@ -66,15 +70,40 @@ class Job:
 
 
 def jobs(project: Project) -> dict[str, Job]:
-    """All jobs of a project by id, producers before consumers; ConfigError for a reference to nothing."""
+    """All jobs of a project by id, producers before consumers; ConfigError for a reference to nothing.
+
+    Only what a table, a figure or a claim asks for: a recipe that nothing shows is not trained.
+    """
+    asked = _asked(project)
     found: dict[str, Job] = {}
-    for job in _all(project):
+    for job in _made(project, asked):
         _add(job, found)
+    shown: list[Job] = []
+    for paper in project.papers:
+        shown += [*_tables(project, paper, found), *_figures(project, paper, found), *_claims(project, paper, found)]
+    for job in shown:
+        _add(job, found)
+    needed = _upstream(found, [job.id for job in shown])
+    found = {name: job for name, job in found.items() if name in needed}
+    for paper in project.papers:
+        _add(_notebook(project, paper, found), found)
     _add(_lineage(project, found), found)
     if project.scale.forecast:
         _add(_forecast(project, project.scale.forecast, found), found)
-    _add(_report(project), found)
+    _add(_report(project, found), found)
     return found
+
+
+def _upstream(found: dict[str, Job], wanted: list[str]) -> set[str]:
+    """Ids of `wanted` and of all that they are made from."""
+    seen: set[str] = set()
+    todo = list(wanted)
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo += found[name].inputs.values()
+    return seen
 
 
 def _add(job: Job, found: dict[str, Job]) -> None:
@@ -95,26 +124,69 @@ def _near(wanted: str, found: dict[str, Job]) -> str:
     return ", ".join(sorted(name for name in found if name.startswith(stage + "/"))) or ", ".join(OUTPUTS)
 
 
-def _all(project: Project) -> Iterator[Job]:
+def _asked(project: Project) -> set[str]:
+    """Ids of the artifacts that tables and figures name, of all seeds."""
+    named = set()
+    for paper in project.papers.values():
+        for table in paper.tables.values():
+            named |= {told.of(row) for told in table.columns.values() for row in told.rows or table.rows}
+        for figure in paper.figures.values():
+            patterns = [pattern for group in figure.inputs.values() for pattern in group.values()]
+            named |= {pattern.format(row=row) for pattern in patterns for row in figure.rows}
+    return {one for name in named for one in of_seeds(name, _seeds(project))}
+
+
+def _made(project: Project, asked: set[str]) -> Iterator[Job]:
+    """Everything that can be trained and measured, producers first."""
     for recipe in project.tokenizers.values():
         dataset = _dataset(project, recipe)
         yield dataset
         yield _reference(project, dataset)
+    for recipe in sorted(project.tokenizers.values(), key=lambda recipe: recipe.typed.finetune is not None):
+        dataset = _dataset(project, recipe)
         tokenizer = _tokenizer(project, recipe, dataset)
         yield tokenizer
         yield _reconstruction(project, tokenizer, dataset)
         yield _denoising(project, tokenizer, dataset)
-        yield from _tokens(project, tokenizer, dataset)
+        yield from _tokens(project, recipe, tokenizer, dataset)
     for recipe in project.generators.values():
-        tokenizer_recipe = project.tokenizer(recipe.typed.tokenizer, recipe)
-        dataset = _dataset(project, tokenizer_recipe)
-        generator = _generator(project, recipe, tokenizer_recipe)
+        generator = _generator(project, recipe)
         yield generator
-        yield from _evaluated(project, recipe, generator, dataset)
-    for paper in project.papers:
-        shown = [*_tables(project, paper), *_figures(project, paper)]
-        yield from shown
-        yield _notebook(project, paper, shown)
+        yield from _evaluated(project, recipe.name, recipe, generator, recipe.typed.tokenizer, asked)
+    for name, entry in project.decoded.items():
+        recipe = project.generators.get(entry.generator)
+        if recipe is None:
+            key, known = f"decoded.{name}.generator", f"one of {', '.join(project.generators)}"
+            raise ConfigError("config/papers", key, f"unknown generator {entry.generator!r}", known)
+        generator = _generator(project, recipe)
+        decoder = project.tokenizers.get(entry.decoder)
+        if decoder is None or decoder.typed.finetune != recipe.typed.tokenizer:
+            raise ConfigError(
+                "config/papers",
+                f"decoded.{name}.decoder",
+                f"{entry.decoder!r} is no tokenizer that was fine-tuned from {recipe.typed.tokenizer}",
+                "name a tokenizer recipe with `finetune`: only then both have the same latents",
+            )
+        yield from _evaluated(project, name, recipe, generator, entry.decoder, asked)
+    yield from _sizes(project)
+
+
+# ---- seeds ------------------------------------------------------------------------------------------------------
+
+
+def _of_seeds(project: Project, artifact: str) -> dict[str, str]:
+    """Role -> id of an artifact for each seed: both the same, so that the role tells the seed."""
+    return {name: name for name in of_seeds(artifact, _seeds(project))}
+
+
+def _seeds(project: Project) -> list[int]:
+    return list(range(1, project.scale.seeds + 1))
+
+
+def _missing(project: Project, artifact: str, found: dict[str, Job]) -> str | None:
+    """Why an artifact is not made at this scale; None if it is, or if it should be."""
+    name = artifact.split("/")[1].removesuffix("-cfg").removesuffix("-nocfg")
+    return None if artifact in found else project.omitted.get(name)
 
 
 # ---- data -------------------------------------------------------------------------------------------------------
@@ -153,7 +225,19 @@ def _reference(project: Project, dataset: Job) -> Job:
 
 def _tokenizer(project: Project, recipe: Any, dataset: Job) -> Job:
     spec = specs.tokenizer(recipe, project.context)
-    return Job("tokenizer", recipe.name, spec.values, spec.origins, {"dataset": dataset.id}, papers=_home(recipe))
+    inputs = {"dataset": dataset.id}
+    if recipe.typed.finetune:
+        inputs["start"] = f"tokenizer/{project.tokenizer(recipe.typed.finetune, recipe, 'finetune').name}"
+    return Job(
+        "tokenizer",
+        recipe.name,
+        spec.values,
+        spec.origins,
+        inputs,
+        {inputs["start"]: ("weights.safetensors",)} if "start" in inputs else {},
+        papers=_home(recipe),
+        weights=recipe.typed.file,
+    )
 
 
 def _reconstruction(project: Project, tokenizer: Job, dataset: Job) -> Job:
@@ -174,15 +258,19 @@ def _denoising(project: Project, tokenizer: Job, dataset: Job) -> Job:
     spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
     spec.set("gamma", 3.0, "Fig. A.1: the noise of the final tokenizer")
     spec.set("taus", [round(0.1 * k, 1) for k in range(10)], "Fig. A.1")
+    spec.set("ratios", [round(0.1 * k, 1) for k in range(10)], "Fig. A.2")
     inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id}
     return Job("denoising", tokenizer.recipe, spec.values, spec.origins, inputs, papers=tokenizer.papers)
 
 
-def _tokens(project: Project, tokenizer: Job, dataset: Job) -> Iterator[Job]:
+def _tokens(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iterator[Job]:
     inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id}
     for part in _parts(project, "tokens"):
         spec = specs.evaluation(project.context, "batch")
         spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+        if recipe.typed.latent_mean is not None:
+            spec.set("standardisation.mean", recipe["latent_mean"])
+            spec.set("standardisation.std", recipe["latent_std"])
         part.describe(spec)
         name = part.of(tokenizer.recipe)
         yield Job("tokens", name, spec.values, spec.origins, inputs, papers=tokenizer.papers)
@@ -228,60 +316,110 @@ def _gathered(project: Project, stage: str, parts: str, recipe: str) -> dict[str
 # ---- generators and their numbers -------------------------------------------------------------------------------
 
 
-def _generator(project: Project, recipe: Any, tokenizer_recipe: Any) -> Job:
+def _generator(project: Project, recipe: Any) -> Job:
+    tokenizer_recipe = project.tokenizer(recipe.typed.tokenizer, recipe)
     _, data, _ = project.context.dataset(tokenizer_recipe)
     tokenizer_spec = specs.tokenizer(tokenizer_recipe, project.context)
     spec = specs.generator(recipe, tokenizer_spec, data, project.context)
     inputs = _gathered(project, "tokens", "tokens", tokenizer_recipe.name)
-    return Job("generator", recipe.name, spec.values, spec.origins, inputs, papers=_home(recipe))
+    return Job(
+        "generator",
+        recipe.name,
+        spec.values,
+        spec.origins,
+        inputs,
+        papers=_home(recipe),
+        weights=recipe.typed.file,
+    )
 
 
-def _evaluated(project: Project, recipe: Any, generator: Job, dataset: Job) -> Iterator[Job]:
-    """The search for guidance (and temperature), then samples and metrics at what it selected."""
-    context, tokenizer = project.context, f"tokenizer/{recipe.typed.tokenizer}"
+def _evaluated(
+    project: Project, name: str, recipe: Any, generator: Job, decoder: str, asked: set[str]
+) -> Iterator[Job]:
+    """The search for guidance (and temperature), then samples and metrics at what it selected, as far as asked for.
+
+    `name` is the generator's recipe, or what its tokens decoded by another tokenizer are called.
+    """
+    context, tokenizer = project.context, f"tokenizer/{decoder}"
+    dataset = _dataset(project, project.tokenizers[decoder])
+    kinds = [kind for kind in ("cfg", "nocfg") if f"metrics/{_extended(name, kind)}" in asked]
     sampler = specs.sampling(recipe, context)
     tokens = _gathered(project, "tokens", "tokens", recipe.typed.tokenizer)
     models = {"generator": generator.id, "tokenizer": tokenizer, **tokens}
     sums = dict.fromkeys(tokens.values(), ("sums.npz",))  # of the tokens, samplers need mean and std alone
+    weights = {generator.id: ("weights.safetensors",), tokenizer: ("weights.safetensors",)}
 
-    def sampling_spec(part: _Part, count: str, *more: str) -> Spec:
+    def sampling_spec(part: _Part, count: str) -> Spec:
         spec = specs.evaluation(context, count, "quantisation", "batch", "seed")
         part.describe(spec)
         spec.set("modules.generator", generator.spec["module"], generator.origins["module"])
-        spec.set("modules.tokenizer", _module(project, recipe), "the tokenizer's module")
+        spec.set("modules.tokenizer", _module(project, decoder), "the tokenizer's module")
         spec.set("classes", generator.spec["model"]["classes"], generator.origins["model.classes"])
         spec.set(
             "sampler",
             {"module": sampler.values["module"], **sampler.values["settings"]},
             f"{recipe.file}: generators.{recipe.name}.sampling",
         )
-        for key in more:
-            spec.set(key, sampler.values[key], f"{recipe.file}: generators.{recipe.name}.sampling")
         return spec
 
     def job(stage: str, name: str, spec: Spec, inputs: dict[str, str], reads: dict[str, tuple[str, ...]]) -> Job:
         return Job(stage, name, spec.values, spec.origins, inputs, reads, papers=generator.papers)
 
     reference = f"reference/{dataset.recipe}"
+    reads = {**weights, **sums}
     for part in _parts(project, "search_samples"):
-        spec = sampling_spec(part, "search_samples", "search")
-        yield job("search_samples", part.of(recipe.name), spec, models, sums)
+        spec = sampling_spec(part, "search_samples")
+        spec.set("search", sampler.values["search"], f"{recipe.file}: generators.{recipe.name}.sampling")
+        spec.set("unguided", "nocfg" in kinds, "whether a table shows numbers without guidance")
+        yield job("search_samples", part.of(name), spec, models, reads)
     spec = specs.evaluation(context, "extractor", "layer", "splits", "batch")
-    searched = _gathered(project, "search_samples", "search_samples", recipe.name)
-    yield job("search", recipe.name, spec, {**searched, "reference": reference}, {})
-    for guidance in ("cfg", "nocfg"):
-        name = f"{recipe.name}-{guidance}"
+    searched = _gathered(project, "search_samples", "search_samples", name)
+    yield job("search", name, spec, {**searched, "reference": reference}, {})
+    for kind in kinds:
+        selected = _extended(name, kind)
         for part in _parts(project, "samples"):
             spec = sampling_spec(part, "samples")
-            spec.set("selected", guidance, "Table columns w/ CFG and w/o CFG")
-            yield job("samples", part.of(name), spec, {**models, "search": f"search/{recipe.name}"}, sums)
+            spec.set("selected", kind, "Table columns w/ CFG and w/o CFG")
+            yield job("samples", part.of(selected), spec, {**models, "search": f"search/{name}"}, reads)
             spec = specs.evaluation(context, "extractor", "layer", "batch", "shown")
-            drawn = f"samples/{part.of(name)}"
-            yield job("features", part.of(name), spec, {"samples": drawn}, {drawn: ("samples.npy",)})
+            drawn = f"samples/{part.of(selected)}"
+            yield job("features", part.of(selected), spec, {"samples": drawn}, {drawn: ("samples.npy",)})
         spec = specs.evaluation(context, "extractor", "layer", "splits", "neighbourhood", "shown")
-        drawn = _gathered(project, "samples", "samples", name)
-        inputs = {**drawn, **_gathered(project, "features", "samples", name), "reference": reference}
-        yield job("metrics", name, spec, inputs, dict.fromkeys(drawn.values(), ("index.json",)))
+        drawn = _gathered(project, "samples", "samples", selected)
+        inputs = {**drawn, **_gathered(project, "features", "samples", selected), "reference": reference}
+        yield job("metrics", selected, spec, inputs, dict.fromkeys(drawn.values(), ("index.json",)))
+
+
+def _extended(name: str, kind: str) -> str:
+    """`mar_b_joint.seed2` and `cfg` -> `mar_b_joint-cfg.seed2`: the seed stays the last part of a name."""
+    recipe, dot, seed = name.partition(".")
+    return f"{recipe}-{kind}{dot}{seed}"
+
+
+def _sizes(project: Project) -> Iterator[Job]:
+    """Parameters of every recipe at the paper's sizes, whatever the scale: counting costs nothing."""
+    told = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
+    for recipe in told.tokenizers.values():
+        yield _size(recipe.name, specs.tokenizer(recipe, told.context), recipe)
+    for recipe in told.generators.values():
+        _, data, _ = told.context.dataset(told.tokenizers[recipe.typed.tokenizer])
+        tokenizer_spec = specs.tokenizer(told.tokenizer(recipe.typed.tokenizer, recipe), told.context)
+        yield _size(recipe.name, specs.generator(recipe, tokenizer_spec, data, told.context), recipe)
+    for name, entry in told.decoded.items():
+        recipe = told.generators[entry.generator]
+        _, data, _ = told.context.dataset(told.tokenizers[recipe.typed.tokenizer])
+        tokenizer_spec = specs.tokenizer(told.tokenizers[recipe.typed.tokenizer], told.context)
+        yield _size(name, specs.generator(recipe, tokenizer_spec, data, told.context), recipe)
+
+
+def _size(name: str, described: Spec, recipe: Any) -> Job:
+    spec = Spec()
+    for key in ("module", "model"):
+        spec.values[key] = described.values[key]
+    spec.origins |= {
+        key: origin for key, origin in described.origins.items() if key.split(".")[0] in ("module", "model")
+    }
+    return Job("sizes", name, spec.values, spec.origins, papers=_home(recipe))
 
 
 def _home(recipe: Any) -> tuple[str]:
@@ -289,65 +427,157 @@ def _home(recipe: Any) -> tuple[str]:
     return (recipe.file.stem,)
 
 
-def _module(project: Project, recipe: Any) -> str:
-    return specs.tokenizer(project.tokenizer(recipe.typed.tokenizer, recipe), project.context).values["module"]
+def _module(project: Project, tokenizer: str) -> str:
+    return f"tesserae.tokenizers.{project.tokenizers[tokenizer].typed.system}"
 
 
 # ---- tables, figures, notebooks, report -------------------------------------------------------------------------
 
 
-def _tables(project: Project, paper: str) -> Iterator[Job]:
+def _shown(project: Project, found: dict[str, Job], cells: dict[tuple[str, str], str]) -> tuple[dict, list]:
+    """Inputs of all seeds for the artifacts of `cells` (row, column), and the cells that this scale does without."""
+    inputs, missing = {}, []
+    for (row, column), artifact in cells.items():
+        reason = _missing(project, artifact, found)
+        if reason is None:
+            inputs |= _of_seeds(project, artifact)
+        else:
+            missing.append({"row": row, "column": column, "reason": reason})
+    return dict(sorted(inputs.items())), missing
+
+
+def _tables(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
     for name, table in project.papers[paper].tables.items():
-        artifacts = {column.artifact.format(row=row) for column in table.columns.values() for row in table.rows}
+        cells = {
+            (row, column): told.of(row)
+            for column, told in table.columns.items()
+            for row in (table.rows if told.rows is None else told.rows)
+        }
+        inputs, missing = _shown(project, found, cells)
         spec = {
             "paper": paper,
             "scale": project.scale.scale,
             **table.model_dump(),
             "rows": list(map(list, table.rows.items())),
-            "columns": [{"name": column, **found.model_dump()} for column, found in table.columns.items()],
+            "columns": [{"name": column, **told.model_dump()} for column, told in table.columns.items()],
+            "seeds": _seeds(project),
+            "missing": missing,
         }
         yield Job(
             "table",
             f"{paper}_{name}",
             spec,
-            inputs={artifact: artifact for artifact in sorted(artifacts)},
+            inputs=inputs,
+            reads=dict.fromkeys(inputs.values(), ("metrics.json",)),
             sources={"published": Path(project.papers[paper].published)},
             papers=(paper,),
         )
 
 
-def _figures(project: Project, paper: str) -> Iterator[Job]:
+# The files of each stage that figures draw from.
+DRAWN_FROM = {
+    "search": ("search.json",),
+    "metrics": ("metrics.json", "preview.npy"),
+    "reconstruction": ("images.npz",),
+    "denoising": ("denoising.npz",),
+}
+
+
+def _figures(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
     for name, figure in project.papers[paper].figures.items():
-        artifacts = {
-            pattern.format(row=row): None
-            for group in figure.inputs.values()
-            for pattern in group.values()
+        cells = {
+            (row, f"{group}: {role}"): pattern.format(row=row)
+            for group, roles in figure.inputs.items()
+            for role, pattern in roles.items()
             for row in figure.rows
         }
+        inputs, missing = _shown(project, found, cells)
         spec = {
             "paper": paper,
             "scale": project.scale.scale,
             **figure.model_dump(),
             "rows": list(map(list, figure.rows.items())),
+            "seeds": _seeds(project),
+            "missing": missing,
         }
-        sources = {"published": Path(project.papers[paper].published)} if figure.published else {}
         yield Job(
             "figure",
             f"{paper}_{name}",
             spec,
-            inputs={artifact: artifact for artifact in artifacts},
-            sources=sources,
+            inputs=inputs,
+            reads={name: DRAWN_FROM[name.split("/")[0]] for name in inputs.values()},
+            sources={"published": Path(project.papers[paper].published)} if figure.published else {},
             papers=(paper,),
         )
 
 
-def _notebook(project: Project, paper: str, shown: list[Job]) -> Job:
+# Where the numbers of a stage stand.
+NUMBERS = {
+    "search": ("search.json",),
+    **dict.fromkeys(("metrics", "reconstruction", "sizes"), ("metrics.json",)),
+}
+
+
+def _claims(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
+    """A verdict for every statement of a paper, from the cells of its tables and the curves of its figures."""
+    told = project.papers[paper]
+    if told.claims is None:
+        return
+    claims = project.claims[paper]
+    inputs: dict[str, str] = {}
+    cells = []
+    for table, row, column in sorted({cell for claim in claims for cell in claim.cells()}):
+        cell = {"table": table, "row": row, "column": column}
+        artifact, value = _measured(told, table, row, column)
+        reason = f"no table or figure of {paper} has this number" if artifact is None else None
+        reason = reason or _missing(project, artifact, found)
+        if reason is None:
+            roles = _of_seeds(project, artifact)
+            inputs |= roles
+            cell |= {"artifacts": list(roles), "value": value}
+        else:
+            cell |= {"reason": reason}
+        cells.append(cell)
+    spec = {
+        "paper": paper,
+        "title": told.title,
+        "scale": project.scale.scale,
+        "seeds": _seeds(project),
+        "cells": cells,
+        "claims": [claim.plain() for claim in claims],
+    }
+    yield Job(
+        "claims",
+        paper,
+        spec,
+        inputs=dict(sorted(inputs.items())),
+        reads={name: NUMBERS[name.split("/")[0]] for name in inputs.values()},
+        sources={"published": Path(told.published)},
+        papers=(paper,),
+    )
+
+
+def _measured(told: Any, source: str, row: str, column: str) -> tuple[str, str] | tuple[None, None]:
+    """The artifact behind a printed number, and the name of the number in it; a figure's rows are `group | row`."""
+    for table in told.tables.values():
+        key = next((key for key, label in table.rows.items() if label == row), None)
+        if table.source == source and key and column in table.columns:
+            found = table.columns[column]
+            return found.of(key), found.values.get(key, found.value)
+    group, _, label = row.partition(" | ")
+    for figure in told.figures.values():
+        key = next((key for key, shown in figure.rows.items() if shown == label), None)
+        if figure.source == source and key and "search" in figure.inputs.get(group, {}):
+            return figure.inputs[group]["search"].format(row=key), f"search:cfg:{column.lower()}"
+    return None, None
+
+
+def _notebook(project: Project, paper: str, found: dict[str, Job]) -> Job:
+    shown = [job for job in found.values() if job.papers == (paper,) and job.stage in ("table", "figure", "claims")]
     inputs, reads = {job.id: job.id for job in shown}, {}
-    trained = {**project.tokenizers, **project.generators}
-    for name, recipe in trained.items():
-        if recipe.file == Path(f"config/papers/{paper}.yaml"):
-            job = f"{recipe.section[:-1]}/{name}"
-            inputs[job], reads[job] = job, ("curves.jsonl",)
+    for job in found.values():
+        if job.stage in ("tokenizer", "generator") and job.papers == (paper,):
+            inputs[job.id], reads[job.id] = job.id, ("curves.jsonl",)
     spec = {"paper": paper, "scale": project.scale.scale, "modules": NOTEBOOK_MODULES}
     return Job(
         "notebook",
@@ -364,7 +594,7 @@ def _lineage(project: Project, found: dict[str, Job]) -> Job:
     """The page that leads from any number to what it was made from: it reads manifests, and the numbers themselves."""
     numbers = {"table.csv", "metrics.json"}
     upstream: set[str] = set()
-    todo = [job.id for job in found.values() if job.stage in ("table", "figure", "notebook")]
+    todo = [job.id for job in found.values() if job.stage in ("table", "figure", "claims", "notebook")]
     while todo:
         name = todo.pop()
         if name not in upstream:
@@ -397,7 +627,7 @@ def _forecast(project: Project, wanted: Forecast, found: dict[str, Job]) -> Job:
     spec = describe(
         planned_jobs,
         {job.stage: resources.get(job.stage, resources["default"]) for job in planned_jobs.values()},
-        published=planned_jobs if wanted.scale == CALIBRATED else planned(CALIBRATED)[1],
+        published=planned_jobs if wanted.scale == PAPER else planned(PAPER)[1],
         scale=wanted.scale,
         gpu=wanted.gpu,
         gpus=wanted.gpus,
@@ -405,7 +635,7 @@ def _forecast(project: Project, wanted: Forecast, found: dict[str, Job]) -> Job:
     return Job("forecast", wanted.scale, spec, sources={"published": Path("config/published/detok.csv")})
 
 
-def _report(project: Project) -> Job:
+def _report(project: Project, found: dict[str, Job]) -> Job:
     papers = [
         {
             "paper": name,
@@ -422,11 +652,9 @@ def _report(project: Project) -> Job:
         for kind, keys in (("table", paper["tables"]), ("figure", paper["figures"]))
         for key in keys
     ]
-    inputs += [f"notebook/{name}" for name in project.papers]
-    inputs += [f"{stage}/{name}" for stage in ("tokenizer", "reconstruction") for name in project.tokenizers]
-    inputs += [f"{stage}/{name}" for stage in ("generator", "search") for name in project.generators]
-    inputs += [f"metrics/{name}-{kind}" for name in project.generators for kind in ("cfg", "nocfg")]
-    whole = ("table", "figure", "notebook", "forecast")
+    whole = ("table", "figure", "claims", "notebook", "forecast")
+    summed = ("claims", "notebook", "tokenizer", "reconstruction", "generator", "search", "metrics")
+    inputs += [job.id for stage in summed for job in found.values() if job.stage == stage]
     if project.scale.forecast:
         inputs.append(f"forecast/{project.scale.forecast.scale}")
     return Job(

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from tesserae.lineage import fingerprint
-from tesserae.workflow import store
+from tesserae.workflow import foreign, store
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import LIBRARIES, Standing, examine, seconds
 
@@ -57,7 +57,11 @@ def confirm(plan: Plan, standings: dict[str, Standing], names: list[str], confir
 
 
 def begin(plan: Plan, standings: dict[str, Standing], names: list[str], confirmed: str | None) -> None:
-    """Called once, before the first job runs and before Snakemake deletes what it replaces. Raises Unconfirmed."""
+    """Called once, before the first job runs and before Snakemake deletes what it replaces.
+
+    Raises Unconfirmed, and ConfigError for published weights that are not there.
+    """
+    foreign.check(plan.jobs[name] for name in names if name in plan.jobs)  # `all` and other targets are no jobs
     confirm(plan, standings, names, confirmed)
     try:
         store.keep(plan, standings, replaced(plan, standings, names))

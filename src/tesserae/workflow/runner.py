@@ -28,9 +28,11 @@ from tesserae.config.errors import ConfigError  # noqa: E402
 from tesserae.config.project import read_project  # noqa: E402
 from tesserae.lineage import code, fingerprint  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
+from tesserae.lineage.hashes import sha256  # noqa: E402
 from tesserae.lineage.work import Work  # noqa: E402
 from tesserae.workflow import space, staleness  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
+from tesserae.workflow.foreign import published_weights  # noqa: E402
 from tesserae.workflow.graph import OUTPUTS, Job  # noqa: E402
 from tesserae.workflow.plan import Plan  # noqa: E402
 from tesserae.workflow.processes import REQUEUE, THREADS, Died, conduct_together  # noqa: E402
@@ -118,6 +120,7 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
         root,
         _data_root(plan, job, root),
         plan.project.settings.device,
+        published_weights(job),
     )
     record = _record(plan, job, own, chained, inputs) | {"started": manifests.now()}
     try:
@@ -294,7 +297,8 @@ def _engine(name: str) -> bool:
 def _declared(plan: Plan, job: Job, root: Path) -> set[Path]:
     """What a stage may read of the project: what it declares of its producers, their manifests, sources, comments."""
     records = [plan.folder(name) / manifests.NAME for name in job.inputs.values()]
-    return {root / path for path in (*plan.inputs(job), *records, *job.sources.values(), *job.comments)}
+    weights = filter(None, [published_weights(job)])
+    return {root / path for path in (*plan.inputs(job), *records, *job.sources.values(), *job.comments, *weights)}
 
 
 # ---- the record -------------------------------------------------------------------------------------------------
@@ -319,6 +323,7 @@ def _record(plan: Plan, job: Job, own: fingerprint.Own, chained: str, inputs: di
         "equivalents": own.equivalents,
         "inputs": inputs,
         "sources": [manifests.describe(root / path, root) for path in job.sources.values()],
+        "weights": _described_weights(job),
         "environment": manifests.environment(),
         "hardware": manifests.hardware() | {"processes": plan.asked(job.stage).world},
         "git": manifests.commit(root),
@@ -333,6 +338,12 @@ def _seed(spec: dict) -> int | None:
 def _data_root(plan: Plan, job: Job, root: Path) -> Path | None:
     folder = plan.project.settings.data.root
     return None if folder is None or job.data is None else root / Path(folder).expanduser() / job.data
+
+
+def _described_weights(job: Job) -> dict | None:
+    """Name, hash and size of the published weights that a job takes."""
+    path = published_weights(job)
+    return path and {"file": job.weights, "sha256": sha256(path), "bytes": path.stat().st_size}
 
 
 def _limit_threads(threads: int) -> None:

@@ -1,0 +1,85 @@
+"""`tesserae claims`: which claims of the papers the measured numbers bear out, in the terminal.
+
+Imports stay inside the command, so that `tesserae --help` answers at once.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+COLOURS = {"reproduced": "green", "contradicted": "red", "inconclusive": "default", "not run": "dim"}
+
+
+@click.command()
+@click.option("--scale", help="The scale to tell of (default: as for all commands).")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.argument("paper", required=False)
+@click.pass_obj
+def claims(settings: dict, scale: str | None, as_json: bool, paper: str | None) -> None:
+    """Show which claims the measured numbers bear out.
+
+    Those of all papers, or of PAPER (detok), as `tesserae reproduce` evaluated them last.
+    """
+    from tesserae.config.errors import ConfigError
+    from tesserae.config.files import read_yaml, validated
+    from tesserae.config.types import Settings
+
+    root, file = settings["root"], Path("config/config.yaml")
+    try:
+        told = validated(Settings, read_yaml(root / file), file)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    scale = scale or settings["scale"] or told.scale
+    if paper and paper not in told.papers:
+        raise click.ClickException(f"no paper {paper!r}; config/config.yaml has {', '.join(told.papers)}")
+    found = []
+    for name in [paper] if paper else told.papers:
+        made = Path("results", scale, "claims", name, "claims.json")
+        if (root / made).is_file():
+            found.append(json.loads((root / made).read_text()))
+        elif paper or len(told.papers) == 1:
+            raise click.ClickException(
+                f"{made} is not there: run `tesserae --scale {scale} reproduce {made}`, which makes it"
+            )
+        else:
+            click.echo(f"{name}: not evaluated at scale {scale}; `tesserae --scale {scale} reproduce {made}`", err=True)
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for one in found:
+        _show(one)
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tesserae.reporting.claims import MARKS, badge_rows, bracket, notes, signed
+
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    (badge,) = badge_rows([found])
+    console.print(f"[bold]{escape(badge['paper'])}[/] at scale {escape(badge['scale'])}: {badge['verdicts']}\n")
+    table = Table(box=None, header_style="dim", pad_edge=False, expand=True)
+    for name in ("verdict", "claim", "effect", "95 % interval", "relative", "in print"):
+        table.add_column(name, justify="left" if name in ("verdict", "claim") else "right", no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)  # as much of the claim's words as there is room for
+    for record in found["claims"]:
+        word, effect = record["verdict"], record["effect"]
+        table.add_row(
+            f"[{COLOURS[word]}]{MARKS[word]} {word}[/]",
+            escape(record["id"]),
+            signed(effect["mean"]) if effect else "",
+            escape(bracket(effect)) if effect else "",
+            signed(record["relative"], percent=True),
+            signed(record["published"]["relative"], percent=True) if record["published"] else "plotted",
+            escape(record["claim"]),
+        )
+    console.print(table)
+    console.print()
+    for note in notes(found):
+        console.print(f"[dim]{escape(note)}[/]")

@@ -1,0 +1,97 @@
+"""What the recipes of several systems are made of, in paper terms."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tesserae.config.files import Strict
+
+
+class Training(Strict):
+    epochs: int = Field(gt=0, description="passes over the training set")
+    batch: int = Field(gt=0, description="global batch size, in images")
+    base_rate: float | None = Field(None, gt=0, description="learning rate per 256 images of batch (linear scaling)")
+    rate: float | None = Field(None, gt=0, description="learning rate as it is; give this or base_rate")
+    warmup_epochs: float = Field(ge=0, description="linear warm-up from 0, per step")
+    decay: Literal["cosine", "constant"] = Field(description="after the warm-up: half cosine to 0, or constant")
+    betas: list[float] = Field(min_length=2, max_length=2, description="AdamW")
+    weight_decay: float = Field(ge=0, description="AdamW; each system names the parameters it spares")
+    clip: float | None = Field(gt=0, description="largest gradient norm, or null")
+    ema: float = Field(ge=0, lt=1, description="decay of the averaged weights, per step")
+    precision: Literal["fp32", "bf16"] = Field(description="autocast of the forward pass; losses are always fp32")
+    seed: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> "Training":
+        if (self.rate is None) == (self.base_rate is None):
+            raise ValueError("give exactly one of rate and base_rate")
+        return self
+
+
+class Discriminator(Strict):
+    channels: int = Field(gt=0, description="channels of the first layer (ndf)")
+    layers: int = Field(gt=0)
+
+
+class Size(Strict):
+    width: int = Field(gt=0)
+    blocks: int = Field(gt=0)
+    heads: int = Field(gt=0)
+
+
+class Trained(Strict):
+    """What every recipe says: a thing that is trained, or whose published weights are taken."""
+
+    training: Training
+    source: Literal["training", "official"] = Field(
+        "training", description="official: no training, the weights are read from `file`"
+    )
+    file: str | None = Field(None, description="published weights, by their name in the folder $TESSERAE_WEIGHTS")
+
+    @model_validator(mode="after")
+    def _file_of_official(self) -> "Trained":
+        if (self.source == "official") != (self.file is not None):
+            raise ValueError("`file` belongs to `source: official`: give both, or none")
+        return self
+
+
+class Tokenizer(Trained):
+    """What every tokenizer's recipe says."""
+
+    dataset: str = Field(description="role of the data set; the scale says which data play it")
+    image_size: int = Field(gt=0)
+    finetune: str | None = Field(
+        None, description="tokenizer recipe whose weights this one starts from; its encoder stays as it is"
+    )
+    latent_mean: float | list[float] | None = Field(
+        None, description="tokens are standardised with this mean (of a channel); null: computed from the training set"
+    )
+    latent_std: float | list[float] | None = Field(None, description="and this standard deviation; null: computed")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "Tokenizer":
+        if (self.latent_mean is None) != (self.latent_std is None):
+            raise ValueError("latent_mean and latent_std: give both, or none")
+        return self
+
+
+class Generator(Trained):
+    """What every generator's recipe says."""
+
+    tokenizer: str = Field(description="recipe whose tokens it learns")
+    size: str = Field(description="by its name in the scale's sizes of the system")
+    label_dropout: float = Field(ge=0, lt=1)
+
+
+class DiffLoss(Strict):
+    blocks: int = Field(gt=0)
+    width: int = Field(gt=0)
+    batch_multiplier: int = Field(gt=0, description="draws of (t, noise) per condition in a training step")
+    steps: int = Field(gt=0, description="length of the training diffusion")
+    schedule: Literal["cosine", "linear"]
+
+
+class DiffLossScale(Strict):
+    width: int = Field(gt=0)
+    blocks: int = Field(gt=0)
+    batch_multiplier: int = Field(gt=0)

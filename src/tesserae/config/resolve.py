@@ -1,0 +1,115 @@
+"""What a recipe is resolved against, and what comes out: plain values, each with its origin."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tesserae.config.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tesserae.config.recipes import Recipe
+    from tesserae.config.types import Dataset, Scale
+
+
+class Sourced(NamedTuple):
+    """A value and the place that says so."""
+
+    value: Any
+    origin: str
+
+
+class Tokens(NamedTuple):
+    """The shape of a tokenizer's tokens, which is all that a generator learns about it."""
+
+    length: int
+    width: int
+    layout: str  # grid (row-major square) or sequence
+
+
+@dataclass
+class Spec:
+    """Plain nested values and, for each leaf, where it came from. It holds what shapes an artifact and nothing else."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def set(self, path: str, value: Any, origin: str | None = None) -> None:
+        """Set a leaf from a Sourced, or from a value with its origin."""
+        if isinstance(value, Sourced):
+            value, origin = value.value, origin or value.origin
+        *parents, last = path.split(".")
+        at = self.values
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = value
+        self.origins[path] = origin or ""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every spec is resolved against."""
+
+    scale: "Scale"
+    scale_file: Path
+    datasets: dict[str, "Dataset"]
+    datasets_file: Path
+
+    def mapped(self, table: str, paper: Sourced) -> Sourced:
+        """The scale's value for a paper's value, or the paper's own."""
+        mapping = getattr(self.scale, table)
+        if paper.value not in mapping:
+            return paper
+        return Sourced(mapping[paper.value], f"{self.scale_file}: {table}.{paper.value} (the paper: {paper.value})")
+
+    def size(self, system: str, recipe: "Recipe", key: str) -> dict[str, Sourced]:
+        """Width, blocks and heads of a named size."""
+        name = recipe[key].value
+        sizes = self.scale.sizes.get(system, {})
+        if name not in sizes:
+            file, path = recipe.where(key)
+            raise ConfigError(
+                file,
+                path,
+                f"unknown size {name!r} at scale {self.scale.scale}",
+                f"add it to {self.scale_file}: sizes.{system}, or use one of {', '.join(sizes)}",
+            )
+        origin = f"{self.scale_file}: sizes.{system}.{name}"
+        return {part: Sourced(value, origin) for part, value in sizes[name].model_dump().items()}
+
+    def dataset(self, recipe: "Recipe") -> tuple[str, "Dataset", str]:
+        """Name and description of the data set that plays the recipe's role, and who says so."""
+        role = recipe["dataset"]
+        if role.value not in self.scale.datasets:
+            file, path = recipe.where("dataset")
+            raise ConfigError(
+                file,
+                path,
+                f"no data set plays the role {role.value!r} at scale {self.scale.scale}",
+                f"add it to {self.scale_file}: datasets",
+            )
+        name = self.scale.datasets[role.value]
+        if name not in self.datasets:
+            raise ConfigError(
+                self.scale_file,
+                f"datasets.{role.value}",
+                f"unknown data set {name!r}",
+                f"one of {', '.join(self.datasets)} ({self.datasets_file})",
+            )
+        if not hasattr(self.datasets[name], "classes"):
+            raise ConfigError(
+                self.scale_file, f"datasets.{role.value}", f"{name} has no classes", "name a data set with classes"
+            )
+        return name, self.datasets[name], f"{self.scale_file}: datasets.{role.value}"
+
+    def either(self, ours: Any, paper: Sourced, key: str) -> Sourced:
+        """What the scale says at `key`, or the paper's value where it says nothing."""
+        if ours is None:
+            return paper
+        return Sourced(ours, f"{self.scale_file}: {key} (the paper: {paper.value})")
+
+    def scaled(self, system: str, recipe: "Recipe", key: str) -> Sourced:
+        """The recipe's value at a dotted key, or what the scale's `systems.<system>` says at the same key."""
+        ours: Any = getattr(self.scale.systems, system)
+        for part in key.split("."):
+            ours = getattr(ours, part, None)
+        return self.either(ours, recipe[key], f"systems.{system}.{key}")

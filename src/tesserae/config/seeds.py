@@ -1,0 +1,21 @@
+"""What the trainings with several seeds are called. The seed stays the last part of a name."""
+
+from collections.abc import Sequence
+
+UNSEEDED = ("sizes/",)  # what no seed changes: it exists once
+
+
+def of_seed(name: str, seed: int) -> str:
+    """The name of what the training with the `seed`-th seed (from 1) leaves."""
+    return name if seed == 1 else f"{name}.seed{seed}"
+
+
+def seed_of(name: str) -> tuple[str, int]:
+    """The name of the first seed's, and the seed: what `of_seed` was given."""
+    first, dot, number = name.rpartition(".seed")
+    return (first, int(number)) if dot and number.isdecimal() else (name, 1)
+
+
+def of_seeds(artifact: str, seeds: Sequence[int]) -> list[str]:
+    """The ids of an artifact for each of the seeds; one id for what no seed changes."""
+    return [artifact] if artifact.startswith(UNSEEDED) else [of_seed(artifact, seed) for seed in seeds]

@@ -1,0 +1,5 @@
+"""The sampler of RandomAR: that of both causal systems."""
+
+from tesserae.generators.causal_ar_sampler import sample
+
+__all__ = ["sample"]

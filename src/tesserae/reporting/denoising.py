@@ -1,0 +1,92 @@
+"""l-DeTok, Figs. A.1 and A.2: images decoded from damaged latents, and the PSNR that makes those pictures a number.
+
+Shapes: L levels of damage, K images, H x W pixels; images are uint8 (..., H, W, 3).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tesserae.lineage import cells
+from tesserae.reporting import seeds, style
+from tesserae.reporting.figures import FigureError, draw_sheet, note
+from tesserae.reporting.sweeps import draw_line
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Where one kind of damage lies in a denoising.npz, and what it is called."""
+
+    levels: str  # (L,)
+    images: str  # (L, K, H, W, 3)
+    psnr: str  # (L,) in dB
+    title: str
+    axis: str
+
+
+NOISE = Damage(
+    "taus", "images", "psnr", "latents mixed with noise, (1 − τ) z + τ γ ε with γ = {gamma:g}", "noise level τ"
+)
+MASK = Damage("ratios", "masked_images", "masked_psnr", "images of which the encoder saw a part only", "mask ratio m")
+
+
+def denoising(
+    stem: str | Path,
+    *,
+    tokenizers: Mapping[str, Sequence[Mapping[str, np.ndarray]]],
+    scale: str,
+    damage: Damage = NOISE,
+    show: Sequence[int] = (0, 1),
+) -> list[Path]:
+    """One row of images per tokenizer and one column per level of damage, below them the mean PSNR of each.
+
+    tokenizers: label -> what the stage `denoising` wrote, once for each seed, never if it was not run: "gamma",
+    "count" (over how many images "psnr" is a mean), "originals" (K, H, W, 3), and what `damage` names, which
+    tokenizers that cannot be damaged so have not. Pictures are those of the first seed; `show` are the images (indices
+    into K) to print. Writes `stem`.png, .svg and .pdf and returns the paths. Raises FigureError if levels, originals,
+    gamma or count differ, or if there is nothing to show.
+    """
+    found = {label: runs for label, runs in tokenizers.items() if runs and damage.images in runs[0]}
+    if not found:
+        raise FigureError(f"no tokenizer has {damage.images}")
+    first_label, first = next((label, runs[0]) for label, runs in found.items())
+    for label, runs in found.items():
+        for run in runs:
+            for name in (damage.levels, "originals", "gamma", "count"):
+                if not np.array_equal(run[name], first[name]):
+                    raise FigureError(f"{name} of {label!r} are not those of {first_label!r}")
+    levels = np.asarray(first[damage.levels])
+    rows = [
+        (label, np.concatenate([runs[0]["originals"][index][None], runs[0][damage.images][:, index]]))
+        for index in show
+        for label, runs in found.items()
+    ]
+    with style.look():
+        title = f"Decoded from {damage.title.format(gamma=float(first['gamma']))}"
+        heads = ["original", *(f"{level:.1f}" for level in levels)]
+        figure = draw_sheet(rows, heads, title, curves=2.6, breaks=len(found))
+        axes = figure.axes[1]
+        for label, (colour, marker) in style.marks(found).items():
+            by_level = zip(*(run[damage.psnr].tolist() for run in found[label]), strict=True)
+            points = [
+                (level, *cells.over_seeds(values)[:2]) for level, values in zip(levels.tolist(), by_level, strict=True)
+            ]
+            draw_line(axes, points, colour, marker, label)
+        axes.set_title(f"Mean PSNR against {damage.axis}")
+        axes.set_xlabel(damage.axis)
+        axes.set_ylabel("PSNR ↑ (dB)")
+        axes.set_xticks(levels)
+        axes.legend(loc="best")
+        counted = [{"seeds": len(runs)} for runs in found.values()]
+        notes = [f"Scale {scale}. PSNR over {int(first['count'])} validation images; {seeds.spread(counted)}"]
+        notes += ["Pictures: first seed"] if any(len(runs) > 1 for runs in found.values()) else []
+        notes += ["The paper shows pictures and prints no number"]
+        for why, labels in (
+            ("Not run", [label for label, runs in tokenizers.items() if not runs]),
+            ("Not made for", [label for label, runs in tokenizers.items() if runs and label not in found]),
+        ):
+            notes += [f"{why}: {', '.join(labels)}"] if labels else []
+        note(figure, notes)
+        return style.save(figure, stem)

@@ -1,0 +1,178 @@
+"""What is said under a table, plain text: how its numbers were obtained, what seeds chose, and what is blank why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tesserae.reporting.tables import Cell, Column, Table
+
+BLANK = "–"  # not measured, though it could be
+CITED = "—"  # not ours to measure: the paper quotes it from other work
+INCOMPARABLE = (
+    "Numbers of different scales or feature extractors are not comparable in absolute value: compare the "
+    "order of the rows within one column."
+)
+
+
+def notes(table: Table, *, bold: bool) -> list[str]:
+    """The lines under the table: scale, extractor, samples, seeds, selections, measure ids, blanks.
+
+    bold: whether it marks the best numbers.
+    """
+    cells = list(table.cells.values())
+    printed = "Published: printed in the paper" if any(cell.printed for cell in cells) else "The paper prints no number"
+    lines = [f"{printed} ({table.source}). Measured: scale {table.scale}{_measured_with(table)}."]
+    if any(cell.measure and "extractor" in cell.measure for cell in cells):
+        lines.append(INCOMPARABLE)
+    lines += _seeds(cells)
+    if bold:
+        lines.append("Bold: the best of its column, among the published and among the measured numbers separately.")
+    if any(cell.deviation is not None for cell in cells):
+        lines.append("±: standard deviation over the splits of the one set of samples, not over training seeds.")
+    for setting, found in table.settings:
+        lines += _selected(setting, found)
+    lines += _identities(table)
+    for reason, what in _missing(table).items():
+        lines.append(f"Not measured ({BLANK}): {what}: {reason.rstrip('.')}.")
+    if any(cell.blank == CITED for cell in cells):
+        lines.append(f"{CITED}: cited by the paper, not run here.")
+    return [*lines, table.note] if table.note else lines
+
+
+def _seeds(cells: Sequence[Cell]) -> list[str]:
+    """Over how many seeds numbers are means; those that are counted know no chance."""
+    counts = sorted({cell.seeds for cell in cells if cell.measure is not None and "extractor" in cell.measure})
+    if not counts:
+        return []
+    if counts == [1]:
+        return ["Each number is of one training seed: a difference between rows may be chance."]
+    shown = " or ".join(map(str, counts))
+    return [
+        f"Measured numbers are means over {shown} seeds ± the sample standard deviation between them; every seed has a "
+        "training, a search and samples of its own."
+    ]
+
+
+def _measured_with(table: Table) -> str:
+    """The fields of the measure that the reader must know; column by column where columns differ."""
+    described: dict[str, list[str]] = {}
+    for setting, cells in table.settings:
+        for _, cell in cells:
+            if cell.measure is not None:
+                described.setdefault(_described(cell.measure), []).append(setting)
+                break
+    if not described:
+        return "; nothing was measured"
+    if len(described) == 1:
+        return f"; {next(iter(described))}"
+    return "".join(f"; {', '.join(settings)}: {text}" for text, settings in described.items())
+
+
+def _described(measure: Mapping[str, Any]) -> str:
+    if "counted" in measure:
+        return measure["counted"]
+    text = f"extractor {measure['extractor']}"
+    text += f" (layer {measure['layer']})" if "layer" in measure else ""
+    text += f", {measure['samples']} samples per number" if "samples" in measure else ""
+    for name in ("reference", "quantisation", "seed"):
+        text += f", {name} {plain(measure[name])}" if name in measure else ""
+    return text
+
+
+def _selected(setting: str, cells: list[tuple[str, Cell]]) -> list[str]:
+    """What was sampled with, by row, and how that was chosen: one line for each way of choosing."""
+    ways: dict[str, dict[str, list[str]]] = {}
+    for label, cell in cells:
+        if cell.measure is None or "guidance" not in cell.measure:
+            continue
+        chosen = f"guidance {plain(cell.measure['guidance'])}"
+        if set(each(cell.measure.get("temperature"))) - {None, 1.0}:
+            chosen += f", temperature {plain(cell.measure['temperature'])}"
+        chosen += ", at the edge of the candidates" if _at_edge(cell) else ""
+        ways.setdefault(_way(cell.selection), {}).setdefault(chosen, []).append(label)
+    lines = []
+    for way, rows in ways.items():
+        chosen_by_row = "; ".join(f"{chosen} ({', '.join(labels)})" for chosen, labels in rows.items())
+        lines.append(f"{setting}: {chosen_by_row}; {way}.")
+    return lines
+
+
+def _at_edge(cell: Cell) -> bool:
+    """Whether a seed selected the smallest or largest candidate, so that a wider search might find a better one."""
+    candidates = (cell.selection or {}).get("candidates") or ()
+    temperatures = set(each(cell.measure.get("temperature")))  # swept without guidance only; 1 with guidance
+    values = temperatures if temperatures - {None, 1.0} else each(cell.measure["guidance"])
+    return len(candidates) > 1 and any(value in (min(candidates), max(candidates)) for value in values)
+
+
+def each(value: Any) -> list:
+    """A field's values by seed: one for all, or a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def _way(selection: Mapping[str, Any] | None) -> str:
+    if not selection:
+        return "fixed, nothing was selected"
+    statistic = selection["statistic"]
+    extreme = "highest" if statistic in ("is", "precision", "recall", "psnr") else "lowest"
+    text = f"selected by the {extreme} {statistic.upper()} on {selection['samples']} samples"
+    candidates = selection.get("candidates")
+    return f"{text} among {', '.join(plain(candidate) for candidate in candidates)}" if candidates else text
+
+
+def _identities(table: Table) -> list[str]:
+    lines = []
+    for setting, cells in table.settings:
+        owners: dict[str, list[str]] = {}
+        for label, cell in cells:
+            if cell.measure_id and "counted" not in cell.measure:
+                owners.setdefault(cell.measure_id, []).append(label)
+        if len(owners) == 1:
+            lines.append(f"{setting} {next(iter(owners))}")
+        elif owners:
+            lines.append(
+                f"{setting} " + ", ".join(f"{identity} ({', '.join(labels)})" for identity, labels in owners.items())
+            )
+    return [f"Measures: {'; '.join(lines)}."] if lines else []
+
+
+def _missing(table: Table) -> dict[str, str]:
+    """Reason -> the rows without any measured number for this reason, and single cells of other rows."""
+    parts: dict[str, list[str]] = {}
+    for key, label in table.rows:
+        cells = {column: table.cells[key, column.name] for column in table.columns}
+        blanks: dict[str, list[Column]] = {}
+        for column, cell in cells.items():
+            if cell.measured is None and cell.blank == BLANK:
+                blanks.setdefault(cell.reason or "not run at this scale", []).append(column)
+        for reason, found in blanks.items():
+            whole = len(found) == len(table.columns)
+            parts.setdefault(reason, []).append(
+                label if whole else f"{label} ({', '.join(_named(found, table.columns))})"
+            )
+    return {reason: "; ".join(found) for reason, found in parts.items()}
+
+
+def _named(some: Sequence[Column], columns: Sequence[Column]) -> list[str]:
+    """The names of some columns; a system or setting of which all columns are among them is named once, as a whole."""
+    names = []
+    for column in some:
+        for path in (column.heading[:1], column.heading[:2]):
+            if path[-1] and all(other in some for other in columns if other.heading[: len(path)] == path):
+                names.append(" ".join(filter(None, path)))
+                break
+        else:
+            names.append(column.name)
+    return list(dict.fromkeys(names))
+
+
+def plain(value: Any) -> str:
+    """A setting as a reader writes it: 3.0 as 3, a nested one as JSON."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return ", ".join(map(plain, value))
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -1,0 +1,73 @@
+"""Stage `claims`: what a paper claims, and whether the numbers of a scale's seeds bear it out."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from tesserae.lineage.work import Work
+from tesserae.reporting import claims, published
+
+
+def run(work: Work) -> dict[str, float]:
+    """Writes claims.json, .md, .html, and metrics.json: verdicts and effects, for DVC.
+
+    The spec's `cells` name the artifacts of each number, one per seed, and what to read of them (see `read`), or the
+    reason why there is none.
+    """
+    spec = work.spec
+    cells = {
+        (cell["table"], cell["row"], cell["column"]): {"reason": cell["reason"]}
+        if cell.get("reason")
+        else _measured([work.inputs[role] for role in cell["artifacts"]], cell["value"])
+        for cell in spec["cells"]
+    }
+    found = claims.evaluate_all(
+        spec["claims"],
+        cells,
+        published.load(work.sources["published"]),
+        paper=spec["paper"],
+        title=spec["title"],
+        scale=spec["scale"],
+        seeds=spec["seeds"],
+    )
+    claims.write(found, work.out)
+    return {word: float(count) for word, count in found["summary"].items()}
+
+
+def _measured(folders: list[Path], value: str) -> dict[str, Any]:
+    numbers = [read(folder, value) for folder in folders]
+    return {
+        "values": [number for number, _ in numbers],
+        "measures": [measure for _, measure in numbers],
+        "artifacts": [f"{folder.parent.name}/{folder.name}" for folder in folders],
+    }
+
+
+def read(folder: Path, value: str) -> tuple[float, dict[str, Any]]:
+    """A number of an artifact, and how it was measured.
+
+    value: a name in metrics.json's values ("fid"), or of search.json "search:cfg:fid": the FID at what was selected
+    with guidance ("nocfg": without). Raises ClaimError, naming the file, for a number that is not there or not finite.
+    """
+    file = folder / ("search.json" if value.startswith("search:") else "metrics.json")
+    content = json.loads(file.read_text())
+    try:
+        if value.startswith("search:"):
+            _, kind, statistic = value.split(":")
+            chosen = content["selected"][kind]
+            points = [point for point in content["points"] if all(point[key] == chosen[key] for key in chosen)]
+            number = points[0][statistic]
+        else:
+            number = content["values"][value]
+    except (KeyError, IndexError) as error:
+        raise claims.ClaimError(f"{file} has no {value!r} ({error})") from None
+    if not math.isfinite(number):
+        raise claims.ClaimError(f"{file}: {value} is {number}")
+    return float(number), content.get("measure") or {}  # a count is measured with nothing
+
+
+if __name__ == "__main__":
+    from tesserae.workflow.runner import by_hand
+
+    by_hand("claims")

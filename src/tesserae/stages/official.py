@@ -1,0 +1,28 @@
+"""Published weights instead of a training: what the stages `tokenizer` and `generator` do with `source: official`."""
+
+import importlib
+
+import torch
+
+from tesserae.lineage.work import Work
+from tesserae.training import weights
+
+
+def take_official(work: Work) -> dict[str, int]:
+    """Writes weights.safetensors from the published file, and an empty curves.jsonl: nothing was trained.
+
+    Raises ValueError that lists every tensor that is missing, unexpected or of another shape.
+    """
+    spec = work.spec
+    importer = importlib.import_module(spec["official"]["importer"])
+    with torch.random.fork_rng(devices=[]):  # every tensor is overwritten
+        model = importlib.import_module(spec["module"]).build(spec["model"])
+    state = importer.read_official(work.weights)
+    try:
+        dropped = importer.load_official(model, state) or 0
+    except ValueError as error:
+        raise ValueError(f"{work.weights}: {error}") from None
+    kept = weights.used(model, model.state_dict())
+    weights.save(work.out / "weights.safetensors", kept, spec["module"], spec["model"])
+    (work.out / "curves.jsonl").touch()
+    return {"parameters": sum(p.numel() for p in model.parameters()), "tensors": len(state), "dropped": dropped}

@@ -1,0 +1,51 @@
+"""Stage `sizes`: how many parameters a network has, counted without building it (the paper's Tables A.1 and 3)."""
+
+import importlib
+from typing import Any
+
+import torch
+
+from tesserae.lineage import fingerprint
+from tesserae.lineage.work import Work
+from tesserae.stages.common import write_json
+from tesserae.training import weights
+
+MEASURE = {"counted": "parameters in millions, counted on networks of the paper's sizes, whatever the scale"}
+NAMES = {"hidden_size": "width", "blocks": "blocks", "heads": "heads"}
+
+
+def run(work: Work) -> dict[str, float]:
+    """Writes metrics.json: parameters in millions, and hidden size, blocks and heads; `sizes` says of what.
+
+    The spec's module and model are those of the paper at every scale.
+    """
+    values = sizes(work.spec["module"], work.spec["model"])
+    content = {"values": values, "deviation": {}, "measure": MEASURE, "measure_id": fingerprint.digest(MEASURE)}
+    write_json(work.out / "metrics.json", content | {"selection": None})
+    return values
+
+
+def sizes(module: str, model: dict[str, Any]) -> dict[str, float]:
+    """The numbers of one network; nothing is allocated.
+
+    Counted is what is trained and kept: neither fixed tables of positions nor a discriminator and its like. A network
+    with an encoder and a decoder also has their parameters separately, and the size of both if they are alike.
+    """
+    with torch.device("meta"):
+        network = importlib.import_module(module).build(model)
+    trained = {name: tensor for name, tensor in network.named_parameters() if tensor.requires_grad}
+    counts = {name: tensor.numel() for name, tensor in weights.used(network, trained).items()}
+    values = {"parameters": sum(counts.values()) / 1e6}
+    described = model
+    if {"encoder", "decoder"} <= model.keys():
+        described = model["encoder"] if model["encoder"] == model["decoder"] else {}
+        for half in ("encoder", "decoder"):
+            own = [count for name, count in counts.items() if name.startswith(f"{half}.")]
+            values[f"{half}_parameters"] = sum(own) / 1e6
+    return values | {name: float(described[key]) for name, key in NAMES.items() if key in described}
+
+
+if __name__ == "__main__":
+    from tesserae.workflow.runner import by_hand
+
+    by_hand("sizes")

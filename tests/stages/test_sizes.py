@@ -1,0 +1,45 @@
+"""Parameters of networks, counted on the meta device: those that the paper prints."""
+
+import json
+
+import pytest
+
+from tesserae.lineage import fingerprint
+from tesserae.stages import sizes
+from tests.stages.works import work
+
+SMALL, BASE = {"width": 512, "blocks": 8, "heads": 8}, {"width": 768, "blocks": 12, "heads": 12}
+
+
+def detok(encoder: dict, decoder: dict) -> dict:
+    return {
+        **{"image_size": 256, "patch_size": 16, "latent_channels": 16, "encoder": encoder, "decoder": decoder},
+        **{"noise": "interpolative", "gamma": 0.0, "mask_ratio": 0.0, "mask_mode": "random", "perceptual": "none"},
+        "loss_weights": {"mse": 1.0, "perceptual": 1.0, "kl": 1e-6, "gan": 0.1},
+        **{"gan_start_step": 1, "discriminator": {"channels": 64, "layers": 3}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "published", "half"),
+    [
+        (detok(SMALL, SMALL), {"decoder_parameters": 25.75, "hidden_size": 512, "blocks": 8, "heads": 8}, 25.75),
+        (detok(BASE, BASE), {"parameters": 171.7, "decoder_parameters": 85.85, "hidden_size": 768}, 85.86),
+        (detok(SMALL, BASE), {"parameters": 111.6, "decoder_parameters": 85.85}, 25.75),
+    ],
+)
+def test_tokenizers_have_the_sizes_of_table_a1(model, published, half):
+    found = sizes.sizes("tesserae.tokenizers.detok", model)
+    for name, value in published.items():
+        assert round(found[name], 1 if name == "parameters" else 2) == value, name
+    assert round(found["encoder_parameters"], 2) == half
+    assert found["parameters"] == pytest.approx(found["encoder_parameters"] + found["decoder_parameters"])
+    assert ("hidden_size" in found) == (model["encoder"] == model["decoder"])
+
+
+def test_a_table_of_fixed_positions_is_not_counted(tmp_path):
+    model = {"token_length": 256, "token_width": 16, "layout": "grid", "classes": 1000, "label_dropout": 0.1} | BASE
+    sizes.run(work("sizes", tmp_path, {"module": "tesserae.generators.sit", "model": model}))
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert written["values"] == {"parameters": 130.303504, "hidden_size": 768, "blocks": 12, "heads": 12}
+    assert written["measure_id"] == fingerprint.digest(written["measure"])
