@@ -5,7 +5,7 @@
 Same weights, same batch, float32, one thread, one run: both take turns, and the medians are compared. Its code is
 imported as it is, but for what it wants from a GPU or from packages that these models do not use; it needs einops.
 GFLOP are counted by PyTorch in each implementation's own work (the official RandomAR repeats its whole prefix for
-every token); shares are of the speed of large matrix products in the same run. CPU seconds.
+every token). The peak is the speed of large products in the same run. CPU seconds.
 """
 
 import argparse
@@ -111,11 +111,11 @@ def tokenizer(official: Callable[[str], Any]) -> Pair:
             output, posterior = theirs(images)
         return F.mse_loss(output * 0.5 + 0.5, images * 0.5 + 0.5) + 1e-6 * posterior.kl().mean()
 
-    return Pair(stepping(ours, our_loss), stepping(theirs, their_loss))
+    return Pair(stepping(ours, our_loss, fused=True), stepping(theirs, their_loss, fused=False))  # as each one trains
 
 
-def stepping(model: nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
-    optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-5)
+def stepping(model: nn.Module, loss: Callable[[], torch.Tensor], fused: bool) -> Callable[[], None]:
+    optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-5, fused=fused)
 
     def step() -> None:
         loss().backward()
@@ -138,7 +138,7 @@ def generator(official: Callable[[str], Any], name: str, module: Any, changes: d
     spec = {"token_length": (IMAGE // PATCH) ** 2, "token_width": CHANNELS, "classes": CLASSES, "label_dropout": 0.1}
     ours = module.build({**spec, **changes})
     ours.load_state_dict(weighted(theirs).state_dict())
-    return ours.eval(), theirs.eval()
+    return ours.eval().requires_grad_(False), theirs.eval().requires_grad_(False)
 
 
 def head() -> dict:
@@ -201,13 +201,16 @@ def clock(work: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def product_speed(side: int = 1024, seconds: float = 0.5) -> float:
+def product_speed(side: int = 1024, repeats: int = 10) -> float:
     """FLOP/s of float32 matrix products of `side`."""
-    a, b, count, start = torch.randn(side, side), torch.randn(side, side), 0, time.process_time()
-    while time.process_time() - start < seconds:
-        a @ b
-        count += 1
-    return count * 2 * side**3 / (time.process_time() - start)
+    a, b = torch.randn(side, side), torch.randn(side, side)
+    return 2 * side**3 / min(clock(lambda: a @ b) for _ in range(repeats))
+
+
+def flop(work: Callable[[], Any]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
 
 
 def main() -> None:
@@ -218,22 +221,19 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     official = import_official(arguments.official)
-    head = f"{'GFLOP':>7} {'s':>8} {'of peak':>7}"
-    print(f"{'':32} {'official':^24}   {'ours':^24}\n{'':32} {head}   {head} {'times faster':>13}")
+    peak = product_speed()
+    print(f"matrix products: {peak / 1e9:.0f} GFLOP/s, one thread")
+    print(f"{'':31}{'official':^23}{'ours':^23}{'times faster':>13}")
+    print(f"{'':31}{'GFLOP':>6} {'s':>8} {'peak':>6} {'GFLOP':>7} {'s':>8} {'peak':>6}")
     for name in arguments.only:
         title, build = CASES[name]
-        pair, flop = build(official), []
-        for work in (pair.official, pair.ours):
-            with FlopCounterMode(display=False) as counter:
-                work()
-            flop.append(counter.get_total_flops())
-        peak = product_speed()
-        rounds = [[clock(work) for work in (pair.official, pair.ours)] for _ in range(arguments.rounds)]
-        peak = max(peak, product_speed())
-        seconds = [statistics.median(times) for times in zip(*rounds, strict=True)]
-        columns = (f"{f / 1e9:7.0f} {s:8.3f} {f / s / peak:7.0%}" for f, s in zip(flop, seconds, strict=True))
-        print(f"{title:32} {'   '.join(columns)} {seconds[0] / seconds[1]:13.2f}", flush=True)
-    print(f"matrix products: {peak / 1e9:.0f} GFLOP/s, one thread")
+        pair = build(official)
+        theirs, ours = flop(pair.official), flop(pair.ours)
+        times = [[clock(pair.official), clock(pair.ours)] for _ in range(arguments.rounds)]
+        before, now = (statistics.median(some) for some in zip(*times, strict=True))
+        cells = f"{theirs / 1e9:6.0f} {before:8.3f} {theirs / before / peak:6.0%} "
+        cells += f"{ours / 1e9:7.0f} {now:8.3f} {ours / now / peak:6.0%}"
+        print(f"{title:31}{cells} {before / now:12.2f}", flush=True)
 
 
 if __name__ == "__main__":

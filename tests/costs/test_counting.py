@@ -10,31 +10,18 @@ from tesserae.costs import networks
 from tesserae.costs.flops import Flops
 from tesserae.costs.memory import Live
 from tesserae.nn.attention import Attention
+from tests.small import SMALLER
 
 B, N, D, H = 3, 16, 32, 4
 SIT = {
     "token_length": 16,
     "token_width": 4,
+    "layout": "grid",
     "classes": 3,
     "width": 32,
     "blocks": 2,
     "heads": 2,
     "label_dropout": 0.1,
-}
-DETOK = {
-    "image_size": 32,
-    "patch_size": 8,
-    "latent_channels": 4,
-    "encoder": {"width": 16, "blocks": 1, "heads": 2},
-    "decoder": {"width": 16, "blocks": 1, "heads": 2},
-    "noise": "interpolative",
-    "gamma": 3.0,
-    "mask_ratio": 0.7,
-    "mask_mode": "random",
-    "perceptual": "none",
-    "loss_weights": {"mse": 1.0, "perceptual": 1.0, "kl": 1e-6, "gan": 0.1},
-    "gan_start_step": 5,
-    "discriminator": {"channels": 8, "layers": 2},
 }
 MAR = {
     "token_length": 16,
@@ -82,7 +69,7 @@ def test_attention_layer_without_data():
     assert counted.per(B)["fp32"] == products + 2 * 2 * N * N * D  # scores, weighted values
 
 
-@pytest.mark.parametrize(("module", "model"), [("generators.sit", SIT), ("tokenizers.detok", DETOK)])
+@pytest.mark.parametrize(("module", "model"), [("generators.sit", SIT), ("tokenizers.detok", SMALLER)])
 def test_a_step_counts_what_pytorch_counts_of_a_real_one(module, model):
     """Without masking, which is quantile 0 of the tokenizer."""
     model = model | ({"mask_ratio": 0.0} if "mask_ratio" in model else {})
@@ -90,7 +77,7 @@ def test_a_step_counts_what_pytorch_counts_of_a_real_one(module, model):
     network = __import__(f"tesserae.{module}", fromlist=["build"]).build(model).train()
     batch = {
         "tokens": torch.randn(B, 16, 4),
-        "images": torch.rand(B, 3, 32, 32),
+        "images": torch.rand(B, 3, 16, 16),
         "labels": torch.zeros(B, dtype=torch.int64),
     }
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
@@ -105,9 +92,9 @@ def test_a_step_counts_what_pytorch_counts_of_a_real_one(module, model):
 
 
 def test_masking_and_discriminator_change_the_work_as_they_should():
-    counted = networks.training("tesserae.tokenizers.detok", DETOK, B, "bf16")
-    unmasked = networks.training("tesserae.tokenizers.detok", DETOK | {"mask_ratio": 0.0}, B, "bf16")
-    plain = networks.training("tesserae.tokenizers.detok", DETOK | {"gan_start_step": None}, B, "bf16")
+    counted = networks.training("tesserae.tokenizers.detok", SMALLER, B, "bf16")
+    unmasked = networks.training("tesserae.tokenizers.detok", SMALLER | {"mask_ratio": 0.0}, B, "bf16")
+    plain = networks.training("tesserae.tokenizers.detok", SMALLER | {"gan_start_step": None}, B, "bf16")
     assert counted["flops"]["bf16"] < unmasked["flops"]["bf16"]
     assert counted["flops"] == plain["flops"]
     assert counted["adversarial"]["fp32"] > 0 == plain["adversarial"]["fp32"] == counted["adversarial"]["bf16"]

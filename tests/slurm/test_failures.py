@@ -11,7 +11,7 @@ import pytest
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import Site, fresh_toys, started, until
 
-DATASET, TOKENIZER, DENOISING = "dataset/emoji_few-32", "tokenizer/detok_sb_joint", "denoising/detok_sb_joint"
+DATASET, TOKENIZER, TOKENS = "dataset/emoji_few-32", "tokenizer/detok_sb_joint", "tokens/detok_sb_joint"
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def cluster(tmp_path_factory) -> Cluster:
 def test_a_drained_node_ends_its_job_and_takes_no_other(site: Site):
     site.made(DATASET)
     site.gate("tokenizer")
-    with site.run(DENOISING) as run:
+    with site.run(TOKENS) as run:
         run.until(site.began, "the training begins")
         for node in site.cluster.nodes:
             site.cluster.drain(node)
@@ -33,7 +33,7 @@ def test_a_drained_node_ends_its_job_and_takes_no_other(site: Site):
         for node in site.cluster.nodes:
             site.cluster.resume(node)
         run.complete()
-    site.verify(TOKENIZER, DENOISING)
+    site.verify(TOKENIZER, TOKENS)
 
 
 def test_a_job_that_somebody_cancels_is_tried_again(site: Site):

@@ -12,8 +12,9 @@ from tesserae.stages import denoising
 from tesserae.stages.denoising import denoise_sweep
 from tesserae.tokenizers import detok
 from tesserae.training import weights
+from tests.small import DETOK
 from tests.stages.works import work
-from tests.tokenizers.test_detok import TINY, some_images, tiny
+from tests.tokenizers.test_detok import some_images, tiny
 
 TAUS, RATIOS = [0.0, 0.5, 1.0], [0.0, 0.9]
 
@@ -50,7 +51,7 @@ def job(tmp_path, monkeypatch):
     """The stage on 5 images and a random tokenizer, of which 4 are measured and 2 shown."""
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3)).astype(np.uint8)
     monkeypatch.setattr(denoising, "open_cache", lambda folder, split: SimpleNamespace(images=images))
-    weights.save(tmp_path / "weights.safetensors", tiny().state_dict(), "tesserae.tokenizers.detok", TINY)
+    weights.save(tmp_path / "weights.safetensors", tiny().state_dict(), "tesserae.tokenizers.detok", DETOK)
     spec = {"taus": TAUS, "ratios": RATIOS, "gamma": 2.0, "shown": 2, "seed": 0, "batch": 4}
     spec["tokenizer"] = "tesserae.tokenizers.detok"
     return work("denoising", tmp_path, spec, inputs={"dataset": tmp_path, "tokenizer": tmp_path})

@@ -16,22 +16,8 @@ from tesserae.tokenizers import detok
 from tesserae.tokenizers.detok import build
 from tesserae.tokenizers.detok_weights import load_official, our_name, read_official
 from tests import golden
+from tests.small import DETOK
 
-TINY = {
-    "image_size": 32,
-    "patch_size": 4,
-    "latent_channels": 8,
-    "encoder": {"width": 32, "blocks": 2, "heads": 2},
-    "decoder": {"width": 48, "blocks": 1, "heads": 3},
-    "noise": "interpolative",
-    "gamma": 3.0,
-    "mask_ratio": 0.7,
-    "mask_mode": "random",
-    "perceptual": "none",
-    "loss_weights": {"mse": 1.0, "perceptual": 1.0, "kl": 1e-6, "gan": 0.1},
-    "gan_start_step": None,
-    "discriminator": {"channels": 8, "layers": 2},
-}
 SIZES = {"S": (512, 8, 8), "B": (768, 12, 12), "L": (1024, 24, 16), "XL": (1152, 28, 16)}
 GOLDEN = golden.load("detok")
 
@@ -42,7 +28,7 @@ def seeded(seed=0):
 
 def tiny(**changes):
     torch.manual_seed(0)
-    return build(TINY | changes)
+    return build(DETOK | changes)
 
 
 def some_images(batch=4, side=32, seed=0):
@@ -76,7 +62,7 @@ def assert_golden(tensor, name, tolerance=2e-6):
 @pytest.fixture(scope="module")
 def official():
     size = {"encoder": {"width": 64, "blocks": 2, "heads": 2}, "decoder": {"width": 96, "blocks": 3, "heads": 3}}
-    model = build(TINY | size)
+    model = build(DETOK | size)
     load_official(model, official_state(GOLDEN["keys"]))
     return model.eval()
 
@@ -145,7 +131,7 @@ def test_parameter_counts_of_table_a1(encoder, decoder, counts):
         for part, name in (("encoder", encoder), ("decoder", decoder))
     }
     with torch.device("meta"):
-        model = build(TINY | size | {"image_size": 256, "patch_size": 16, "latent_channels": 16})
+        model = build(DETOK | size | {"image_size": 256, "patch_size": 16, "latent_channels": 16})
     parts = [sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder, model)]
     assert all(count in (part, None) for part, count in zip(parts, counts, strict=True))
 

@@ -18,6 +18,7 @@ from tesserae.training import loop, weights
 from tesserae.training.order import Order
 from tesserae.training.processes import make_fabric
 from tests import golden
+from tests.small import SMALLER
 
 TRAINING = {
     "steps": 40,
@@ -35,21 +36,6 @@ TRAINING = {
 }
 SAMPLES = 30
 MAR = golden.load("mar")["spec"]
-DETOK = {
-    "image_size": 16,
-    "patch_size": 4,
-    "latent_channels": 4,
-    "encoder": {"width": 16, "blocks": 1, "heads": 2},
-    "decoder": {"width": 16, "blocks": 1, "heads": 2},
-    "noise": "interpolative",
-    "gamma": 3.0,
-    "mask_ratio": 0.7,
-    "mask_mode": "random",
-    "perceptual": "none",
-    "loss_weights": {"mse": 1.0, "perceptual": 1.0, "kl": 1e-6, "gan": 0.1},
-    "gan_start_step": 3,
-    "discriminator": {"channels": 8, "layers": 2},
-}
 
 
 class Tiny(torch.nn.Module):
@@ -108,7 +94,7 @@ KINDS = {  # name -> its model, the name of its samples, their shape
     "plain": (Plain, "x", (6,)),
     "steep": (Steep, "x", (6,)),
     "forgetful": (Forgetful, "x", (6,)),
-    "detok": (lambda: detok.build(DETOK), "images", (3, 16, 16)),
+    "detok": (lambda: detok.build(SMALLER), "images", (3, 16, 16)),
     "mar": (lambda: mar.build(MAR), "tokens", (MAR["token_length"], MAR["token_width"])),
 }
 

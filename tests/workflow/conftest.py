@@ -104,8 +104,21 @@ def content(folder):
                        name != "manifest.json" and not name.startswith(".") and not name.endswith(".log")))
 
 
-ONLY = {{("search_samples", "tokens"): ["sums.npz"], ("samples", "tokens"): ["sums.npz"],
-         ("features", "samples"): ["samples.npy"], ("metrics", "samples"): ["index.json"]}}
+# What the plan lets a stage read of another one's files, if not all: the runner refuses more.
+WEIGHTS, NUMBERS, DRAWING = ["weights.safetensors"], ["metrics.json"], ("search_samples", "samples")
+ONLY = {{
+    ("tokenizer", "tokenizer"): WEIGHTS,
+    **{{(stage, network): WEIGHTS for stage in DRAWING for network in ("tokenizer", "generator")}},
+    **{{(stage, "tokens"): ["sums.npz"] for stage in DRAWING}},
+    ("features", "samples"): ["samples.npy"],
+    ("metrics", "samples"): ["index.json"],
+    **{{("table", measured): NUMBERS for measured in ("metrics", "reconstruction", "sizes")}},
+    **{{("claims", measured): NUMBERS for measured in ("metrics", "reconstruction", "sizes")}},
+    **{{(stage, "search"): ["search.json"] for stage in ("figure", "claims")}},
+    ("figure", "metrics"): ["metrics.json", "preview.npy"],
+    ("figure", "reconstruction"): ["images.npz"],
+    ("figure", "denoising"): ["denoising.npz"],
+}}
 PARTS = "{stage}" in ("notebook", "lineage", "report")  # these read parts of their inputs
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ SHOWN = {
     "table/detok_table_1",
     "figure/detok_figure_4",
     "figure/detok_samples",
+    "claims/detok",
     "notebook/detok",
     "lineage/index",
     "forecast/paper",  # it counts the paper scale's plan, and is calibrated on the published file
@@ -54,6 +55,7 @@ def test_a_loss_of_tokenizers(copy):
         "denoising",
         "tokens",
         "generator",
+        "sizes",  # it builds every network, so its code is all of them
         "search_samples",
         "search",
         "samples",
@@ -61,6 +63,7 @@ def test_a_loss_of_tokenizers(copy):
         "metrics",
         "table",
         "figure",
+        "claims",
         "notebook",
         "lineage",
         "forecast",
@@ -90,7 +93,8 @@ def test_a_published_number(copy):
         r"^Table 1,.*Joint noise.*,5\.50,.*$", (copy.root / "config/published/detok.csv").read_text(), re.M
     )[0]
     found = changed(copy, ("config/published/detok.csv", line, line.replace("5.50", "5.51")))
-    assert found == SHOWN - {"figure/detok_samples"}
+    tables = {f"table/detok_{name}" for name in ("table_2", "table_3", "table_a1", "control")}  # all read the file
+    assert found == SHOWN - {"figure/detok_samples"} | tables
 
 
 def test_a_notebook(copy):
@@ -104,7 +108,7 @@ def test_a_notebook(copy):
 def test_a_plotting_style(copy):
     found = changed(copy, ("src/tesserae/reporting/style.py", "\nNEUTRAL = ", "\nSTYLE = 1\nNEUTRAL = "))
     assert (
-        stages(found) <= {"figure", "table", "notebook", "lineage", "forecast", "report"}
+        stages(found) <= {"figure", "table", "claims", "notebook", "lineage", "forecast", "report"}
         and "figure/detok_figure_a1" in found
     )
 
@@ -115,13 +119,18 @@ def test_a_data_transform(copy):
 
 
 def test_a_new_row_leaves_the_others_alone(copy):
-    before = copy.fingerprints()
-    copy.edit(
-        "config/papers/detok.yaml",
-        "  detok_sb_joint:",
-        "  detok_sb_gamma1: {base: detok_sb, gamma: 1.0}\n  detok_sb_joint:",
-    )
+    paper, before = "config/papers/detok.yaml", copy.fingerprints()
+    copy.edit(paper, "  detok_sb_gamma2:", "  detok_sb_gamma5: {base: detok_sb, gamma: 5.0}\n  detok_sb_gamma2:")
+    for kind in ("mar_b", "sit_b"):
+        row = f"  {kind}_gamma5: {{base: {kind}, tokenizer: detok_sb_gamma5}}\n  {kind}_gamma2:"
+        copy.edit(paper, f"  {kind}_gamma2:", row)
+    assert copy.fingerprints() == before  # nothing shows them yet
+    copy.edit(paper, "gamma4: gamma=4.0}", "gamma4: gamma=4.0, gamma5: gamma=5.0}")
+    copy.edit(paper, "latent: 3.0, gamma4: 4.0}}", "latent: 3.0, gamma4: 4.0, gamma5: 5.0}}")
     after = copy.fingerprints()
-    assert {job for job in after if after[job] != before.get(job)} == {
-        f"{stage}/detok_sb_gamma1" for stage in ("tokenizer", "reconstruction", "denoising", "tokens")
-    } | {"notebook/detok", "lineage/index", "forecast/paper", "report/index"}
+    row = {f"{stage}/detok_sb_gamma5" for stage in ("tokenizer", "tokens")} | {
+        f"{stage}/{kind}_gamma5" for stage in ("generator", "search_samples", "search") for kind in ("mar_b", "sit_b")
+    }
+    assert {job for job in after if after[job] != before.get(job)} == row | {
+        *("figure/detok_figure_2b", "notebook/detok", "lineage/index", "forecast/paper", "report/index")
+    }

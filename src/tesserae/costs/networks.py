@@ -24,7 +24,6 @@ from tesserae.costs.memory import Live
 # Simpson's weights: exact up to the third power of the ratio, and work grows with the second. 0 masks least.
 QUANTILES = {0.0: 1 / 6, 0.5: 4 / 6, 1.0: 1 / 6}
 FOUNDED = ("va_vae", "maetok")  # tokenizers whose training asks a vision foundation model
-INCEPTION_SIDE = 299  # to which torch-fidelity resizes all images
 
 
 class _Substitutes(TorchFunctionMode):
@@ -318,14 +317,34 @@ SAMPLERS: dict[str, Callable[[nn.Module, dict[str, Any], int], dict[str, Any]]] 
 }
 
 
+def _inception() -> nn.Module:
+    """The same convolutions; torch-fidelity's own wants its weights first."""
+    from torchvision.models import inception_v3
+
+    return inception_v3(weights=None, aux_logits=False, init_weights=False)
+
+
+def _embedded() -> nn.Module:
+    """As encoders/embedded.py has it, without its weights."""
+    from timm.models.efficientnet import tf_efficientnet_lite0
+
+    return tf_efficientnet_lite0()
+
+
+# name -> the side to which it resizes all images, and the network.
+EXTRACTORS: dict[str, tuple[int, Callable[[], nn.Module]]] = {
+    "inception-v3-compat": (299, _inception),
+    "embedded": (96, _embedded),
+}
+
+
 def features(extractor: str, batch: int) -> dict[str, Any]:
     """A feature extractor: FLOP per image and peak bytes; ValueError for one that cannot be counted."""
-    if extractor != "inception-v3-compat":
-        raise ValueError(f"{extractor}: its cost cannot be counted; add it to `features` in {__name__}")
-    from torchvision.models import inception_v3  # the same convolutions; torch-fidelity's wants its weights first
-
+    if extractor not in EXTRACTORS:
+        raise ValueError(f"{extractor}: its cost cannot be counted; add it to EXTRACTORS in {__name__}")
+    side, make = EXTRACTORS[extractor]
     with _mode(), torch.no_grad():
-        network = _imagined(lambda: inception_v3(weights=None, aux_logits=False, init_weights=False)).eval()
+        network = _imagined(make).eval()
         with Measured(network) as found:
-            network(_images(batch, INCEPTION_SIDE))
+            network(_images(batch, side))
         return {"flops": found.per(batch), "peak": found.peak, "weights": weights(network)}

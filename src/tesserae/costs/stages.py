@@ -13,6 +13,8 @@ from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
 from tesserae.costs.calibration import Rates, adversarial_share, count_training
 from tesserae.costs.counts import count
 
+# What only training does, as it is at use: tokenizers that differ in nothing else are counted once.
+AT_USE = {"gamma": 0.0, "noise": "interpolative", "mask_ratio": 0.0, "mask_mode": "random", "gan_start_step": None}
 KEPT = 2  # checkpoints of a training (training/state.py)
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
 
@@ -73,12 +75,12 @@ def need(task: Task, rates: Rates) -> Need:
 
 
 def check_gpus(tasks: Iterable[Task]) -> None:
-    """ValueError if a stage that computes asks for no GPU: hours are known of GPUs alone."""
+    """ValueError if a stage that computes asks for no GPU where others do: their hours are known of GPUs alone."""
     for task in tasks:
         if task.stage in NEEDS and task.stage != "dataset" and not task.asked["gpus"]:
             raise ValueError(
-                f"{task.id} asks for no GPU, and costs are known for GPUs only; `tesserae stale` shows the times that "
-                f"were measured on this machine, config/scales/<scale>.yaml: resources gives GPUs to a stage"
+                f"{task.id} asks for no GPU, but other stages of its scale do; hours are counted for GPUs, or measured "
+                f"where no stage asks for one: config/scales/<scale>.yaml: resources gives GPUs to a stage"
             )
 
 
@@ -142,7 +144,8 @@ def _official(task: Task) -> Need:
 
 def _coded(task: Task) -> dict[str, Any]:
     spec = task.of("tokenizer").spec
-    return count("coding", spec["module"], model=spec["model"], batch=task.spec["batch"])
+    off = {key: AT_USE[key] for key in AT_USE if key in spec["model"]}
+    return count("coding", spec["module"], model=spec["model"] | off, batch=task.spec["batch"])
 
 
 def _reconstruction(task: Task, rates: Rates) -> Need:

@@ -10,6 +10,7 @@ class RandomAR(CausalAR):
     """A fresh uniform permutation for every sample (RAR's annealing towards raster order is left out, as there)."""
 
     def orders(self, count: int, rng: torch.Generator) -> Tensor:
+        """Independent uniform permutations."""
         return torch.rand(count, self.token_length, generator=rng, device=rng.device).argsort(dim=1)
 
 

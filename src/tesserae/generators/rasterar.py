@@ -10,6 +10,7 @@ class RasterAR(CausalAR):
     """The order of the tokenizer's output, for all samples."""
 
     def orders(self, count: int, rng: torch.Generator) -> Tensor:
+        """The identity, `count` times."""
         return torch.arange(self.token_length, device=rng.device).expand(count, -1)
 
 

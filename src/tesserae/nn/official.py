@@ -4,10 +4,14 @@ Files are checkpoints {"model": ..., "model_ema": ...} with more beside, {"state
 .pth, .pt, .ckpt, .bin or .safetensors. Pickles are read with `weights_only=True`: no code of theirs runs.
 """
 
+import re
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -15,12 +19,20 @@ CONTAINERS = ("model_ema", "ema", "model", "state_dict")  # in this order: avera
 
 
 def read_official(path: Path) -> dict[str, Tensor]:
-    """The tensors of a published file under its own names."""
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    """The tensors of a published file under its own names; ValueError if they cannot be read, with the remedy."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals([Namespace]):  # MAR's training saves its command line beside the weights
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
+        if found := re.search(r"GLOBAL (\S+)", str(error)):
+            reason = f"holds a {found[1]}, which is not read: save its state dict alone under this name"
+        else:
+            reason = "is damaged or no file of weights: download it again"
+        raise ValueError(f"the file {reason}") from error
     for key in CONTAINERS:
-        if key in content:
+        if content.get(key):  # a training without averaging saves "model_ema": None
             return dict(content[key])
     return dict(content)
 

@@ -11,14 +11,15 @@ from tesserae.training import weights
 def take_official(work: Work) -> dict[str, int]:
     """Writes weights.safetensors from the published file, and an empty curves.jsonl: nothing was trained.
 
-    Raises ValueError that lists every tensor that is missing, unexpected or of another shape.
+    Raises ValueError for a file that cannot be read, and one that lists every tensor that is missing, unexpected or of
+    another shape; nothing is written then.
     """
     spec = work.spec
     importer = importlib.import_module(spec["official"]["importer"])
     with torch.random.fork_rng(devices=[]):  # every tensor is overwritten
         model = importlib.import_module(spec["module"]).build(spec["model"])
-    state = importer.read_official(work.weights)
     try:
+        state = importer.read_official(work.weights)
         dropped = importer.load_official(model, state) or 0
     except ValueError as error:
         raise ValueError(f"{work.weights}: {error}") from None

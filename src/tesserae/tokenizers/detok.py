@@ -155,9 +155,10 @@ class Decoder(Transformer):
             x = x + self.positional_embedding
         x = self.transform(x, self.rope)  # (B, N, D)
         grid, patch = math.isqrt(tokens), self.patch_size
-        x = self.head(x.transpose(1, 2).unflatten(2, (grid, grid)))  # (B, P*P*3, G, G), channels (p1, p2, rgb)
-        x = x.unflatten(1, (patch, patch, 3)).permute(0, 3, 4, 1, 5, 2)  # (B, 3, G, p1, G, p2)
-        return self.conv_out(x.reshape(len(x), 3, grid * patch, grid * patch))
+        x = F.linear(x, self.head.weight.flatten(1), self.head.bias)  # the 1x1 convolution; channels (p1, p2, rgb)
+        x = x.unflatten(2, (patch, patch, 3)).unflatten(1, (grid, grid)).transpose(2, 3)  # (B, G, p1, G, p2, 3)
+        x = x.reshape(len(x), grid * patch, grid * patch, 3).permute(0, 3, 1, 2)
+        return self.conv_out(x)  # channels last in memory, which convolutions of 3 channels like
 
 
 def flat_positions(kept: Tensor, tokens: int) -> Tensor:

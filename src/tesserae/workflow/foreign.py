@@ -11,20 +11,20 @@ from tesserae.workflow.graph import Job
 
 def published_weights(job: Job) -> Path | None:
     """The file of published weights that a job takes, if it does; ConfigError with the remedy if it is not there."""
-    if job.weights is None:
-        return None
-    path, folder = weights_file(job.weights), os.environ.get(FOLDER_VARIABLE)
-    if path is None:
-        raise ConfigError(
-            job.origins.get("official.file") or job.id,
-            "",
-            f"{job.weights} is not in the folder {folder}" if folder else f"{FOLDER_VARIABLE} is not set",
-            f"put {job.weights} there and set {FOLDER_VARIABLE} to its folder, or train: `source: training`",
-        )
-    return path
+    check([job])
+    return job.weights and weights_file(job.weights)
 
 
 def check(jobs: Iterable[Job]) -> None:
-    """ConfigError for the first of `jobs` whose published weights are not there."""
-    for job in jobs:
-        published_weights(job)
+    """ConfigError that names all published weights which `jobs` take and which are not there."""
+    missing = [job for job in jobs if job.weights and weights_file(job.weights) is None]
+    if missing:
+        folder = os.environ.get(FOLDER_VARIABLE)
+        files = ", ".join(sorted({job.weights for job in missing}))
+        raise ConfigError(
+            missing[0].origins.get("official.file") or missing[0].id,
+            "",
+            f"not in the folder {folder}: {files}" if folder else f"{FOLDER_VARIABLE} is not set, to find {files}",
+            f"put what is missing into a folder that {FOLDER_VARIABLE} names (docs/weights.md says where it is "
+            "published), or train: `source: training`",
+        )

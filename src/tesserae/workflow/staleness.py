@@ -1,7 +1,8 @@
 """Which artifacts are current, and what a run would make again and why: decided by manifests and content alone.
 
 An artifact is current if its manifest has the identity that the plan would give it now, its files are what the
-manifest says, and what it read is what its producers' manifests say they wrote. Times of files never count.
+manifest says, what it read is what its producers' manifests say they wrote, and published weights that it took are the
+ones that are here, if any are. Times of files never count.
 """
 
 import json
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tesserae.lineage import changes
+from tesserae.lineage import changes, foreign
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.fingerprint import ENGINE
 from tesserae.lineage.hashes import Hashes
@@ -80,6 +81,10 @@ def _standing(
             standing.missing.append(Path(entry["path"]).name)
         elif digest != entry["sha256"]:
             standing.stale.append(f"edited since it was made: {entry['path']}")
+    taken = record.get("weights")
+    file = foreign.weights_file(taken["file"]) if taken else None
+    if hashes and file and hashes.of(str(file)) != taken["sha256"]:  # a file that is away says nothing
+        standing.stale.append(f"made from other published weights than are in {file}")
     if standing.identity:
         for producer, read in record["inputs"].items():
             held = found[producer].record if producer in found else None
