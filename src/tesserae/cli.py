@@ -24,7 +24,7 @@ from tesserae.cli_plan import plan
     default=Path(),
     help="Project folder (default: this one).",
 )
-@click.option("--scale", help="smoke, pocket, desk or paper (default: the scale of config/config.yaml).")
+@click.option("--scale", help="smoke, pocket, desk, released or paper (default: the scale of config/config.yaml).")
 @click.pass_context
 def main(context: click.Context, project: Path, scale: str | None) -> None:
     """Reproduce, change and audit the tables of five visual-tokenizer papers."""
@@ -70,7 +70,7 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
                 raise click.ClickException(str(question)) from None
             click.confirm(f"{question}\nGo on", abort=True)
             confirm = launch.token(plan, standings)
-    command = [sys.executable, "-m", "snakemake", "--quiet", "rules", "host", *arguments]
+    command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "rules", "host"]
     given = {"scale": settings["scale"], "remake": remake, "confirm": confirm}
     if any(given.values()):
         command += ["--config", *(f"{key}={value}" for key, value in given.items() if value)]

@@ -225,7 +225,6 @@ def test_command(paper, tmp_path):
         (["--scale", "paper", "--gpu", "v100"], "unknown GPU 'v100'; known: a100, h100"),
         (["--scale", "paper", "nothing"], "'nothing' names no artifacts"),
         (["--scale", "paper", "--gpus", "4"], "asks for 1 x 8 GPUs, but 4 GPUs"),
-        (["--scale", "smoke"], "asks for no GPU"),
     ],
 )
 def test_what_cannot_be_planned_is_said(paper, arguments, words):

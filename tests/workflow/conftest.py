@@ -163,6 +163,10 @@ class Toys(Copy):
 def toys(copy: Copy) -> Toys:
     for name in ("workflow", "profiles", "Snakefile"):
         (copy.root / name).symlink_to(ROOT / name)
+    rows = "".join(
+        f"      {row}\n" for row in ["sd_vae: SD-VAE", "mar_vae: MAR-VAE", "va_vae: VA-VAE", "maetok: MAETok"]
+    )
+    copy.edit("config/papers/detok.yaml", rows, "")  # of `target`: what is left has a fine-tuned tokenizer as well
     for stage, outputs in OUTPUTS.items():
         (copy.root / f"src/tesserae/stages/{stage}.py").write_text(TOY.format(stage=stage, outputs=outputs))
     return Toys(copy.root)

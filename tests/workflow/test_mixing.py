@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-CRASH = "if work.recipe in ('detok_sb_latent', 'detok_sb_joint'): raise RuntimeError('crash')"
+CRASH = "if work.recipe in ('detok_bb_extended', 'detok_sb_joint'): raise RuntimeError('crash')"
 
 
 def from_scratch(toys) -> str:

@@ -15,6 +15,7 @@ import pytest
     [
         ("tokenizer", "detok_bb_extended", 10),
         ("tokenizer", "detok_bb_extended", 70),  # the GAN is on: two optimizers, batch statistics
+        ("tokenizer", "detok_bb_extended_tuned", 20),  # from weights of another, with a frozen encoder
         ("generator", "mar_b_joint", 20),  # dropout, random masks
         ("generator", "sit_b_joint", 60),
     ],

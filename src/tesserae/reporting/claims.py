@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.95
-PAPER = "paper"  # the scale whose numbers may be held against the paper's own
+FULL = ("paper", "released")  # scales whose numbers may be held against the paper's own
 MARKS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "?", "not run": "–"}  # in the order of counts
 SIGNS = {"lt": 1, "le": 1, "increasing": 1, "gt": -1, "ge": -1, "decreasing": -1}  # of (next - previous)
 WORDS = {
@@ -297,7 +297,7 @@ def notes(found: Mapping[str, Any]) -> list[str]:
             "One seed was run: there is no interval, so every claim that was run is inconclusive and only the sign of "
             "its effect is shown."
         )
-    if found["scale"] != PAPER:
+    if found["scale"] not in FULL:
         lines.append(
             f"Numbers of the small scale {found['scale']} do not speak about the paper's: a verdict here says what "
             "small networks, trained briefly on little data, do."
