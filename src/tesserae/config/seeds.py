@@ -1,5 +1,6 @@
 """What the trainings with several seeds are called. The seed stays the last part of a name."""
 
+import re
 from collections.abc import Sequence
 
 UNSEEDED = ("sizes/",)  # what no seed changes: it exists once
@@ -12,8 +13,8 @@ def of_seed(name: str, seed: int) -> str:
 
 def seed_of(name: str) -> tuple[str, int]:
     """The name of the first seed's, and the seed: what `of_seed` was given."""
-    first, dot, number = name.rpartition(".seed")
-    return (first, int(number)) if dot and number.isdecimal() else (name, 1)
+    found = re.fullmatch(r"(.+)\.seed(\d+)(-\d+of\d+)?", name)  # a part's number comes last of all
+    return (found[1] + (found[3] or ""), int(found[2])) if found else (name, 1)
 
 
 def of_seeds(artifact: str, seeds: Sequence[int]) -> list[str]:
