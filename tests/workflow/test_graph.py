@@ -1,5 +1,7 @@
 """The plan: only what is asked for, from its own start, decoder and seed."""
 
+import json
+
 import pytest
 
 from tesserae.config.errors import ConfigError
@@ -31,6 +33,16 @@ def test_what_nothing_shows_is_not_made(project):
     assert {f"{stage}/unused" for stage in ("tokens", "generator", "search_samples", "search")} <= planned(
         project
     ).keys()
+
+
+@pytest.mark.parametrize("scale", ["smoke", "pocket", "desk", "released", "paper"])
+def test_nothing_is_trained_twice(scale):
+    trained: dict[tuple, list[str]] = {}
+    for job in jobs(read_project(ROOT, scale)).values():
+        if job.stage in ("tokenizer", "generator"):
+            same = (json.dumps(job.spec, sort_keys=True), *sorted(job.inputs.values()))
+            trained.setdefault(same, []).append(job.id)
+    assert [names for names in trained.values() if len(names) > 1] == []
 
 
 def test_everything_made_is_asked_for():
