@@ -74,3 +74,15 @@ def adaptive_weight(fidelity: Tensor, loss: Tensor, weight: nn.Parameter, larges
     # those of one share of the batch, as they are of one process there.
     norms = [torch.autograd.grad(each, weight, retain_graph=True)[0].norm() for each in (fidelity, loss)]
     return (norms[0] / (norms[1] + 1e-4)).clamp(max=largest)
+
+
+def adversarial_groups(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
+    """Trainable parameters of a tokenizer by optimizer: "autoencoder", and "discriminator" if it has that part."""
+    groups: dict[str, list[tuple[str, nn.Parameter]]] = {"autoencoder": []}
+    if hasattr(model, "discriminator"):
+        groups["discriminator"] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            group = "discriminator" if name.startswith("discriminator.") else "autoencoder"
+            groups[group].append((name, parameter))
+    return groups

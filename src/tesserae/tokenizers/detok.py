@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tesserae.diffusion.latent_noise import NOISES, draw_noise
-from tesserae.losses.adversarial import PatchDiscriminator, discriminator_loss, generator_loss
+from tesserae.losses.adversarial import PatchDiscriminator, adversarial_groups, discriminator_loss, generator_loss
 from tesserae.losses.perceptual import pretrained_perceptual_loss
 from tesserae.nn.attention import Attention
 from tesserae.nn.feedforward import SwiGLU
@@ -283,14 +283,7 @@ class DeTok(nn.Module):
 
     def parameter_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """Trainable parameters of each optimizer: "autoencoder", and "discriminator" where there is one."""
-        groups: dict[str, list[tuple[str, nn.Parameter]]] = {"autoencoder": []}
-        if self.gan_start_step is not None:
-            groups["discriminator"] = []
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                group = "discriminator" if name.startswith("discriminator.") else "autoencoder"
-                groups[group].append((name, parameter))
-        return groups
+        return adversarial_groups(self)
 
     def no_weight_decay(self, name: str, parameter: nn.Parameter) -> bool:
         """Biases, gains, embeddings of patches, latents and positions, and the mask token (official code)."""

@@ -18,6 +18,7 @@ from tesserae.diffusion.latent_noise import NOISES, draw_noise
 from tesserae.losses.adversarial import (
     PatchDiscriminator,
     adaptive_weight,
+    adversarial_groups,
     discriminator_loss,
     generator_loss,
     init_pix2pix,
@@ -190,14 +191,7 @@ class FirstStage(nn.Module):
 
     def parameter_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """Trainable parameters of each optimizer: "autoencoder", and "discriminator" where there is one."""
-        groups: dict[str, list[tuple[str, nn.Parameter]]] = {"autoencoder": []}
-        if self.gan_start_step is not None:
-            groups["discriminator"] = []
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                group = "discriminator" if name.startswith("discriminator.") else "autoencoder"
-                groups[group].append((name, parameter))
-        return groups
+        return adversarial_groups(self)
 
     def no_weight_decay(self, name: str, parameter: nn.Parameter) -> bool:
         """Biases and gains. The published recipes decay nothing at all."""

@@ -19,7 +19,13 @@ from timm.layers import LayerScale
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tesserae.losses.adversarial import PatchDiscriminator, adaptive_weight, discriminator_loss, generator_loss
+from tesserae.losses.adversarial import (
+    PatchDiscriminator,
+    adaptive_weight,
+    adversarial_groups,
+    discriminator_loss,
+    generator_loss,
+)
 from tesserae.losses.auxiliary import CHANNELS, auxiliary_loss
 from tesserae.losses.perceptual import pretrained_lpips
 from tesserae.nn.attention import Attention
@@ -357,14 +363,7 @@ class MAETok(nn.Module):
 
     def parameter_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """Trainable parameters of each optimizer: "autoencoder", and "discriminator" where there is one."""
-        groups: dict[str, list[tuple[str, nn.Parameter]]] = {"autoencoder": []}
-        if self.gan_start_step is not None:
-            groups["discriminator"] = []
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                group = "discriminator" if name.startswith("discriminator.") else "autoencoder"
-                groups[group].append((name, parameter))
-        return groups
+        return adversarial_groups(self)
 
     def no_weight_decay(self, name: str, parameter: nn.Parameter) -> bool:
         """Biases and gains (official code)."""
