@@ -49,6 +49,8 @@ rule all:
     input: PLAN.targets("report")
 
 include: "workflow/rules/data.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/sae.smk"
 include: "workflow/rules/tokenizers.smk"
 include: "workflow/rules/tokens.smk"
 include: "workflow/rules/generators.smk"

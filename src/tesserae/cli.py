@@ -14,6 +14,7 @@ import click
 
 from tesserae.cli_claims import claims
 from tesserae.cli_data import data
+from tesserae.cli_params import params
 from tesserae.cli_plan import plan
 
 
@@ -546,6 +547,7 @@ def _console(width: int = 110):
 
 main.add_command(claims)
 main.add_command(data)
+main.add_command(params)
 main.add_command(plan)
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def edit(project: Path, file: str, change) -> None:
             "scales/pocket.yaml",
             lambda c: c["resources"].update(samples={"processes": 2}),
             "",
-            "resources.samples: 2 processes, but only tokenizer and generator share their work",
+            "resources.samples: 2 processes, but only sae, tokenizer, generator share their work",
         ),
         (
             "scales/paper.yaml",
@@ -155,7 +155,11 @@ def test_paper_scale_has_the_papers_numbers():
         "batch": 1024,
         "rate": pytest.approx(4e-4),
         "warmup_steps": 50 * 1251,
+        "warmup": "linear",
         "decay": "cosine",
+        "final": 0.0,
+        "decay_fraction": 0.2,
+        "ema_warmup": False,
         "ema": 0.999,
         "precision": "bf16",
         "betas": [0.9, 0.95],
@@ -212,9 +216,12 @@ def test_every_cell_of_every_published_table_in_use_has_a_number_to_come():
             rows = {column: told.rows or table.rows for column, told in table.columns.items()}
             cells = {(table.source, table.rows[row], column) for column, some in rows.items() for row in some}
             cited = {cell for cell in printed if cell[0] == table.source and cell[1] in table.published_rows}
-            assert cells | cited == {cell for cell in printed if cell[0] == table.source} and not cells & cited
+            if table.source in {source for source, _, _ in printed}:  # else the table is ours
+                assert cells | cited == {cell for cell in printed if cell[0] == table.source} and not cells & cited
             assert {row for _, row, _ in cited} == set(table.published_rows)
-            assert all(table.columns[column].of(row) in known for column, some in rows.items() for row in some)
+            told = {table.columns[column].of(row) for column, some in rows.items() for row in some}
+            lacking = {artifact.split("/")[1].removesuffix("-best") for artifact in told - known.keys()}
+            assert lacking <= project.omitted.keys()
 
 
 def test_schemas_are_up_to_date():

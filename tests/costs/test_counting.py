@@ -61,7 +61,7 @@ def test_precisions_are_kept_apart():
 
 
 def test_attention_layer_without_data():
-    with networks._mode(), torch.no_grad():
+    with networks._counting("attention"), torch.no_grad():
         layer = networks._imagined(lambda: Attention(D, H))
         with networks.Measured(layer) as counted:
             layer(torch.empty(B, N, D))
@@ -125,7 +125,7 @@ def test_sampling_of_mar_counts_every_iteration(iterations):
 
 
 def test_live_bytes():
-    with networks._mode():
+    with networks._counting("nothing"):
         with Live() as live:
             a = torch.empty(1000)
             b = a * 2

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tesserae.cli_plan import plan as command
 from tesserae.costs import measured, networks
+from tesserae.costs.assumed import DECODED
 from tesserae.costs.measured import Known, Timed, Unmeasured
 from tesserae.costs.stages import Task, check_gpus
 from tesserae.lineage import manifest as manifests
@@ -204,6 +205,34 @@ def test_manifests_of_gpus_and_of_other_versions_do_not_count(plans, tmp_path):
     del record["spec"]["training"]["shares"]
     file.write_text(json.dumps(record))
     assert any("generator/sit_b_joint of smoke: KeyError 'shares'" in line for line in measured.read(tmp_path)[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "spoken_for"),
+    [
+        ("semantic_features/siglip_sae", "embedded"),
+        ("sae/siglip_sae", "tesserae.sae.topk"),
+        ("concepts/siglip_sae-emoji_few_subgroups-32", "embedded"),
+        ("codes/concepttok_bb64", "tesserae.tokenizers.concepttok"),
+        ("concept_f1/concepttok_bb64", "tesserae.tokenizers.concepttok"),
+    ],
+)
+def test_work_of_the_road_to_concepts(plans, name, spoken_for):
+    """All of it counted, and compared with jobs of the same encoder or tokenizer."""
+    asked, made = {"threads": 1, "processes": 1}, {}
+    for some in plans.smoke.demanded(name):
+        job = plans.smoke.jobs[some]
+        spec = job.spec | (FOUND if job.stage == "dataset" else {})
+        made[some] = Task(some, spec, tuple(made[p] for p in job.inputs.values()), asked)
+    assert measured.units(made[name]) > 1e6 and measured.system(made[name]) == spoken_for
+
+
+def test_a_data_set_of_rows_is_as_large_as_its_rows_until_it_is_made(plans):
+    spec = {"provider": "llava_next", "counts": {"train rows": 40}, "image_size": 32}
+    job = SimpleNamespace(id="dataset/x", stage="dataset", spec=spec, inputs={})
+    asked = {"dataset": SimpleNamespace(threads=1, per_node=1, nodes=1, world=1)}
+    (told,) = measured._tasks({job.id: job}, asked, Known([]), "x")
+    assert measured.units(told) == pytest.approx(40 / DECODED)
 
 
 @pytest.mark.parametrize("recipe", ["va_vae", "maetok"])

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tesserae.data.cache import bytes_to_write, open_cache, write_cache
+from tesserae.data.cache import bytes_to_write, open_cache, read_captions, write_cache
 from tesserae.data.errors import DataError
 from tesserae.data.providers import Labelled, Provider, open_provider
 
@@ -109,11 +109,58 @@ def test_round_trip(tmp_path: Path):
     assert (tmp_path / "cache" / "train_images.npy").read_bytes() == stream.getvalue()
 
 
-def test_a_set_without_classes_has_no_labels(tmp_path: Path):
+def test_a_set_without_classes_has_labels_that_name_none(tmp_path: Path):
     write_cache(Plain(), "all", size=4, folder=tmp_path)
     cached = open_cache(tmp_path, "all")
-    assert cached.images.shape == (2, 4, 4, 3) and cached.labels is None and cached.class_names == ()
-    assert {path.name for path in tmp_path.iterdir()} == {"all_images.npy", "index.json"}
+    assert cached.images.shape == (2, 4, 4, 3) and cached.labels.tolist() == [-1, -1] and cached.class_names == ()
+    assert {path.name for path in tmp_path.iterdir()} == {"all_images.npy", "all_labels.npy", "index.json"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOnly(Plain):
+    splits = ("train",)
+
+
+def test_a_set_with_train_alone_has_an_empty_val(tmp_path: Path):
+    for split in ("train", "val", "val"):  # the last finds it there
+        write_cache(TrainOnly(), split, size=4, folder=tmp_path)
+    assert len(open_cache(tmp_path, "train").images) == 2
+    cached = open_cache(tmp_path, "val")
+    assert cached.images.shape == (0, 4, 4, 3) and cached.images.dtype == np.uint8
+    assert cached.labels.shape == (0,) and cached.labels.dtype == np.int64
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "index.json", "train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy"
+    ]  # fmt: skip
+
+
+def test_labels_of_a_set_without_classes_must_be_minus_one(tmp_path: Path):
+    write_cache(Plain(), "all", size=4, folder=tmp_path)
+    np.save(tmp_path / "all_labels.npy", np.array([-1, 0]))
+    with pytest.raises(DataError, match="labels below 0; found -1 to 0"):
+        open_cache(tmp_path, "all")
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ('{"train": ["a", "b"]}', ["a", "b"]),
+        ('{"train": null}', None),
+        ('{"train": ["a"]}', "1 of them"),
+        ('{"val": ["a", "b"]}', "'train'"),
+        ("{", "Expecting"),
+        (None, "No such file"),
+    ],
+)
+def test_captions_are_one_for_each_image_or_none(tmp_path: Path, written: str | None, found):
+    write_cache(Counting(number=2), "train", size=4, folder=tmp_path)
+    if written is not None:
+        (tmp_path / "captions.json").write_text(written)
+    if not isinstance(found, str):
+        assert read_captions(tmp_path, "train") == found
+        return
+    with pytest.raises(DataError, match=found) as caught:
+        read_captions(tmp_path, "train")
+    assert caught.value.path == tmp_path / "captions.json" and "2 train captions" in caught.value.expected
 
 
 def test_emoji_round_trip(tmp_path: Path):

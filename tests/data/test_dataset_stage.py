@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tesserae.data import base, cache
+from tesserae.data import base, cache, emoji
 from tesserae.data.errors import DataError
 from tesserae.lineage.work import Work
 from tesserae.stages import dataset
+from tests.conftest import ROOT
 from tests.data import trees
 
-OUTPUTS = {"train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json"}
+OUTPUTS = {"train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json", "captions.json"}
 SPEC = {"provider": "imagenet", "classes": 2, "train_images": 2, "val_images": 2, "image_size": 8}
 SPEC["module"] = "tesserae.data.imagenet"
 
@@ -48,6 +49,37 @@ def test_all_declared_files(work: Work):
     assert dataset.run(work) == {"train_images": 2, "val_images": 2}
     assert {path.name for path in work.out.iterdir()} == OUTPUTS
     assert cache.open_cache(work.out, "val").labels.tolist() == [0, 1]
+    assert [cache.read_captions(work.out, split) for split in ("train", "val")] == [None, None]
+
+
+def test_captions_of_emoji_are_the_names_of_their_glyphs(work: Work):
+    settings = {"labels": "subgroup", "classes": 99, "validation_fraction": 0.15, "train_variants": 1, "seed": 0}
+    spec = {"provider": "emoji", "module": "tesserae.data.emoji", "image_size": 4, "val_variants": 2} | settings
+    dataset.run(replace(work, spec=spec, sources={"corpus": ROOT / "data" / "emoji" / "emoji.npz"}))
+    glyphs = emoji.load_corpus(ROOT / "data" / "emoji" / "emoji.npz")
+    names = cache.open_cache(work.out, "val").class_names
+    for split in ("train", "val"):
+        found = cache.open_cache(work.out, split)
+        captions = cache.read_captions(work.out, split)
+        assert [names[label] for label in found.labels] == [
+            glyphs.subgroups[glyphs.names.index(caption)] for caption in captions
+        ]
+        assert len(set(captions)) == len(found.labels) / (2 if split == "val" else 1)
+
+
+def test_a_set_without_classes_and_with_train_alone_is_cached(work: Work, tmp_path: Path):
+    trees.llava_next(tmp_path / "llava")
+    spec = {"provider": "llava_next", "module": "tesserae.data.llava_next", "image_size": 8}
+    spec["counts"] = {"train rows": 10}
+    job = replace(work, spec=spec, data_root=tmp_path / "llava")
+    assert dataset.run(job) == {"train_images": 8, "val_images": 0}
+    assert {path.name for path in work.out.iterdir()} == OUTPUTS
+    train, val = (cache.open_cache(work.out, split) for split in ("train", "val"))
+    assert train.labels.tolist() == 8 * [-1] and train.class_names == ()
+    assert val.images.shape == (0, 8, 8, 3) and val.labels.shape == (0,)
+    assert [cache.read_captions(work.out, split) for split in ("train", "val")] == [None, None]
+    with pytest.raises(ValueError, match=r"'train rows': 10.*'train rows': 11"):
+        dataset.run(replace(job, spec=spec | {"counts": {"train rows": 11}}))
 
 
 def test_a_killed_job_goes_on_with_what_it_had(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -120,12 +152,18 @@ def test_room_for_all_splits_is_asked_for_first(work: Work, monkeypatch: pytest.
     [
         ({"train_images": 3}, "'train': 2"),
         ({"classes": 3}, "3 synset folders"),
-        ({"provider": "coco", "counts": {}}, "no classes"),
     ],
 )
 def test_what_is_not_as_configured_stops(work: Work, changes: dict, named: str):
     with pytest.raises((ValueError, DataError), match=named):
         dataset.run(replace(work, spec=SPEC | changes))
+
+
+@pytest.mark.parametrize(("name", "splits"), [("ecssd", "all"), ("chestxray14", "train, test")])
+def test_a_set_without_the_needed_splits_is_refused(work: Work, name: str, splits: str):
+    spec = {"provider": name, "counts": {}, "image_size": 8, "module": f"tesserae.data.{name}"}
+    with pytest.raises(ValueError, match=f"{name} has the splits {splits};"):
+        dataset.run(replace(work, spec=spec))
 
 
 def test_no_data_root_is_said(work: Work):

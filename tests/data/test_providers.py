@@ -1,6 +1,7 @@
 """Every data set on a miniature tree in its real layout; every way in which one can be missing or wrong."""
 
 import hashlib
+import importlib.util
 import io
 import pickle
 import re
@@ -12,13 +13,15 @@ from PIL import Image
 
 from tesserae.data import cifar10, emoji
 from tesserae.data.errors import DataError
-from tesserae.data.imagenet import Imagenette
+from tesserae.data.imagenet import Imagenette, synonyms
 from tesserae.data.imagenet100 import SYNSETS as SYNSETS_100
 from tesserae.data.providers import PROVIDERS, Provider, check, open_provider, provider_class
 
 WITHOUT_CLASSES = ("coco", "visual_genome", "ecssd", "deepglobe", "chestxray14", "textocr", "llava_next")
 CORPUS = Path(__file__).parents[2] / "data" / "emoji" / "emoji.npz"
 SYNSETS = ("n01440764", "n02102040", "n02979186")
+SYNONYMS = ("tench, Tinca tinca", "English springer, English springer spaniel", "cassette player")
+DIGEST = "a40d9be82eb4738becd1dd69991b89f87f309975e860a6f3f45395d8c06a7e0d"
 IMAGENETTE = ("n01440764", "n02102040", "n02979186", "n03000684", "n03028079")
 IMAGENETTE += ("n03394916", "n03417042", "n03425413", "n03445777", "n03888257")
 
@@ -145,7 +148,7 @@ def test_emoji_without_its_file(tmp_path: Path):
 def test_imagenet_reads_every_image_with_sorted_labels(tree: Path):
     provider = imagenet(tree)
     check(provider)
-    assert provider.class_names == SYNSETS
+    assert provider.class_names == SYNONYMS
     assert provider.keys("val") == [f"val/{synset}/{synset}_{number}.JPEG" for synset in SYNSETS for number in (0, 1)]
     for split, extra in (("train", 0), ("val", 5)):
         samples = list(provider.images(split, size=32))
@@ -231,7 +234,22 @@ def test_hidden_folders_and_other_files_are_no_classes(tree: Path):
     (tree / "train" / SYNSETS[0] / "notes.txt").write_text("no image")
     provider = imagenet(tree)
     check(provider)
-    assert provider.class_names == SYNSETS and provider.count("train") == 6
+    assert provider.class_names == SYNONYMS and provider.count("train") == 6
+
+
+def test_the_synonyms_of_imagenet_are_those_of_the_published_prompts():
+    """The digest is that of the 1000 names in TA-TiTok's imagenet_classes.py, one a line."""
+    (timm,) = importlib.util.find_spec("timm").submodule_search_locations
+    synsets = Path(timm, "data", "_info", "imagenet_synsets.txt").read_text().split()
+    names = [synonyms()[synset] for synset in synsets]
+    assert names[0] == "tench, Tinca tinca" and len(set(names)) == 999 and names.count("crane") == 2
+    assert hashlib.sha256("\n".join(names).encode()).hexdigest() == DIGEST
+
+
+def test_a_folder_that_is_no_synset_has_no_name(tmp_path: Path):
+    provider = open_provider("imagenet", root=write_tree(tmp_path, ("n00000000", "n01440764")), classes=2)
+    with pytest.raises(DataError, match=r"1 others \(n00000000\)"):
+        _ = provider.class_names
 
 
 # Imagenette and CIFAR-10, as torchvision unpacks them
@@ -331,7 +349,8 @@ def test_imagenet100_is_found_in_a_tree_of_more(tmp_path: Path):
     write_tree(tmp_path, (*SYNSETS_100, *others), per_class=1)
     provider = open_provider("imagenet100", root=tmp_path, classes=100)
     check(provider)
-    assert provider.class_names == SYNSETS_100
+    robin, gila = "robin, American robin, Turdus migratorius", "Gila monster, Heloderma suspectum"
+    assert provider.class_names[:2] == (robin, gila) and len(provider.class_names) == 100
     assert [key.split("/")[1] for key in provider.keys("val")] == list(SYNSETS_100)
     assert provider.labels("train").tolist() == list(range(100))
 

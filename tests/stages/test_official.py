@@ -364,7 +364,14 @@ def test_a_training_without_averages(tmp_path):
 
 # ---- what the scales take ------------------------------------------------------------------------------------------
 
-PARAMETERS = {  # counted from the official classes
+PARAMETERS = {
+    "tokenizer/titok_bl64": 390_016_148,
+    "tokenizer/titok_bl128": 390_179_988,
+    "tokenizer/tatitok_bl32": 390_800_532,
+    "tokenizer/tatitok_bl64": 390_882_452,
+    "tokenizer/tatitok_bl128": 391_046_292,
+    "tokenizer/llamagen_tok": 71_883_403,
+    "generator/llamagen_b_c2i": 110_888_448,  # counted from the official classes
     "tokenizer/detok_bb_extended": 171_712_628,
     "tokenizer/detok_bb_extended_tuned": 171_712_628,
     "tokenizer/sd_vae": 83_653_863,

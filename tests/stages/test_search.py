@@ -12,7 +12,7 @@ from tests.stages.works import work
 
 GUIDED = [{"guidance": g, "temperature": 1.0} for g in (2.0, 4.0)]
 UNGUIDED = [{"guidance": 1.0, "temperature": t} for t in (0.9, 1.0)]
-DRAWN = {"samples": 12, "sampler": {"module": "s"}, "quantisation": "truncate", "seed": 0}
+DRAWN = {"samples": 12, "sampler": {"module": "s"}, "quantisation": "truncate", "labels": "cycled", "seed": 0}
 FINAL = DRAWN | {"guidance": 2.0, "temperature": 1.0, "selection": {"statistic": "fid"}}
 
 
@@ -63,8 +63,8 @@ def test_the_best_point_of_each_kind_is_selected(tmp_path):
     job = searched(tmp_path, [*GUIDED, *UNGUIDED])
     numbers = search.run(job)
     found = read_json(job.out / "search.json")
-    assert found["selected"] == {"cfg": GUIDED[0], "nocfg": UNGUIDED[1]}
-    assert found["candidates"] == {"cfg": [2.0, 4.0], "nocfg": [0.9, 1.0]}
+    assert found["selected"] == {"cfg": GUIDED[0], "nocfg": UNGUIDED[1], "best": GUIDED[0]}
+    assert found["candidates"] == {"cfg": [2.0, 4.0], "nocfg": [0.9, 1.0], "best": [2.0, 4.0, 1.0, 1.0]}
     assert [point["guidance"] for point in found["points"]] == [2.0, 4.0, 1.0, 1.0]
     assert numbers["cfg_fid"] < numbers["nocfg_fid"] == min(point["fid"] for point in found["points"][2:])
 
@@ -73,8 +73,8 @@ def test_a_search_without_unguided_points_selects_guidance_alone(tmp_path):
     job = searched(tmp_path, GUIDED)
     numbers = search.run(job)
     found = read_json(job.out / "search.json")
-    assert found["selected"] == {"cfg": GUIDED[0]}
-    assert found["candidates"] == {"cfg": [2.0, 4.0], "nocfg": []}
+    assert found["selected"] == {"cfg": GUIDED[0], "best": GUIDED[0]}
+    assert found["candidates"] == {"cfg": [2.0, 4.0], "nocfg": [], "best": [2.0, 4.0]}
     assert not [name for name in numbers if name.startswith("nocfg")] and len(found["points"]) == 2
 
 

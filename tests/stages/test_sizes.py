@@ -39,7 +39,13 @@ def test_tokenizers_have_the_sizes_of_table_a1(model, published, half):
 
 def test_a_table_of_fixed_positions_is_not_counted(tmp_path):
     model = {"token_length": 256, "token_width": 16, "layout": "grid", "classes": 1000, "label_dropout": 0.1} | BASE
-    sizes.run(work("sizes", tmp_path, {"module": "tesserae.generators.sit", "model": model}))
+    sizes.run(work("sizes", tmp_path, {"module": "tesserae.generators.sit", "model": model, "frozen": 500_000}))
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert written["values"] == {"parameters": 130.303504, "hidden_size": 768, "blocks": 12, "heads": 12}
+    assert written["values"] == {
+        "parameters": 130.303504,
+        "with_frozen": 130.803504,
+        "hidden_size": 768,
+        "blocks": 12,
+        "heads": 12,
+    }
     assert written["measure_id"] == fingerprint.digest(written["measure"])

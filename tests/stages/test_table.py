@@ -61,7 +61,7 @@ def drawn(monkeypatch):
 
 def drawing(draw: str, **changes) -> dict:
     plain = {"scale": "smoke", "seeds": [1, 2], "rows": [["one", "One"], ["two", "Two"]], "published": None}
-    return plain | {"draw": draw, "x": None, "series": None, "missing": []} | changes
+    return plain | {"draw": draw, "x": None, "series": None, "source": "Figure 4", "missing": []} | changes
 
 
 def test_figures_of_searches_read_all_seeds(tmp_path, drawn, printed):

@@ -124,7 +124,7 @@ def fit(
         if step == breaks_at:
             raise OSError("unreadable")
         chosen = torch.from_numpy(order(step, share))
-        samples = random_flip(data[chosen], rng) if name == "images" else data[chosen]
+        samples = random_flip(data[chosen], rng)[0] if name == "images" else data[chosen]
         return {"ids": chosen, name: samples, "labels": chosen % 5}
 
     if save_every is not None:

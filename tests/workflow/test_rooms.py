@@ -22,10 +22,11 @@ MAY = {
     "training": {"config", "lineage"},
     "tokenizers": {"nn", "quantizers", "diffusion", "encoders", "losses"},
     "generators": {"nn", "quantizers", "diffusion", "encoders", "losses"},
+    "sae": {"nn", "quantizers", "diffusion", "encoders", "losses", "metrics"},
     "metrics": {"encoders", "data"},
     "reporting": {"config", "lineage"},
     "workflow": {"config", "lineage", "costs"},
-    "costs": {"config", "lineage", "nn", "tokenizers", "generators", "losses"},
+    "costs": {"config", "lineage", "nn", "encoders", "sae", "tokenizers", "generators", "losses"},
     "stages": {
         "data",
         "nn",
@@ -34,6 +35,7 @@ MAY = {
         "encoders",
         "losses",
         "training",
+        "sae",
         "tokenizers",
         "generators",
         "metrics",
@@ -44,8 +46,8 @@ MAY = {
     },
 }
 SYSTEMS = {
-    "tokenizers": {"detok", "kl_vae", "va_vae", "maetok"},
-    "generators": {"mar", "sit", "dit", "lightningdit", "randomar", "rasterar"},
+    "tokenizers": {"detok", "kl_vae", "va_vae", "maetok", "concepttok", "llamagen_vq"},
+    "generators": {"mar", "sit", "dit", "lightningdit", "randomar", "rasterar", "llamagen"},
 }
 
 

@@ -6,6 +6,7 @@ rule dataset:  # images -> uint8 memory-mapped cache
         val_images="results/{scale}/dataset/{recipe}/val_images.npy",
         val_labels="results/{scale}/dataset/{recipe}/val_labels.npy",
         index="results/{scale}/dataset/{recipe}/index.json",
+        captions="results/{scale}/dataset/{recipe}/captions.json",
         manifest="results/{scale}/dataset/{recipe}/manifest.json",
     params: fingerprint=PLAN.rule_fingerprint("dataset"), spec=PLAN.rule_spec("dataset")
     log: "results/{scale}/dataset/{recipe}/stage.log"

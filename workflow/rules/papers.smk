@@ -10,6 +10,18 @@ rule sizes:  # parameters of a network at the paper's size: counted, not run
     shell: RUNNER
 
 
+rule settings:  # hyper-parameters of a recipe, as the paper's scale says them
+    input: sources=ancient(PLAN.rule_sources("settings"))
+    output:
+        metrics="results/{scale}/settings/{recipe}/metrics.json",
+        manifest="results/{scale}/settings/{recipe}/manifest.json",
+    params: fingerprint=PLAN.rule_fingerprint("settings"), spec=PLAN.rule_spec("settings")
+    log: "results/{scale}/settings/{recipe}/stage.log"
+    threads: PLAN.threads("settings")
+    resources: **PLAN.resources("settings")
+    shell: RUNNER
+
+
 rule table:  # published beside measured
     input: PLAN.rule_inputs("table"), sources=ancient(PLAN.rule_sources("table"))
     output:

@@ -9,6 +9,7 @@ from tesserae.config.claims import Claim, read_claims
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import read_yaml, validated
 from tesserae.config.recipes import Recipe, concrete, read_recipe
+from tesserae.config.registry import SECTIONS
 from tesserae.config.resolve import Context, Sourced
 from tesserae.config.seeds import of_seed
 from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Scale, Settings
@@ -26,6 +27,7 @@ class Project:
     scale: Scale
     datasets: Datasets
     papers: dict[str, Paper]
+    saes: dict[str, Recipe]  # one for all seeds
     tokenizers: dict[str, Recipe]
     generators: dict[str, Recipe]
     decoded: dict[str, Decoded]
@@ -42,6 +44,14 @@ class Project:
             self.datasets.datasets,
             Path("config/datasets.yaml"),
         )
+
+    def sae(self, wanted_by: Recipe) -> Recipe | None:
+        """The SAE whose concepts a tokenizer learns to name, or None; ConfigError if there is no such recipe."""
+        name = getattr(wanted_by.typed, "sae", None)
+        if name is not None and name not in self.saes:
+            file, key = wanted_by.where("sae")
+            raise ConfigError(file, key, f"unknown SAE recipe {name!r}", f"one of {', '.join(sorted(self.saes))}")
+        return self.saes.get(name)
 
     def tokenizer(self, name: str, wanted_by: Recipe, key: str = "tokenizer") -> Recipe:
         """The tokenizer a recipe names; ConfigError at the recipe if there is none."""
@@ -63,7 +73,7 @@ def read_project(root: Path, scale: str | None = None) -> Project:
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
     papers: dict[str, Paper] = {}
-    recipes: dict[str, dict[str, Recipe]] = {"tokenizers": {}, "generators": {}}
+    recipes: dict[str, dict[str, Recipe]] = {section: {} for section in SECTIONS}
     for paper in settings.papers:
         file = Path(f"config/papers/{paper}.yaml")
         papers[paper] = _read(Paper, root, file)
@@ -94,6 +104,7 @@ def read_project(root: Path, scale: str | None = None) -> Project:
                 scale_file, f"omit.recipes: {pattern}", "no such recipe", f"one of {', '.join(sorted(names))}"
             )
     omitted = _omitted(scale_, recipes, decoded)
+    saes = {name: recipe for name, recipe in recipes.pop("saes").items() if name not in omitted}
     seeded = {section: _seeded(found, scale_, scale_file, omitted) for section, found in recipes.items()}
     return Project(
         root,
@@ -101,6 +112,7 @@ def read_project(root: Path, scale: str | None = None) -> Project:
         scale_,
         datasets,
         papers,
+        saes,
         **seeded,
         claims={name: read_claims(root, Path(paper.claims)) for name, paper in papers.items() if paper.claims},
         decoded=_seeded_decoders(decoded, scale_.seeds, omitted),
@@ -120,7 +132,7 @@ def _omitted(scale: Scale, recipes: dict[str, dict[str, Recipe]], decoded: dict[
     reason = f"omitted at scale {scale.scale}: {scale.omit.reason}"
     found: dict[str, str] = {}
     made_from = {
-        name: [getattr(recipe.typed, key, None) for key in ("finetune", "tokenizer")]
+        name: [getattr(recipe.typed, key, None) for key in ("finetune", "tokenizer", "sae")]
         for some in recipes.values()
         for name, recipe in some.items()
     } | {name: [entry.generator, entry.decoder] for name, entry in decoded.items()}

@@ -38,9 +38,9 @@ def read_recipe(
     for step in reversed(_chain(section, name, entries, file)):
         own = {key: value for key, value in entries[step].items() if key not in ("base", "abstract")}
         merged.update(_leaves(own, f"{file}: {section}.{step}"))
-    from tesserae.config.registry import GENERATORS, TOKENIZERS  # they describe themselves in terms of this module
+    from tesserae.config.registry import SECTIONS  # systems describe themselves in terms of this module
 
-    systems = {"tokenizers": TOKENIZERS, "generators": GENERATORS}[section]
+    systems = SECTIONS[section]
     system = merged.get("system", Sourced(None, "")).value
     if system not in systems:
         raise ConfigError(

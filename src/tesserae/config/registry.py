@@ -1,7 +1,8 @@
 """The systems there are: one module of `config/systems` each, found by the name that recipes say.
 
 A module has `Recipe` (what a recipe says, in paper terms), `Scaled` (what a scale may change beyond sizes and
-training) and `describe`, which fills a spec's `model` settings; a tokenizer's has `tokens` and `OFFICIAL` as well.
+training) and `describe`, which fills a spec's `model` settings; a tokenizer's has `tokens` and `OFFICIAL` as well, and
+`text` if it reads prompts.
 """
 
 from types import ModuleType
@@ -9,19 +10,31 @@ from typing import Any
 
 from tesserae.config.resolve import Tokens
 from tesserae.config.systems import (
+    concepttok,
     detok,
     dit,
     kl_vae,
     lightningdit,
+    llamagen,
+    llamagen_vq,
     maetok,
     mar,
     randomar,
     rasterar,
     sit,
+    topk_sae,
     va_vae,
 )
 
-TOKENIZERS: dict[str, ModuleType] = {"detok": detok, "kl_vae": kl_vae, "va_vae": va_vae, "maetok": maetok}
+SAES: dict[str, ModuleType] = {"topk_sae": topk_sae}
+TOKENIZERS: dict[str, ModuleType] = {
+    "detok": detok,
+    "kl_vae": kl_vae,
+    "va_vae": va_vae,
+    "maetok": maetok,
+    "concepttok": concepttok,
+    "llamagen_vq": llamagen_vq,
+}
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,
     "randomar": randomar,
@@ -29,8 +42,10 @@ GENERATORS: dict[str, ModuleType] = {
     "sit": sit,
     "dit": dit,
     "lightningdit": lightningdit,
+    "llamagen": llamagen,
 }
-SYSTEMS = TOKENIZERS | GENERATORS
+SYSTEMS = SAES | TOKENIZERS | GENERATORS
+SECTIONS = {"saes": SAES, "tokenizers": TOKENIZERS, "generators": GENERATORS}  # of a paper's file
 
 
 def tokens_of(module: str, model: dict[str, Any]) -> Tokens:

@@ -22,8 +22,17 @@ class Tokens(NamedTuple):
     """The shape of a tokenizer's tokens, which is all that a generator learns about it."""
 
     length: int
-    width: int
+    width: int  # values of a token; of a code's entry in the codebook
     layout: str  # grid (row-major square) or sequence
+    vocabulary: int | None = None  # how many different codes there are; None: tokens are continuous
+
+
+class Text(NamedTuple):
+    """The prompts' features that a tokenizer reads beside the images."""
+
+    encoder: str  # of encoders/text.py
+    tokens: int  # of a prompt
+    width: int
 
 
 @dataclass
@@ -77,6 +86,14 @@ class Context:
         return {part: Sourced(value, origin) for part, value in sizes[name].model_dump().items()}
 
     def dataset(self, recipe: "Recipe") -> tuple[str, "Dataset", str]:
+        """As `images`; ConfigError for a set without classes."""
+        name, data, origin = self.images(recipe)
+        if not hasattr(data, "classes"):
+            key = f"datasets.{recipe['dataset'].value}"
+            raise ConfigError(self.scale_file, key, f"{name} has no classes", "name a data set with classes")
+        return name, data, origin
+
+    def images(self, recipe: "Recipe") -> tuple[str, "Dataset", str]:
         """Name and description of the data set that plays the recipe's role, and who says so."""
         role = recipe["dataset"]
         if role.value not in self.scale.datasets:
@@ -94,10 +111,6 @@ class Context:
                 f"datasets.{role.value}",
                 f"unknown data set {name!r}",
                 f"one of {', '.join(self.datasets)} ({self.datasets_file})",
-            )
-        if not hasattr(self.datasets[name], "classes"):
-            raise ConfigError(
-                self.scale_file, f"datasets.{role.value}", f"{name} has no classes", "name a data set with classes"
             )
         return name, self.datasets[name], f"{self.scale_file}: datasets.{role.value}"
 

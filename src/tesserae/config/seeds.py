@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-UNSEEDED = ("sizes/",)  # what no seed changes: it exists once
+UNSEEDED = ("sizes/", "settings/", "sae/")  # what no seed changes: it exists once
 
 
 def of_seed(name: str, seed: int) -> str:

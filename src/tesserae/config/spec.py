@@ -5,9 +5,26 @@ Mapping rules stand here once for all systems; what is particular to a system is
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.recipes import Recipe
-from tesserae.config.registry import GENERATORS, TOKENIZERS, tokens_of
-from tesserae.config.resolve import Context, Sourced, Spec
+from tesserae.config.registry import GENERATORS, SAES, TOKENIZERS, tokens_of
+from tesserae.config.resolve import Context, Sourced, Spec, Text
 from tesserae.config.types import Dataset, EmojiData, Evaluation, TrainingScale
+
+
+def sae(recipe: Recipe, context: Context) -> Spec:
+    """Spec of a sparse autoencoder: `module`, `model` (keywords of its `build`) and `training`."""
+    spec, system = Spec(), SAES[recipe.typed.system]
+    spec.set("module", "tesserae.sae.topk", recipe["system"].origin)
+    system.describe(spec, recipe, context)
+    system.features(spec, recipe, context)
+    _training(spec, recipe, context.scale.sae_training, context.images(recipe)[1], context)
+    return spec
+
+
+def features(recipe: Recipe, context: Context) -> Spec:
+    """Which frozen features of an image a sparse autoencoder learns: `encoder`, `feature`, `side`."""
+    spec = Spec()
+    SAES[recipe.typed.system].features(spec, recipe, context)
+    return spec
 
 
 def tokenizer(recipe: Recipe, context: Context) -> Spec:
@@ -24,6 +41,18 @@ def tokenizer(recipe: Recipe, context: Context) -> Spec:
     return spec
 
 
+def text(recipe: Recipe, context: Context) -> Text | None:
+    """The prompts' features that a tokenizer reads; None if it reads none."""
+    described = getattr(TOKENIZERS[recipe.typed.system], "text", None)
+    return described and described(recipe, context)
+
+
+def frozen(recipe: Recipe, context: Context) -> int:
+    """Parameters of networks that a tokenizer uses and does not train: its text encoder."""
+    read = text(recipe, context)
+    return TOKENIZERS[recipe.typed.system].TEXT_TOWER[read.encoder] if read else 0
+
+
 def _adversarial(spec: Spec, recipe: Recipe, context: Context) -> None:
     start = recipe["gan_start_epoch"]
     if start.value is None or "training" not in spec.values:
@@ -32,6 +61,9 @@ def _adversarial(spec: Spec, recipe: Recipe, context: Context) -> None:
         steps_per_epoch = spec.values["training"]["steps"] // recipe["training.epochs"].value
         spec.set("model.gan_start_step", start.value * steps_per_epoch, start.origin)
     scaled = context.scale.tokenizer_training.discriminator
+    for group in getattr(TOKENIZERS[recipe.typed.system], "OWN_SCHEDULE", ()):
+        if spec.values["model"]["gan_start_step"] is not None:
+            spec.set(f"training.starts.{group}", spec.values["model"]["gan_start_step"], start.origin)
     for key in ("channels", "layers"):
         ours = getattr(scaled, key, None)
         found = context.either(ours, recipe[f"discriminator.{key}"], f"tokenizer_training.discriminator.{key}")
@@ -50,7 +82,20 @@ def generator(recipe: Recipe, tokenizer_spec: Spec, data: Dataset, context: Cont
     origin = recipe["tokenizer"].origin
     spec.set("module", f"tesserae.generators.{system}", recipe["system"].origin)
     spec.set("model.token_length", tokens.length, f"{origin} (how many tokens it makes of an image)")
-    spec.set("model.token_width", tokens.width, f"{origin} (values of a token)")
+    discrete = getattr(GENERATORS[system], "DISCRETE", False)
+    if discrete != (tokens.vocabulary is not None):
+        file, key = recipe.where("tokenizer")
+        kinds = "codes", "continuous tokens"
+        raise ConfigError(
+            file,
+            key,
+            f"{system} learns {kinds[not discrete]}, {recipe['tokenizer'].value} makes {kinds[discrete]}",
+            "name a tokenizer, or a generator, of the other kind",
+        )
+    if discrete:
+        spec.set("model.vocabulary", tokens.vocabulary, f"{origin} (its codes)")
+    else:
+        spec.set("model.token_width", tokens.width, f"{origin} (values of a token)")
     if getattr(GENERATORS[system], "LAYOUTS", False):
         spec.set("model.layout", tokens.layout, f"{origin} (how its tokens stand)")
     spec.set("model.classes", data.classes, f"{context.datasets_file}: classes")
@@ -86,14 +131,21 @@ def _training(spec: Spec, recipe: Recipe, scaled: TrainingScale, data: Dataset, 
     section = f"{recipe.section[:-1]}_training"
     where = f"{context.scale_file}: {section}"
     epochs, paper_batch = recipe["training.epochs"], recipe["training.batch"]
-    batch = context.either(scaled.batch, paper_batch, f"{section}.batch")
-    per_epoch = scaled.steps_per_epoch
-    if per_epoch is None:
-        per_epoch = _images(data, section, context) // batch.value
-    steps = epochs.value * per_epoch
-    spec.set("training.steps", steps, f"{epochs.origin} ({epochs.value} epochs of {per_epoch} steps)")
-    spec.set("training.batch", batch)
     system = recipe.typed.system
+    batch = context.either(scaled.batch, paper_batch, f"{section}.batch")
+    if system in scaled.batches:
+        batch = context.either(scaled.batches[system], paper_batch, f"{section}.batches.{system}")
+    per_epoch = scaled.steps_per_epochs.get(system, scaled.steps_per_epoch)
+    if epochs.value is None:
+        counted = context.either(scaled.steps, recipe["training.steps"], f"{section}.steps")
+    else:
+        if per_epoch is None:
+            per_epoch = _images(data, section, context) // batch.value
+        said = f"{epochs.origin} ({epochs.value} epochs of {per_epoch} steps)"
+        counted = Sourced(epochs.value * per_epoch, said)
+    steps = counted.value
+    spec.set("training.steps", counted)
+    spec.set("training.batch", batch)
     if system in scaled.rates:
         rate = Sourced(scaled.rates[system], f"{where}.rates.{system}")
     elif scaled.rate is not None:
@@ -105,19 +157,21 @@ def _training(spec: Spec, recipe: Recipe, scaled: TrainingScale, data: Dataset, 
         rate = Sourced(base.value * batch.value / 256, f"{base.origin} x batch {batch.value} / 256")
     spec.set("training.rate", rate)
     warmup = recipe["training.warmup_epochs"]
-    if scaled.warmup_fraction is None:
-        spec.set("training.warmup_steps", round(warmup.value * per_epoch), warmup.origin)
+    if scaled.warmup_fraction is None and recipe["training.warmup_steps"].value is not None:
+        spec.set("training.warmup_steps", recipe["training.warmup_steps"])
+    elif scaled.warmup_fraction is None:
+        spec.set("training.warmup_steps", round(warmup.value * (per_epoch or 0)), warmup.origin)
     else:
         spec.set("training.warmup_steps", round(scaled.warmup_fraction * steps), f"{where}.warmup_fraction")
     spec.set("training.decay", context.either(scaled.decay, recipe["training.decay"], f"{section}.decay"))
     ema = recipe["training.ema"]
-    if scaled.ema_window is not None:
+    if scaled.ema_window is not None and ema.value:
         ema = Sourced(max(0.0, 1 - scaled.ema_window / steps), f"{where}.ema_window (the paper: {ema.value})")
     spec.set("training.ema", ema)
     spec.set(
         "training.precision", context.either(scaled.precision, recipe["training.precision"], f"{section}.precision")
     )
-    for key in ("betas", "weight_decay", "clip", "seed"):
+    for key in ("warmup", "final", "decay_fraction", "ema_warmup", "betas", "weight_decay", "clip", "seed"):
         spec.set(f"training.{key}", recipe[f"training.{key}"])
     if batch.value % scaled.shares:
         raise ConfigError(

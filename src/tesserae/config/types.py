@@ -59,13 +59,23 @@ class Decoded(Strict):
     decoder: str = Field(description="tokenizer recipe, fine-tuned from the one that the generator learned")
 
 
+class Measures(Strict):
+    """How a paper's numbers are taken, where it is not as the scale's `evaluation` says."""
+
+    labels: Literal["cycled", "random"] = Field("cycled", description="classes of the samples: in turn, or drawn")
+    quantisation: Literal["truncate", "round"] | None = Field(None, description="how 255x becomes uint8")
+    reconstruction_splits: int | None = Field(None, gt=0, description="splits of the inception score of rIS")
+
+
 class Paper(Strict):
     paper: str
     title: str
-    arxiv: str
+    arxiv: str | None = Field(description="null: not there")
     published: str = Field(description="file with the printed numbers")
     claims: str | None = Field(None, description="file with the statements about them; null: none are evaluated")
     notebook: str
+    measures: Measures = Measures()
+    saes: dict[str, dict] = {}
     tokenizers: dict[str, dict]
     generators: dict[str, dict]
     decoded: dict[str, Decoded] = {}
@@ -123,8 +133,11 @@ class TrainingScale(Strict):
 
     batch: int | None = Field(None, gt=0)
     steps_per_epoch: int | None = Field(None, gt=0, description="null: training images / batch")
+    steps: int | None = Field(None, gt=0, description="of recipes that count updates instead of epochs")
     rate: float | None = Field(None, gt=0, description="peak learning rate")
     rates: dict[str, float] = Field({}, description="system -> its peak learning rate, where `rate` does not suit it")
+    batches: dict[str, int] = Field({}, description="system -> its batch, where `batch` does not suit it")
+    steps_per_epochs: dict[str, int] = Field({}, description="system -> its steps_per_epoch, likewise")
     warmup_fraction: float | None = Field(None, ge=0, lt=1, description="share of the steps")
     decay: Literal["cosine", "constant"] | None = None
     ema_window: float | None = Field(None, gt=0, description="w: decay 1 - w/steps, so that averages shrink with runs")
@@ -146,6 +159,7 @@ class Parts(Strict):
     samples: int = Field(1, gt=0, description="and their features")
     search_samples: int = Field(1, gt=0)
     tokens: int = Field(1, gt=0)
+    semantic_features: int = Field(1, gt=0)
 
 
 class Evaluation(Strict):
@@ -163,7 +177,7 @@ class Evaluation(Strict):
     seed: int
 
 
-TRAININGS = ("tokenizer", "generator")  # stages that several processes can share
+TRAININGS = ("sae", "tokenizer", "generator")  # stages that several processes can share
 
 
 class Resources(Strict):
@@ -219,6 +233,7 @@ class Scale(Strict):
     latent_channels: dict[int, int]
     datasets: dict[str, str] = Field(description="role -> data set of datasets.yaml")
     sizes: dict[str, dict[str, Size]] = Field(description="system -> name of a size -> what it is")
+    sae_training: TrainingScale = TrainingScale()
     tokenizer_training: TrainingScale
     generator_training: TrainingScale
     systems: Systems = Field(description="what is particular to a system")
@@ -245,7 +260,7 @@ class Scale(Strict):
         for stage, asked in self.resources.items():
             if asked.world > 1 and stage not in TRAININGS:
                 raise ValueError(
-                    f"resources.{stage}: {asked.world} processes, but only {' and '.join(TRAININGS)} share their work; "
+                    f"resources.{stage}: {asked.world} processes, but only {', '.join(TRAININGS)} share their work; "
                     f"scatter the stage with `parts`, or set processes: 1"
                 )
         for stage in TRAININGS:

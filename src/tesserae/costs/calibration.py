@@ -2,12 +2,12 @@
 
 A training takes, per image and GPU,
 
-    overhead + FLOP / (efficiency x peak) + adversarial FLOP / (adversarial efficiency x peak)
+    overhead + FLOP / (efficiency x peak), and with a discriminator an overhead of its own
 
-where bfloat16 and TF32 work have peaks of their own, the overhead (data, norms, optimizer, averaging, launches, waiting
-for other GPUs) is what does not grow with the matrix work, and the discriminator's work (convolutions that are small
-for a GPU, one more optimizer and one more exchange per step) has an efficiency of its own. Sampling and features take
-the same efficiency and no overhead. Source of the hours: l-DeTok (arXiv 2507.15856), A.1 and A.2, on A100s.
+where bfloat16 and TF32 work have peaks of their own, and the overheads (data, norms, optimizers, averaging, launches,
+waiting for other GPUs) are what does not grow with the matrix work. All anchors have the same discriminator, so that
+they cannot tell whether what it takes beyond its FLOP grows with them; ASSUMPTION: it does not. Sampling and features
+take the same efficiency and no overhead. Source of the hours: l-DeTok (arXiv 2507.15856), A.1 and A.2, on A100s.
 """
 
 import csv
@@ -32,21 +32,21 @@ class Rates:
     gpu: GPU
     overhead: float  # seconds per image of a training
     efficiency: float  # share of the peak that training and inference attain
-    adversarial: float  # share of the peak that the discriminator's work attains
+    adversarial: float  # seconds per image of a step with a discriminator, beside its FLOP
 
-    def seconds(self, flops: Mapping[str, float], efficiency: float | None = None) -> float:
+    def seconds(self, flops: Mapping[str, float]) -> float:
         """Of matrix work, FLOP by precision."""
-        return _at_peak(flops, self.gpu) / ((efficiency or self.efficiency) * self.gpu.attained)
+        return _at_peak(flops, self.gpu) / (self.efficiency * self.gpu.attained)
 
     def training(self, counted: Mapping[str, Any], adversarial_share: float) -> float:
         """Per image of a training; adversarial_share: of the steps that have a discriminator."""
-        gan = self.seconds(counted["adversarial"], self.adversarial)
+        gan = self.adversarial + self.seconds(counted["adversarial"])
         return self.overhead + self.seconds(counted["flops"]) + adversarial_share * gan
 
     def on(self, gpu: GPU) -> "Rates":
-        """The same programs on another GPU. ASSUMPTION: the overhead shrinks as the memory gets faster."""
-        overhead = self.overhead * self.gpu.bandwidth / gpu.bandwidth
-        return Rates(gpu, overhead, self.efficiency, self.adversarial)
+        """The same programs on another GPU. ASSUMPTION: the overheads shrink as the memory gets faster."""
+        slower = self.gpu.bandwidth / gpu.bandwidth
+        return Rates(gpu, self.overhead * slower, self.efficiency, self.adversarial * slower)
 
 
 def _at_peak(flops: Mapping[str, float], gpu: GPU) -> float:
@@ -108,11 +108,11 @@ def calibrate(anchors: list[dict[str, Any]], hours: Mapping[str, tuple[float, fl
         Check(anchor["row"], anchor["fitted"], *hours[anchor["row"]], float(np.dot(row, solved)) / 3600)
         for anchor, row in zip(anchors, rows, strict=True)
     ]
-    return Rates(gpu, overhead, 1 / inverse, 1 / adversarial), checks
+    return Rates(gpu, overhead, 1 / inverse, adversarial), checks
 
 
 def _row(anchor: dict[str, Any], gpu: GPU) -> tuple[float, float, float]:
-    """Images, seconds at peak, and the discriminator's seconds at peak of a whole training: what the rates multiply."""
+    """Images, seconds at peak, and images with a discriminator of a whole training: what the rates multiply."""
     training = anchor["training"]
     counted = count_training(anchor)
     images = training["steps"] * training["batch"]
@@ -123,8 +123,8 @@ def _row(anchor: dict[str, Any], gpu: GPU) -> tuple[float, float, float]:
         drawn = told["epochs"] // told["every"] * told["images"] * told["halves"]
         bf16 = {"bf16": sampled["flops"]["fp32"], "fp32": 0.0}  # the official code samples under autocast
         at_peak += drawn * _at_peak(bf16, gpu)
-    adversarial = images * adversarial_share(anchor) * _at_peak(counted["adversarial"], gpu)
-    return images, at_peak, adversarial
+    judged = images * adversarial_share(anchor)
+    return images, at_peak + judged * _at_peak(counted["adversarial"], gpu), judged
 
 
 def count_training(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tesserae.config.types import TRAININGS
 from tesserae.costs import simulate
 from tesserae.costs.assumed import CORES, PER_NODE, sentences
 from tesserae.costs.calibration import as_json, calibrate, published_hours
@@ -13,7 +14,7 @@ from tesserae.costs.stages import Need, Task, check_gpus, need
 from tesserae.lineage.words import size
 
 DOMINATES = 0.6  # share of all GPU-hours from which a stage is named
-RESUMED = ("tokenizer", "generator")  # stages that go on where a wall limit stopped them
+RESUMED = TRAININGS  # stages that go on where a wall limit stopped them
 HOUR = 3600
 
 
@@ -65,7 +66,7 @@ def forecast(described: Mapping[str, Any], published: Path, free_disk: int | Non
             "anchors": as_json(checks),
             "overhead": rates.overhead,
             "efficiency": rates.efficiency,
-            "adversarial_efficiency": rates.adversarial,
+            "adversarial": rates.adversarial,
             "reference": REFERENCE,
         },
         "hardware": {"source": card.source, "memory": card.memory, "attained": card.attained},

@@ -32,7 +32,7 @@ from tesserae.costs.networks import FOUNDED
 from tesserae.costs.stages import Task, need
 from tesserae.lineage import manifest as manifests
 
-COUNTED = Rates(GPU(1.0, 1.0, 1.0, 1.0, 1.0, "one FLOP/s"), 0.0, 1.0, 1.0)  # seconds of it are FLOP
+COUNTED = Rates(GPU(1.0, 1.0, 1.0, 1.0, 1.0, "one FLOP/s"), 0.0, 1.0, 0.0)  # seconds of it are FLOP
 RANGE = 3.0  # largest units / smallest units from which on a constant can be told from the rest
 FAR = 3.0  # times the largest measured job: beyond it a prediction is named ...
 SMALL = 0.01  # ... unless all such of a stage take less of the whole
@@ -78,7 +78,8 @@ def system(task: Task) -> str:
         return ""
     if "official" in spec:
         return "published weights"
-    return spec.get("modules", {}).get("generator") or spec.get("module") or spec.get("tokenizer") or ""
+    named = spec.get("modules", {}).get("generator"), *(spec.get(key) for key in ("module", "tokenizer", "encoder"))
+    return next(filter(None, named), "")
 
 
 def _light(task: Task) -> bool:
@@ -283,9 +284,9 @@ def _tasks(jobs: Mapping[str, Any], asked: Mapping[str, Any], known: Known, scal
         wanted, spec = asked[job.stage], json.loads(json.dumps(job.spec))
         if job.stage == "dataset":
             told = drawn.get(_content(spec), {}) | spec
-            if "train_images" not in told:
+            if "train_images" not in told and "counts" not in told:
                 raise Unmeasured(f"how many images {name} has is not known before it is made; {_advice(scale, [name])}")
-            spec |= {key: told[key] for key in IMAGES}
+            spec |= {key: told[key] for key in IMAGES if key in told}
         resources = {"threads": wanted.threads * wanted.per_node * wanted.nodes, "processes": wanted.world}
         producers = (tasks[producer] for producer in dict.fromkeys(job.inputs.values()))
         tasks[name] = Task(name, spec, tuple(producers), resources)

@@ -6,8 +6,9 @@ so autocast acts as in a real run. Every function returns plain numbers; counts.
 
 import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from tesserae.costs.assumed import DOPRI5_EVALUATIONS
+from tesserae.costs.assumed import DEAD, DOPRI5_EVALUATIONS
 from tesserae.costs.flops import Flops
 from tesserae.costs.memory import Live
 
@@ -26,8 +27,15 @@ QUANTILES = {0.0: 1 / 6, 0.5: 4 / 6, 1.0: 1 / 6}
 FOUNDED = ("va_vae", "maetok")  # tokenizers whose training asks a vision foundation model
 
 
-class _Substitutes(TorchFunctionMode):
-    """Attention as a GPU runs it, and a given quantile for numbers that are drawn one at a time."""
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False
+) -> Tensor:
+    """Attention as a GPU runs it; a CPU would keep all weights. What a mask hides is counted."""
+    return torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, dropout_p, is_causal)[0]
+
+
+class _Decided(TorchFunctionMode):
+    """What values would decide: numbers drawn one at a time are a given quantile, and of what is looked for DEAD is."""
 
     def __init__(self, quantile: float):
         super().__init__()
@@ -35,12 +43,11 @@ class _Substitutes(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention:  # a CPU would keep all attention weights
-            flash = torch.ops.aten._scaled_dot_product_flash_attention
-            return flash(*args, kwargs.get("dropout_p", 0.0), kwargs.get("is_causal", False))[0]
         if func is torch.rand and args == ((),):
             self.drawn = True
             return torch.tensor(self.quantile, dtype=kwargs.get("dtype", torch.float32))
+        if func is Tensor.nonzero:  # a sparse autoencoder's latents that have not fired for long
+            return _integers(round(DEAD * args[0].numel()), args[0].ndim)
         return func(*args, **kwargs)
 
 
@@ -52,11 +59,13 @@ class Measured:
 
     def __init__(self, network: nn.Module, quantile: float = 0.5) -> None:
         self._flops, self._live = Flops(), Live([*network.parameters(), *network.buffers()])
-        self._substitutes = _Substitutes(quantile)
+        self._decided = _Decided(quantile)
 
     def __enter__(self) -> "Measured":
         self._modes = contextlib.ExitStack()
-        for mode in (self._flops, self._live, self._substitutes):
+        # By its name, so that PyTorch's own layers find it as well.
+        attention = mock.patch.object(F, "scaled_dot_product_attention", _attention)
+        for mode in (self._flops, self._live, self._decided, attention):
             self._modes.enter_context(mode)
         return self
 
@@ -73,7 +82,7 @@ class Measured:
 
     @property
     def drawn(self) -> bool:
-        return self._substitutes.drawn
+        return self._decided.drawn
 
 
 def build(module: str, model: dict[str, Any]) -> nn.Module:
@@ -87,23 +96,30 @@ def _imagined(make: Callable[[], nn.Module]) -> nn.Module:
     return network.to_empty(device="cpu")
 
 
-def _mode() -> FakeTensorMode:
-    return FakeTensorMode(allow_non_fake_inputs=True)
+@contextlib.contextmanager
+def _counting(what: str) -> Iterator[None]:
+    """Tensors without data; ValueError for what cannot run on them, such as a choice that depends on values."""
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{what}: its cost cannot be counted on tensors without data ({reason})") from error
 
 
 # ---- training ---------------------------------------------------------------------------------------------------
 
 
 def training(module: str, model: dict[str, Any], batch: int, precision: str) -> dict[str, Any]:
-    """One training step on `batch` images, as training/loop.py makes it without its optimizers.
+    """One training step on `batch` images, as training/loop.py makes it without optimizers and what models do there.
 
     flops: per image, by precision, without the discriminator's part; adversarial: that part, once it is on; peak: bytes
     of activations and gradients at most, at the worst masking ratio; trainable, frozen: parameters; weights: bytes of
-    the saved network.
+    the saved network. Of a sparse autoencoder, an image has one patch.
     """
     if module.rsplit(".", 1)[-1] in FOUNDED:
         raise ValueError(f"{module}: the frozen network of its loss is not counted; take published weights")
-    with _mode():
+    with _counting(module):
         network = build(module, model).train()
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
         saved, frozen = weights(network), 0
@@ -152,20 +168,38 @@ def _step(network: nn.Module, model: dict, batch: int, precision: str, step: int
         losses = network.losses(data, step, torch.Generator())
         while True:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-                group = next(losses, None)
-            if group is None:
+                _, terms, *_ = next(losses, (None, None))
+            if terms is None:
                 break
-            sum(group[1].values()).backward()
-            del group
+            sum(terms.values()).backward()
+            del terms
     network.zero_grad(set_to_none=True)
     return found
 
 
 def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
-    labels = torch.zeros(size, dtype=torch.int64)
+    """What the stages give a model of these settings to learn from."""
+    if "dictionary" in model:
+        return {"features": torch.empty(size, 1, model["width"])}
+    batch = {"labels": _integers(size)}
+    if "vocabulary" in model:
+        return batch | {"tokens": _integers(size, model["token_length"])}
     if "token_length" in model:
-        return {"tokens": torch.empty(size, model["token_length"], model["token_width"]), "labels": labels}
-    return {"images": _images(size, model["image_size"]), "labels": labels}
+        return batch | {"tokens": torch.empty(size, model["token_length"], model["token_width"])}
+    if model.get("concepts"):
+        batch["concepts"] = _integers(size, 1)  # how many there are of an image costs nothing
+    return batch | {"images": _images(size, model["image_size"])} | _text(model, size)
+
+
+def _integers(*shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=torch.int64)
+
+
+def _text(model: dict[str, Any], size: int) -> dict[str, Tensor]:
+    """Features of prompts by keyword, for a tokenizer that reads them."""
+    if model.get("text", "none") == "none":
+        return {}
+    return {"text": torch.empty(size, model["text_tokens"], model["text_width"])}
 
 
 def _images(size: int, side: int) -> Tensor:
@@ -181,7 +215,7 @@ def weights(network: nn.Module) -> int:
 
 def size(module: str, model: dict[str, Any]) -> dict[str, int]:
     """Bytes of a network on disk."""
-    with _mode():
+    with _counting(module):
         return {"weights": weights(build(module, model))}
 
 
@@ -190,12 +224,12 @@ def size(module: str, model: dict[str, Any]) -> dict[str, int]:
 
 def coding(module: str, model: dict[str, Any], batch: int) -> dict[str, Any]:
     """A tokenizer at use, in float32 as the stages run it: FLOP per image to encode and to decode, peak bytes."""
-    with _mode(), torch.no_grad():
-        network = build(module, model).eval()
+    with _counting(module), torch.no_grad():
+        network, text = build(module, model).eval(), _text(model, batch)
         with Measured(network) as encoding:
-            tokens = network.encode(_images(batch, model["image_size"]))
+            tokens = network.encode(_images(batch, model["image_size"]), **text)
         with Measured(network) as decoding:
-            network.decode(tokens)
+            network.decode(tokens, **(text if model.get("text") == "decoder" else {}))
         return {
             "encode": encoding.per(batch),
             "decode": decoding.per(batch),
@@ -212,7 +246,7 @@ def sampling(module: str, model: dict[str, Any], sampler: dict[str, Any], batch:
     kind = sampler["module"].rsplit(".", 1)[-1]
     if kind not in SAMPLERS:
         raise ValueError(f"{sampler['module']}: its cost cannot be counted; add it to SAMPLERS in {__name__}")
-    with _mode(), torch.no_grad():
+    with _counting(module), torch.no_grad():
         network = build(module, model).eval()
         return SAMPLERS[kind](network, sampler, batch) | {"weights": weights(network)}
 
@@ -274,6 +308,20 @@ def _causal_ar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[
     }
 
 
+def _llamagen(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """One pass over a sequence with all keys kept, one code per step; which codes are guided changes nothing."""
+    halves, layers = 2 * batch, network.layers
+    inputs = torch.empty(halves, network.token_length, network.output.in_features)
+    with Measured(network) as found:
+        network.output(network(inputs))
+    with Measured(network) as step:
+        network.output(network(inputs[:, :1]))
+    kept = 2 * len(layers) * inputs.numel() * inputs.element_size()
+    chances = 4 * 8 * batch * network.output.out_features  # float64: logits, in order, their chances, sums
+    peak = kept + inputs.numel() * inputs.element_size() + step.peak + chances
+    return {"flops": found.per(halves), "peak": peak}
+
+
 def _dit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
     """One evaluation of the noise per step."""
     return _evaluated(network, batch, sampler["steps"], torch.int64)
@@ -314,6 +362,7 @@ SAMPLERS: dict[str, Callable[[nn.Module, dict[str, Any], int], dict[str, Any]]] 
     "lightningdit_sampler": _lightningdit,
     "randomar_sampler": _causal_ar,
     "rasterar_sampler": _causal_ar,
+    "llamagen_sampler": _llamagen,
 }
 
 
@@ -331,6 +380,31 @@ def _embedded() -> nn.Module:
     return tf_efficientnet_lite0()
 
 
+def _siglip() -> nn.Module:
+    """As encoders/semantic.py has it, without its weights."""
+    from timm import create_model
+
+    return create_model("vit_base_patch16_siglip_256")
+
+
+def _patches_of_siglip(network: nn.Module, images: Tensor) -> Tensor:
+    return network.forward_features(images)
+
+
+def _patches_of_embedded(network: nn.Module, images: Tensor) -> Tensor:
+    """The last stage of stride 16; those after it are run as well."""
+    x, maps = network.bn1(network.conv_stem(images)), []
+    for stage in network.blocks:
+        maps.append(x := stage(x))
+    return maps[4].flatten(2).transpose(1, 2)
+
+
+# name -> the network, and how it makes patches (B, P, F) of images.
+SEMANTIC: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor], Tensor]]] = {
+    "siglip": (_siglip, _patches_of_siglip),
+    "embedded": (_embedded, _patches_of_embedded),
+}
+
 # name -> the side to which it resizes all images, and the network.
 EXTRACTORS: dict[str, tuple[int, Callable[[], nn.Module]]] = {
     "inception-v3-compat": (299, _inception),
@@ -343,8 +417,35 @@ def features(extractor: str, batch: int) -> dict[str, Any]:
     if extractor not in EXTRACTORS:
         raise ValueError(f"{extractor}: its cost cannot be counted; add it to EXTRACTORS in {__name__}")
     side, make = EXTRACTORS[extractor]
-    with _mode(), torch.no_grad():
+    with _counting(extractor), torch.no_grad():
         network = _imagined(make).eval()
         with Measured(network) as found:
             network(_images(batch, side))
+        return {"flops": found.per(batch), "peak": found.peak, "weights": weights(network)}
+
+
+def semantic(encoder: str, feature: str, side: int, batch: int) -> dict[str, Any]:
+    """An encoder of patches: FLOP per image, peak bytes, and how many patches of what width it makes of an image.
+
+    ValueError for one that cannot be counted.
+    """
+    if encoder not in SEMANTIC:
+        raise ValueError(f"{encoder}: its cost cannot be counted; add it to SEMANTIC in {__name__}")
+    make, run = SEMANTIC[encoder]
+    with _counting(encoder), torch.no_grad():
+        network = _imagined(make).eval()
+        with Measured(network) as found:
+            patches = run(network, _images(batch, side))
+            if feature == "pooled":
+                patches = network.forward_head(patches)[:, None]
+        shape = dict(zip(("patches", "width"), patches.shape[1:], strict=True))
+        return {"flops": found.per(batch), "peak": found.peak, "weights": weights(network), **shape}
+
+
+def concepts(module: str, model: dict[str, Any], patches: int, batch: int) -> dict[str, Any]:
+    """A sparse autoencoder at use, in float32: FLOP per image of so many patches to find its concepts, peak bytes."""
+    with _counting(module), torch.no_grad():
+        network = build(module, model).eval()
+        with Measured(network) as found:
+            network.concept_set(torch.empty(batch, patches, model["width"]), model["top_k"])
         return {"flops": found.per(batch), "peak": found.peak, "weights": weights(network)}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tesserae.config.registry import tokens_of
+from tesserae.config.resolve import Tokens
 from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
 from tesserae.costs.calibration import Rates, adversarial_share, count_training
 from tesserae.costs.counts import count
@@ -87,8 +88,12 @@ def check_gpus(tasks: Iterable[Task]) -> None:
 # ---- data -------------------------------------------------------------------------------------------------------
 
 
+def _data(task: Task) -> Task:
+    return task if task.stage == "dataset" else task.of("dataset")
+
+
 def _side(task: Task) -> int:
-    return (task if task.stage == "dataset" else task.of("dataset")).spec["image_size"]
+    return _data(task).spec["image_size"]
 
 
 def _pictures(task: Task, images: int) -> int:
@@ -96,8 +101,12 @@ def _pictures(task: Task, images: int) -> int:
 
 
 def _split(task: Task, split: str) -> int:
-    data = task if task.stage == "dataset" else task.of("dataset")
-    return data.spec[f"{split}_images"]
+    """Images of a split. A set without classes has `counts`: at most so many rows, and perhaps no `val`."""
+    told = _data(task).spec
+    if f"{split}_images" in told:
+        return told[f"{split}_images"]
+    rows = {"val": 0} | {name.removesuffix(" rows"): count for name, count in told["counts"].items()}
+    return rows[split]
 
 
 def _dataset(task: Task, rates: Rates) -> Need:
@@ -119,15 +128,79 @@ def _features_of(task: Task, rates: Rates, images: int) -> Need:
     return Need(images * rates.seconds(counted["flops"]), counted["weights"] + counted["peak"])
 
 
+# ---- concepts ---------------------------------------------------------------------------------------------------
+
+
+def _semantic(task: Task) -> dict[str, Any]:
+    told = {key: task.spec[key] for key in ("encoder", "feature", "side", "batch")}
+    return count("semantic", **told)
+
+
+def _semantic_features(task: Task, rates: Rates) -> Need:
+    counted, images = _semantic(task), task.share(_split(task, task.spec["split"]))
+    disk = 2 * images * counted["patches"] * counted["width"]  # float16
+    return Need(images * rates.seconds(counted["flops"]), counted["weights"] + counted["peak"], disk)
+
+
+def _sae(task: Task, rates: Rates) -> Need:
+    """Counted by patches, of which an image has as many as its encoder makes."""
+    patches, spec = _semantic(task.of("semantic_features"))["patches"], task.spec
+    batch = patches * spec["training"]["batch"]
+    counted = count_training(spec | {"training": spec["training"] | {"batch": batch}})
+    for part in ("flops", "adversarial"):
+        counted = counted | {part: {name: patches * each for name, each in counted[part].items()}}
+    return _trained(task, counted, rates)
+
+
+def _sparse(task: Task, rates: Rates, images: int) -> Need:
+    """Images through the encoder, and their patches through the autoencoder."""
+    encoded, sae = _semantic(task), task.of("sae").spec
+    found = count("concepts", sae["module"], model=sae["model"], patches=encoded["patches"], batch=task.spec["batch"])
+    seconds = images * (rates.seconds(encoded["flops"]) + rates.seconds(found["flops"]))
+    return Need(seconds, encoded["weights"] + found["weights"] + max(encoded["peak"], found["peak"]))
+
+
+def _concepts(task: Task, rates: Rates) -> Need:
+    train, val, most = _split(task, "train"), _split(task, "val"), task.spec["concepts"]
+    rows = 2 * train + val  # the image and its mirror image
+    kept = 4 * rows * most + 8 * (rows + 2)  # if every image has as many concepts as it may
+    counted = 8 * task.of("sae").spec["model"]["dictionary"] * (1 + _data(task).spec["classes"])
+    return _sparse(task, rates, rows)._replace(disk=kept + counted)
+
+
+def _concept_f1(task: Task, rates: Rates) -> Need:
+    """With prompts three times: their own, another image's, one that names no class."""
+    prompted = any(producer.stage == "prompts" for producer in task.producers)
+    return _encoded(task, rates, (3 if prompted else 1) * _split(task, "val"))._replace(disk=PAGE)
+
+
+def _both(task: Task, rates: Rates, images: int) -> Need:
+    """All validation images for their concepts, and so many through the tokenizer's encoder."""
+    one, other = _sparse(task, rates, _split(task, "val")), _encoded(task, rates, images)
+    return Need(one.seconds + other.seconds, one.memory + other.memory)
+
+
+def _concept_examples(task: Task, rates: Rates) -> Need:
+    shown = 2 * task.spec["shown"] * task.spec["images"]
+    return _both(task, rates, _split(task, "val"))._replace(disk=_pictures(task, shown) + PAGE)
+
+
+def _latent_clusters(task: Task, rates: Rates) -> Need:
+    """t-SNE of so few points is left out."""
+    chosen = min(task.spec["shown"] * task.spec["images"], _split(task, "val"))
+    return _both(task, rates, chosen)._replace(disk=PAGE)
+
+
 # ---- tokenizers and generators ----------------------------------------------------------------------------------
 
 
 def _training(task: Task, rates: Rates) -> Need:
+    return _official(task) if "official" in task.spec else _trained(task, count_training(task.spec), rates)
+
+
+def _trained(task: Task, counted: dict[str, Any], rates: Rates) -> Need:
     """Averaged weights, optimizers and gradients are float32, as training/loop.py keeps them."""
     spec = task.spec
-    if "official" in spec:
-        return _official(task)
-    counted = count_training(spec)
     images = spec["training"]["steps"] * spec["training"]["batch"] / task.asked["processes"]
     parameters, frozen = 4 * counted["trainable"], 4 * counted["frozen"]
     exchanged = 2 * parameters if task.asked["processes"] > 1 else parameters  # gradients, and their flat copy
@@ -148,6 +221,12 @@ def _coded(task: Task) -> dict[str, Any]:
     return count("coding", spec["module"], model=spec["model"] | off, batch=task.spec["batch"])
 
 
+def _encoded(task: Task, rates: Rates, images: int) -> Need:
+    """Images through a tokenizer's encoder; a head for concepts is left out."""
+    coded = _coded(task)
+    return Need(images * rates.seconds(coded["encode"]), coded["weights"] + coded["peak"])
+
+
 def _reconstruction(task: Task, rates: Rates) -> Need:
     coded, images = _coded(task), _split(task, "val")
     features = _features_of(task, rates, images)
@@ -165,12 +244,22 @@ def _denoising(task: Task, rates: Rates) -> Need:
     )
 
 
+def _made(task: Task) -> Tokens:
+    spec = task.of("tokenizer").spec
+    return tokens_of(spec["module"], spec["model"])
+
+
 def _tokens(task: Task, rates: Rates) -> Need:
-    coded, images = _coded(task), task.share(_split(task, "train"))
-    made = tokens_of(task.of("tokenizer").spec["module"], task.of("tokenizer").spec["model"])
-    moments = 2 * made.length * made.width
-    seconds = images * 2 * rates.seconds(coded["encode"])  # the image and its mirror image
-    return Need(seconds, coded["weights"] + coded["peak"], images * (2 * 4 * moments + 8))
+    """Mean and log-variance, in float32, of each image and its mirror image."""
+    made, images = _made(task), task.share(_split(task, "train"))
+    return _encoded(task, rates, 2 * images)._replace(disk=images * (2 * 4 * 2 * made.length * made.width + 8))
+
+
+def _codes(task: Task, rates: Rates) -> Need:
+    """Codes of each image and its mirror image, and how often each occurs."""
+    made, images = _made(task), task.share(_split(task, "train"))
+    width = 2 if made.vocabulary <= 2**16 else 4
+    return _encoded(task, rates, 2 * images)._replace(disk=images * (2 * width * made.length + 8) + 8 * made.vocabulary)
 
 
 # ---- samples and their numbers ----------------------------------------------------------------------------------
@@ -188,7 +277,7 @@ def _drawn(task: Task, rates: Rates, images: int, guided: int, unguided: int) ->
 
 
 def _samples(task: Task, rates: Rates) -> Need:
-    images, guided = task.share(task.spec["samples"]), task.spec["selected"] == "cfg"
+    images, guided = task.share(task.spec["samples"]), task.spec["selected"] != "nocfg"  # "best" may be either
     found = _drawn(task, rates, images, int(guided), int(not guided))
     return found._replace(disk=found.disk + 8 * images)
 
@@ -218,10 +307,17 @@ def _features(task: Task, rates: Rates) -> Need:
 NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "dataset": _dataset,
     "reference": _reference,
+    "semantic_features": _semantic_features,
+    "sae": _sae,
+    "concepts": _concepts,
     "tokenizer": _training,
     "reconstruction": _reconstruction,
     "denoising": _denoising,
+    "concept_f1": _concept_f1,
+    "concept_examples": _concept_examples,
+    "latent_clusters": _latent_clusters,
     "tokens": _tokens,
+    "codes": _codes,
     "generator": _training,
     "search_samples": _search_samples,
     "search": _search,

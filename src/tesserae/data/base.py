@@ -54,6 +54,10 @@ class Provider(ABC):
     def annotations(self, split: str) -> Iterator[Any]:
         """What is known of each image, in the pixels of the original file; the provider's own type."""
 
+    def captions(self, split: str) -> list[str] | None:
+        """What each image of the split shows, in words: one caption each; None for a set that has none."""
+        return None
+
     def check(self) -> None:
         """Raise the first problem, if there is one."""
         for problem in self.problems():

@@ -1,8 +1,9 @@
 """Images decoded, cropped and resized once: memory-mapped arrays on disk, one folder for one data set at one size.
 
-A folder holds, for each split, <split>_images.npy (N, S, S, 3) uint8 and, if the set has classes, <split>_labels.npy
-(N,) int64; and index.json, which says what the arrays are. Whoever can open a split sees it whole: arrays are written
-under temporary names, and the index names a split only after its arrays are in place.
+A folder holds, for each split, <split>_images.npy (N, S, S, 3) uint8 and <split>_labels.npy (N,) int64, which are all
+-1 in a set without classes; and index.json, which says what the arrays are. A set with the one split `train` has an
+empty `val`, N = 0. Whoever can open a split sees it whole: arrays are written under temporary names, and the index
+names a split only after its arrays are in place. captions.json, written by the stage, has one caption for each image.
 
 Writing can be killed at any moment and goes on where it was: images are written in blocks, a block counts once it is on
 the disk and its digest is noted, and what is there is read and compared before it is continued. Images go through
@@ -27,7 +28,7 @@ from tqdm import tqdm
 from tesserae.data.base import Labelled, Provider
 from tesserae.data.errors import DataError
 
-INDEX = "index.json"
+INDEX, CAPTIONS = "index.json", "captions.json"
 REMAKE = "Run the data stage again; it writes the folder anew."
 BLOCK = 4096  # images between two notes of progress: under a minute of work, 0.8 GB at 256 pixels
 
@@ -36,7 +37,7 @@ class Images(NamedTuple):
     """One split of a cache."""
 
     images: np.ndarray  # (N, S, S, 3) uint8, memory-mapped, read-only
-    labels: np.ndarray | None  # (N,) int64; None for a set without classes
+    labels: np.ndarray  # (N,) int64; -1 in a set without classes
     class_names: tuple[str, ...]
 
 
@@ -58,13 +59,17 @@ def write_cache(
     """Stream a split of a data set into `folder`. Images are S x S with S = `size`; memory use does not grow with N.
 
     A split that is there already is left alone; one that was begun is continued. If the folder holds the other split of
-    the same data set, with the same settings and size, it is kept; else it is dropped from the index. One process at a
-    time may write to a folder. Raises DataError if the provider delivers not what it announced or the disk is full;
-    then the folder's splits are what they were, and what was written is kept for the next attempt.
+    the same data set, with the same settings and size, it is kept; else it is dropped from the index. `val` of a set
+    that has only `train` is written empty. One process at a time may write to a folder. Raises DataError if the
+    provider delivers not what it announced or the disk is full; then the folder's splits are what they were, and what
+    was written is kept for the next attempt.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    keys = provider.keys(split)
+    lacking = split == "val" and provider.splits == ("train",)
+    keys = [] if lacking else provider.keys(split)
+    if not keys and not lacking:
+        raise wrong(provider, split, 0, size, "none")
     index = describe(provider, size)
     entry = {"count": len(keys), "keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest()}
     kept = splits_to_keep(folder, index)
@@ -73,27 +78,23 @@ def write_cache(
     labels = labels_of(provider, split, len(keys), size)
     draft = make_draft(folder, split, size, index | entry, block)
     write_images(provider, split, draft, size, workers)
-    targets = {draft.file: folder / f"{split}_images.npy"}
-    if labels is not None:
-        partial = folder / f".{split}_labels.partial"
-        with full_disk_is_told(folder, labels.nbytes), partial.open("wb") as file:
-            np.save(file, labels)
-        targets[partial] = folder / f"{split}_labels.npy"
+    partial = folder / f".{split}_labels.partial"
+    with full_disk_is_told(folder, labels.nbytes), partial.open("wb") as file:
+        np.save(file, labels)
+    targets = {draft.file: folder / f"{split}_images.npy", partial: folder / f"{split}_labels.npy"}
     index["splits"] = {name: found for name, found in kept.items() if name != split}
     write_index(folder, index)  # the old arrays, if any, are unknown from here
     for source, target in targets.items():
         os.replace(source, target)
     index["splits"][split] = entry
     write_index(folder, index)
-    draft.progress.unlink()
+    draft.progress.unlink(missing_ok=True)  # none was noted for an empty split
 
 
-def labels_of(provider: Provider, split: str, count: int, size: int) -> np.ndarray | None:
-    """The labels of a split, checked; None for a set without classes."""
-    if not count:
-        raise wrong(provider, split, count, size, "none")
+def labels_of(provider: Provider, split: str, count: int, size: int) -> np.ndarray:
+    """The labels of a split, checked; -1 for a set without classes."""
     if not isinstance(provider, Labelled):
-        return None
+        return np.full(count, -1, dtype=np.int64)
     labels = np.asarray(provider.labels(split), dtype=np.int64)
     if len(labels) != count or labels.min() < 0 or labels.max() >= len(provider.class_names):
         raise wrong(provider, split, count, size, f"{len(labels)} labels from {labels.min()} to {labels.max()}")
@@ -124,7 +125,7 @@ def write_images(provider: Provider, split: str, draft: Draft, size: int, worker
     offset = len(draft.header) + done * draft.image_bytes
     needed = (draft.count - done) * draft.image_bytes
     need_room(draft.file.parent, needed)
-    pictures = provider.pictures(split, size=size, workers=workers, start=done)
+    pictures = provider.pictures(split, size=size, workers=workers, start=done) if draft.count else ()
     bar = tqdm(pictures, total=draft.count, initial=done, desc=f"{provider.name} {split}", unit="image", mininterval=1)
     with full_disk_is_told(draft.file.parent, needed), draft.file.open("r+b" if digests else "wb") as file:
         file.write(draft.header)
@@ -241,14 +242,27 @@ def open_cache(folder: Path, split: str) -> Images:
         raise DataError(folder / INDEX, expected=f"the split {split}", found=found, remedy=REMAKE)
     count, size = index["splits"][split]["count"], index["size"]
     images = open_array(folder / f"{split}_images.npy", (count, size, size, 3), np.uint8)
-    if not index["class_names"]:
-        return Images(images, None, ())
     labels = open_array(folder / f"{split}_labels.npy", (count,), np.int64)
     classes = len(index["class_names"])
-    if labels.min() < 0 or labels.max() >= classes:
+    if count and (labels.min() < (0 if classes else -1) or labels.max() >= classes):
         found = f"{labels.min()} to {labels.max()}"
         raise DataError(folder / f"{split}_labels.npy", expected=f"labels below {classes}", found=found, remedy=REMAKE)
     return Images(images, labels, tuple(index["class_names"]))
+
+
+def read_captions(folder: Path, split: str) -> list[str] | None:
+    """One caption for each image of a split that the stage `dataset` wrote; None for a set without captions.
+
+    Raises DataError if the file is missing or has not one caption for each image.
+    """
+    path, count = Path(folder) / CAPTIONS, read_index(folder)["splits"][split]["count"]
+    try:
+        captions = json.loads(path.read_text(encoding="utf-8"))[split]
+        if captions is not None and len(captions) != count:
+            raise ValueError(f"{len(captions)} of them")
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(path, expected=f"{count} {split} captions", found=str(error), remedy=REMAKE) from error
+    return captions
 
 
 def read_index(folder: Path) -> dict:

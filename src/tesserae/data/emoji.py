@@ -245,6 +245,10 @@ class Emoji(Labelled):
     def labels(self, split: str) -> np.ndarray:
         return self.classes[0][self.drawings(split)[0]]
 
+    def captions(self, split: str) -> list[str]:
+        """Unicode's name of each image's glyph."""
+        return [self.corpus.names[glyph] for glyph in self.drawings(split)[0]]
+
     def pictures(self, split: str, *, size: int, workers: int = 1, start: int = 0) -> Iterator[np.ndarray]:
         glyphs, variants = (drawn[start:] for drawn in self.drawings(split))
         return render_stream(self.corpus, glyphs, variants, size=size, seed=self.seed)

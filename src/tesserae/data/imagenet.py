@@ -1,8 +1,9 @@
 """ImageNet and its subsets: one folder of JPEG files per synset (ImageNet-1k, ImageNet-100, Imagenette)."""
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,16 @@ class ImageNet(Files, Labelled):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return self.synsets
+        """All synonyms of each synset; two of ImageNet-1k's are called "crane"."""
+        names = synonyms()
+        if unknown := [synset for synset in self.synsets if synset not in names]:
+            raise DataError(
+                self.tree,
+                expected="folders named by synsets of ImageNet",
+                found=f"{len(unknown)} others ({some(unknown)})",
+                remedy="Rename or remove them.",
+            )
+        return tuple(names[synset] for synset in self.synsets)
 
     @cached_property
     def files(self) -> dict[str, list[tuple[str, int]]]:
@@ -147,6 +157,18 @@ class Imagenette(ImageNet):
                 remedy=f"Download {folder}.tgz and unpack it into {self.root}.",
             )
         return tree
+
+
+@cache
+def synonyms() -> dict[str, str]:
+    """synset -> its words in WordNet, "tench, Tinca tinca", for all 21,844 synsets that ImageNet ever had.
+
+    From the list that the package timm carries: for the classes of ImageNet-1k the same 1000 strings as in the prompts
+    of TA-TiTok's code (github.com/bytedance/1d-tokenizer, imagenet_classes.py).
+    """
+    package = importlib.util.find_spec("timm")  # found, not imported: that would import torch
+    path = Path(package.submodule_search_locations[0], "data", "_info", "imagenet_synset_to_lemma.txt")
+    return dict(line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def class_folders(folder: Path) -> list[str]:

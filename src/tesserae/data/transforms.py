@@ -48,9 +48,12 @@ def to_uint8(images: "Tensor", *, mode: str) -> "Tensor":
     return levels.byte().permute(0, 2, 3, 1).contiguous()
 
 
-def random_flip(images: "Tensor", rng: "Generator") -> "Tensor":
-    """Mirror each image (B, 3, H, W) left to right with probability 1/2, by its own draw from `rng`."""
+def random_flip(images: "Tensor", rng: "Generator") -> tuple["Tensor", "Tensor"]:
+    """Mirror each image (B, 3, H, W) left to right with probability 1/2, by its own draw from `rng`.
+
+    Returns the images and which of them were mirrored, bool (B,) on the device of `rng`.
+    """
     import torch
 
     mirrored = torch.rand(len(images), generator=rng, device=rng.device) < 0.5
-    return torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(-1), images)
+    return torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(-1), images), mirrored

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-_WORD = re.compile(r"#\s*(DECISION|DEPARTS):\s*(.*)")
+_WORD = re.compile(r"#\s*(DECISION|DEPARTS)(?:\s*\(\w+\))?:\s*(.*)")
 
 
 class Found(NamedTuple):

@@ -26,6 +26,23 @@ class KeyValueCache:
         return self.keys[:, :, :end], self.values[:, :, :end]
 
 
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, *, causal: bool, cache: KeyValueCache | None = None, dropout: float = 0.0
+) -> Tensor:
+    """Softmax(q k^T / sqrt(d)) v: three times (B, H, N, d) -> (B, H, N, d).
+
+    With a `cache`, the N tokens continue the sequence in it: they see all of those and, causally, each other.
+    """
+    N, mask = q.shape[2], None
+    if cache is not None:
+        seen = cache.length
+        k, v = cache.extend(k, v)
+        causal = N > 1 and not seen  # the flag counts queries from the first key: it is wrong for those in between
+        if N > 1 and seen:
+            mask = torch.ones(N, seen + N, dtype=torch.bool, device=q.device).tril(seen)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+
+
 class Attention(nn.Module):
     """Softmax(q k^T / sqrt(d)) v with a fused, biased qkv projection (as in ViT and timm).
 
@@ -53,15 +70,8 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)  # (B, H, N, d)
         if rope is not None:
             q, k = apply_rope(q, rope), apply_rope(k, rope)
-        mask = None
-        if cache is not None:
-            seen = cache.length
-            k, v = cache.extend(k, v)
-            causal = N > 1 and not seen  # the flag counts queries from the first key: it is wrong for those in between
-            if N > 1 and seen:
-                mask = torch.ones(N, seen + N, dtype=torch.bool, device=x.device).tril(seen)
         dropout = self.attention_dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+        out = attend(q, k, v, causal=causal, cache=cache, dropout=dropout)
         return self.proj_drop(self.proj(out.transpose(1, 2).reshape(B, N, D)))
 
     def empty_cache(self, batch: int, length: int) -> KeyValueCache:

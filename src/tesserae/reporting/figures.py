@@ -33,6 +33,16 @@ def note(figure: "Figure", sentences: Sequence[str]) -> None:
     figure.supxlabel(text, fontsize=8, color=style.INK)
 
 
+def blank(stem: str | Path, reasons: Sequence[str]) -> list[Path]:
+    """In place of a figure of which nothing is run: why."""
+    from matplotlib.figure import Figure
+
+    with style.look():
+        figure = Figure(figsize=(6.4, 0.8), layout="constrained")
+        note(figure, [f"Not run: {'; '.join(reasons)}"])
+        return style.save(figure, stem)
+
+
 # ----------------------------------------------------------------------------------------------------- sheets of images
 def qualitative(
     stem: str | Path,

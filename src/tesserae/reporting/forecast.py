@@ -11,17 +11,24 @@ from tesserae.reporting.style import INK, look, page, render, template
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# After Okabe and Ito, in the order of the road; what trains is dark, what measures is light.
+# After Okabe and Ito and ColorBrewer, in the order of the road; what trains is dark, what measures is light.
 COLOURS = {
+    "semantic_features": "#b2df8a",
+    "sae": "#1b6b3a",
+    "concepts": "#66a61e",
     "tokenizer": "#0072b2",
     "generator": "#d55e00",
     "search_samples": "#e69f00",
     "samples": "#f0e442",
     "tokens": "#56b4e9",
+    "codes": "#a6cee3",
     "features": "#009e73",
     "reference": "#7f7f7f",
     "reconstruction": "#cc79a7",
     "denoising": "#5e3c99",
+    "concept_f1": "#fb9a99",
+    "concept_examples": "#cab2d6",
+    "latent_clusters": "#fdbf6f",
     "search": "#8c510a",
 }
 OTHER = "#bdbdbd"
@@ -61,7 +68,7 @@ def gantt(forecast: Mapping[str, Any]) -> "Figure":
                 axes.add_patch(box)
                 wide = (end - start) / total["wall_hours"]
                 if last - first >= count / 12 and wide > 0.006 * len(recipe) + 0.01:
-                    colour = "white" if stage in ("tokenizer", "generator") else INK
+                    colour = "white" if stage in ("sae", "tokenizer", "generator") else INK
                     axes.text(
                         (start + end) / 2,
                         (first + last + 1) / 2,

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tesserae.config.seeds import seed_of
 from tesserae.lineage.words import duration
+from tesserae.reporting import codebooks, figures
 from tesserae.reporting.links import anchor
 from tesserae.reporting.style import RC, TABLE_CSS, page, render, template
 from tesserae.reporting.tables import fragment_of
@@ -80,6 +82,7 @@ not comparable in absolute value.</p>
 {%- if tables %}<a href="#tables">Tables</a>{% endif %}
 {%- if figures %}<a href="#figures">Figures</a>{% endif %}
 {%- if notebooks %}<a href="#notebooks">Notebooks</a>{% endif %}
+{%- if codebooks %}<a href="#codebooks">Codebooks</a>{% endif %}
 {%- if missing %}<a href="#missing">Not made</a>{% endif %}
 {%- if forecast %}<a href="#forecast">Forecast</a>{% endif %}
 {%- if remarks %}<a href="#remarks">Decisions and departures</a>{% endif %}
@@ -146,6 +149,9 @@ not comparable in absolute value.</p>
 {%- endfor %}
 </ul>
 </section>
+{%- endif %}
+{%- if codebooks %}
+{{ codebooks }}
 {%- endif %}
 {%- if missing %}
 <section id="missing">
@@ -243,6 +249,13 @@ def write_index(
             "source": f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
             "width": _width(png),
         }
+    codes = {entry.name: entry.numbers for entry in made if entry.kind == "codes"}
+    coders = {name.split("-")[0] for name, seed in map(seed_of, codes) if seed == 1}  # without the numbers of parts
+    curves = {
+        entry.name: figures.read_curves(base / _file(entry, "curves.jsonl"))
+        for entry in made
+        if entry.kind == "tokenizer" and entry.name in coders
+    }
     lineage = next((entry.files[0] for entry in made if entry.kind == "lineage"), "")
 
     def origin(entry: Entry) -> str:
@@ -263,6 +276,7 @@ def write_index(
         fragments=fragments,
         pictures=pictures,
         forecast=Markup(forecast),
+        codebooks=Markup(codebooks.section(codes, curves, scale=scale)),
         verdicts=verdicts,
         lineage=lineage,
         origin=origin,

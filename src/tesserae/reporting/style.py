@@ -72,6 +72,7 @@ TOKENIZERS = {
     "l-DeTok": ("#00796b", "P"),
 }
 OTHERS = (("#0072b2", "v"), ("#d55e00", "X"), ("#a08c00", "<"), ("#5e3c99", ">"), ("#8c510a", "h"), ("#1b7837", "*"))
+OTHERS += (("#e7298a", "d"), ("#17becf", "p"))
 
 
 def marks(labels: Iterable[str]) -> dict[str, tuple[str, str]]:

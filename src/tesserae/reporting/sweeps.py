@@ -91,12 +91,14 @@ def guidance_curves(
     measured: Mapping[Place, Mapping[str, Any] | None] | None = None,
     published: Mapping[Place, float | None] | None = None,
     published_from: str = "",
+    plotted: bool = True,
 ) -> list[Path]:
     """l-DeTok, Figs. 4, B.1 and B.2: FID and IS against guidance for each tokenizer, one column per generator.
 
-    rows: {key: label} of the tokenizers. With `published` (FID at the best guidance as printed in `published_from`,
-    None for a blank) two panels of bars come first, on axes of their own: published, and `measured`: metrics.json with
-    guidance, over its seeds, None for not run; without `measured`, the searches' own values.
+    rows: {key: label} of the tokenizers. plotted: whether the paper has this figure. With `published` (FID at the best
+    guidance as printed in `published_from`, None for a blank) two panels of bars come first, on axes of their own:
+    published, and `measured`: metrics.json with guidance, over its seeds, None for not run; without `measured`, the
+    searches' own values.
     Raises TableError if numbers on one axis were obtained in two ways (between generators the sampler may differ),
     FigureError for a search without the point that it selected.
     """
@@ -133,10 +135,8 @@ def guidance_curves(
                 axes.set_xlabel("guidance scale" if statistic == "is" else "")
         _legend(figure, style.marks(rows.values()))
         notes = [f"Curves: scale {scale}, {_how(best.values())} at each guidance scale; {seeds.spread(best.values())}"]
-        notes += [
-            "Rings: the guidance that a seed selected",
-            "The paper plots these curves and prints no number of them",
-        ]
+        notes += ["Rings: the guidance that a seed selected"]
+        notes += ["The paper plots these curves and prints no number of them"] if plotted else []
         notes += ["Published and measured numbers are not comparable in absolute value"] if bars else []
         notes += [f"Not run: {'; '.join(reasons)}"] if reasons else []
         note(figure, notes)

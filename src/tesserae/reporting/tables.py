@@ -29,7 +29,11 @@ if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 DENSE = 6  # columns: tables with more are set narrower
 WIDE = 9  # columns: tables with more give published and measured numbers a line each
-DECIMALS = {"precision": 3, "recall": 3, "hidden_size": 0, "blocks": 0, "heads": 0}  # all others: two, as papers print
+SHARES = ("precision", "recall", "f1", "f1_shuffled", "f1_constant", "prior", "class_prior", "silhouette", "knn_purity")
+SHARES += ("map", "chance", "nmse", "explained_variance", "explained_variance_centred", "dead")
+WHOLE = ("hidden_size", "blocks", "heads", "tokens")
+DECIMALS = dict.fromkeys(SHARES, 3) | dict.fromkeys(WHOLE, 0)  # all others: two, as papers print
+STATED = "settings/"  # artifacts whose numbers are stated and not measured: shown with the digits they have
 CHOSEN = ("guidance", "temperature")  # fields of a measure that a search chooses per cell
 CSV_COLUMNS = (
     "table",
@@ -88,7 +92,7 @@ class Cell:
     printed: str  # the published number as printed ("16.70"), "" for a blank
     note: str  # the published file's note
     artifact: str = ""  # "" where there is none: a row that the paper cites, or no such number at all
-    decimals: int = 2  # of the measured number in print
+    decimals: int | None = 2  # of the measured number in print; None: those it has
     measured: float | None = None  # mean over the seeds
     deviation: float | None = None  # over the metric's splits or subsets, where it has them and there is one seed
     sd: float | None = None  # sample standard deviation over the seeds, where there are several
@@ -102,13 +106,15 @@ class Cell:
     @property
     def shown(self) -> str:
         """The measured number as the table prints it, "" for a blank."""
-        return "" if self.measured is None else f"{self.measured:.{self.decimals}f}"
+        if self.measured is None:
+            return ""
+        return f"{self.measured:g}" if self.decimals is None else f"{self.measured:.{self.decimals}f}"
 
     @property
     def spread(self) -> str:
         """What follows ± in print: over the seeds, or over the splits of one; "" for nothing."""
         value = self.deviation if self.sd is None else self.sd
-        return "" if value is None else f"{value:.{self.decimals}f}"
+        return "" if value is None or self.decimals is None else f"{value:.{self.decimals}f}"
 
 
 @dataclass(frozen=True)
@@ -271,10 +277,9 @@ def _cell(
         base = {"published": value, "printed": line["printed"], "note": line["note"]}
     if origin.status in ("cited", "blank"):
         return Cell(**base, blank=CITED if origin.status == "cited" else "")
-    base |= {
-        "artifact": origin.artifacts[0] if origin.artifacts else column.artifact.replace("{row}", key),
-        "decimals": DECIMALS.get(origin.value, 2),
-    }
+    artifact = origin.artifacts[0] if origin.artifacts else column.artifact.replace("{row}", key)
+    decimals = None if artifact.startswith(STATED) else DECIMALS.get(origin.value, 2)
+    base |= {"artifact": artifact, "decimals": decimals}
     if metrics is None:
         return Cell(**base, reason=origin.reason)
     if origin.value not in metrics["values"]:

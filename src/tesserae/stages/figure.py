@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from tesserae.lineage.work import Work
-from tesserae.reporting import denoising, figures, published, seeds, sweeps
+from tesserae.reporting import concepts, denoising, figures, published, seeds, sweeps
 
 
 def run(work: Work) -> None:
-    """Writes figure.png, figure.svg and figure.pdf."""
+    """Writes figure.png, figure.svg and figure.pdf; where nothing of it is run at this scale, they say why."""
+    if not work.inputs:
+        figures.blank(work.out / "figure", list(dict.fromkeys(cell["reason"] for cell in work.spec["missing"])))
+        return
     DRAWN[work.spec["draw"]](work, work.out / "figure")
 
 
@@ -33,7 +36,7 @@ def _searches(work: Work) -> dict[str, Any]:
 def _guidance_curves(work: Work, stem: Path) -> None:
     spec, shared = work.spec, _searches(work)
     if not spec["published"]:
-        sweeps.guidance_curves(stem, **shared)
+        sweeps.guidance_curves(stem, **shared, plotted=spec["source"] is not None)
         return
     printed = published.load(work.sources["published"])
     metrics = {
@@ -88,6 +91,27 @@ def _samples(work: Work, stem: Path) -> None:
     figures.samples_sheet(stem, samples=found, scale=work.spec["scale"], missing=missing)
 
 
+def _concepts(work: Work, role: str, file: str) -> dict[str, Any]:
+    """What figures of concepts share: arrays and numbers by label."""
+    read = {label: _read(work, "tokenizers", role, row, file) for row, label in work.spec["rows"]}
+    found = {label: _read(work, "tokenizers", role, row, "metrics.json") for row, label in work.spec["rows"]}
+    numbers = {label: seeds.over_seeds(metrics) if metrics else None for label, metrics in found.items()}
+    return {"tokenizers": read, "numbers": numbers, "scale": work.spec["scale"]}
+
+
+def _concept_patches(work: Work, stem: Path) -> None:
+    concepts.concepts(stem, **_concepts(work, "examples", "examples.npz"))
+
+
+def _concept_images(work: Work, stem: Path) -> None:
+    shared = _concepts(work, "examples", "examples.npz")
+    concepts.concept_images(stem, tokenizers=shared["tokenizers"], scale=shared["scale"])
+
+
+def _clusters(work: Work, stem: Path) -> None:
+    concepts.clusters(stem, **_concepts(work, "clusters", "clusters.npz"))
+
+
 DRAWN = {
     "guidance_curves": _guidance_curves,
     "sweep": _sweep,
@@ -95,6 +119,9 @@ DRAWN = {
     "unmasking": _unmasking,
     "qualitative": _qualitative,
     "samples_sheet": _samples,
+    "concepts": _concept_patches,
+    "concept_images": _concept_images,
+    "clusters": _clusters,
 }
 
 

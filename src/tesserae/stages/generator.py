@@ -1,13 +1,16 @@
 """Stage `generator`: train one generator on a token cache, or take its published weights."""
 
 import importlib
+from collections.abc import Callable
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from tesserae.lineage.work import Work
 from tesserae.quantizers.gaussian import GaussianPosterior
 from tesserae.stages.official import take_official
-from tesserae.stages.token_parts import open_tokens, standardisation
+from tesserae.stages.token_parts import open_codes, open_tokens, standardisation
 from tesserae.training import weights
 from tesserae.training.loop import train
 from tesserae.training.order import Order
@@ -17,25 +20,24 @@ from tesserae.training.processes import make_fabric
 def run(work: Work) -> dict[str, float]:
     """Writes weights.safetensors (averaged weights) and curves.jsonl (empty for published weights).
 
-    Tokens are posterior samples of the image or its mirror image (p = 0.5), standardised by channel (l-DeTok A.2).
+    Tokens are of the image or its mirror image (p = 0.5): posterior samples, standardised by channel (l-DeTok A.2), or
+    the codes of a discrete tokenizer.
     """
     spec = work.spec
     if "official" in spec:
         return take_official(work)
     training = spec["training"]
-    tokens = open_tokens(work.parts("tokens"))
-    mean, std = standardisation(work.parts("tokens"))
+    drawn, labels = _continuous(work) if work.parts("tokens") else _discrete(work)
     torch.manual_seed(training["seed"])  # initialisation
     model = importlib.import_module(spec["module"]).build(spec["model"])
     fabric = make_fabric(training["precision"], work.device)
-    order = Order(len(tokens.labels), training["batch"], training["seed"], training["shares"])
+    order = Order(len(labels), training["batch"], training["seed"], training["shares"])
 
     def source(step: int, share: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
         chosen = order(step, share)
         mirrored = (torch.rand(len(chosen), generator=rng, device=rng.device) < 0.5).long().cpu().numpy()
-        posterior = GaussianPosterior.from_moments(tokens.at(chosen, mirrored))
-        drawn, labels = posterior.sample(rng), torch.from_numpy(tokens.labels[chosen])
-        return {"ids": torch.from_numpy(chosen), "tokens": (drawn - mean) / std, "labels": labels}
+        tokens = drawn(chosen, mirrored, rng)
+        return {"ids": torch.from_numpy(chosen), "tokens": tokens, "labels": torch.from_numpy(labels[chosen])}
 
     trained = train(
         model,
@@ -50,6 +52,27 @@ def run(work: Work) -> dict[str, float]:
     if fabric.is_global_zero:
         weights.save(work.out / "weights.safetensors", trained.weights, spec["module"], spec["model"])
     return trained.numbers
+
+
+# (images, which are mirrored, rng) -> tokens (B, N, C) or codes int64 (B, N)
+Draw = Callable[[np.ndarray, np.ndarray, torch.Generator], Tensor]
+
+
+def _continuous(work: Work) -> tuple[Draw, np.ndarray]:
+    """How tokens are drawn, and the labels of all images."""
+    tokens = open_tokens(work.parts("tokens"))
+    mean, std = standardisation(work.parts("tokens"))
+
+    def draw(chosen: np.ndarray, mirrored: np.ndarray, rng: torch.Generator) -> Tensor:
+        posterior = GaussianPosterior.from_moments(tokens.at(chosen, mirrored))
+        return (posterior.sample(rng) - mean) / std
+
+    return draw, tokens.labels
+
+
+def _discrete(work: Work) -> tuple[Draw, np.ndarray]:
+    codes = open_codes(work.parts("codes"))
+    return lambda chosen, mirrored, rng: codes.at(chosen, mirrored).long(), codes.labels
 
 
 if __name__ == "__main__":

@@ -40,9 +40,8 @@ def run(work: Work) -> dict[str, float]:
         "precision_recall_reference": f"{reference.name} val",
         "neighbourhood": spec["neighbourhood"],
         "splits": spec["splits"],
-        "labels": "cycled",
         "weights": "averaged",
-        **{key: index[key] for key in ("samples", "quantisation", "sampler", "seed", "selection")},
+        **{key: index[key] for key in ("samples", "quantisation", "labels", "sampler", "seed", "selection")},
     }
     # What a search selects differs from cell to cell by design; how it selects must not.
     chosen = {key: index[key] for key in ("guidance", "temperature") if index[key] is not None}

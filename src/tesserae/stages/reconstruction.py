@@ -11,22 +11,38 @@ from tesserae.metrics.fidelity import Statistics, fid
 from tesserae.metrics.reconstruction import psnr
 from tesserae.stages.common import float_images, pick_device, slices, write_json
 from tesserae.stages.scoring import score
+from tesserae.stages.side_inputs import open_prompts, shuffled
 from tesserae.training import weights
+
+
+def reads_text(tokenizer: torch.nn.Module) -> bool:
+    """Whether its decoder reads prompts (TA-TiTok's does)."""
+    return getattr(tokenizer, "text", None) == "decoder"
 
 
 @torch.inference_mode()
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json and images.npz.
 
-    Averaged weights, posterior means, no noise, no mask (l-DeTok, official code).
+    Averaged weights, posterior means, no noise, no mask (l-DeTok, official code). A tokenizer with prompts gets that of
+    each image's class; the spec's `prompt` may say "shuffled" (another image's) or "constant" (one that names no
+    class): what the label alone contributes.
     """
     spec, device = work.spec, pick_device(work.device)
-    images = open_cache(work.inputs["dataset"], "val").images
+    data = open_cache(work.inputs["dataset"], "val")
+    images, labels = data.images, torch.from_numpy(np.array(data.labels))
+    prompts, given = open_prompts(work), spec.get("prompt")
+    if given == "shuffled":
+        labels = shuffled(labels, spec["seed"])
     model = weights.load(work.inputs["tokenizer"] / "weights.safetensors").to(device)
     rebuilt, ratios = np.empty_like(images), []
     for part in slices(len(images), spec["batch"], work.title):
         original = float_images(images[part], device)
-        decoded = model.decode(model.encode(original))
+        side = {}
+        if prompts is not None:
+            text = prompts.constant(len(original)) if given == "constant" else prompts.of(labels[part])
+            side["text"] = text.to(device)
+        decoded = model.decode(model.encode(original, **side), **(side if reads_text(model) else {}))
         ratios.append(psnr(original, decoded).cpu())
         rebuilt[part] = to_uint8(decoded, mode=spec["quantisation"]).cpu().numpy()
     scored = score(rebuilt, spec, device)
@@ -43,7 +59,8 @@ def run(work: Work) -> dict[str, float]:
         "quantisation": spec["quantisation"],
         "splits": spec["splits"],
         "weights": "averaged",
-        "latents": "posterior mean",
+        "latents": "codes" if hasattr(model, "vocabulary") else "posterior mean",
+        **({"prompt": given} if given in ("shuffled", "constant") else {}),  # what a tokenizer reads is its own affair
     }
     write_json(
         work.out / "metrics.json",

@@ -29,6 +29,7 @@ def run(work: Work) -> dict[str, float]:
             "samples": count,
             "sampler": spec["sampler"],
             "quantisation": spec["quantisation"],
+            "labels": spec["labels"],
             "seed": spec["seed"],
             "selection": selection if len(selection["candidates"]) > 1 else None,
         },

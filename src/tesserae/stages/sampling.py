@@ -12,18 +12,18 @@ from tesserae.stages.common import part_of, pick_device, slices
 from tesserae.stages.token_parts import standardisation
 from tesserae.training import weights
 
-FINAL, SEARCH = 0, 1  # streams of random numbers: a search must not see the samples that are reported
+FINAL, SEARCH, LABELS = 0, 1, 2  # streams of random numbers: a search must not see the samples that are reported
 
 
 class Drawer(NamedTuple):
-    """A generator with the decoder of its tokens."""
+    """A generator with the decoder of its tokens; `mean` and `std` of tokens that are standardised, not of codes."""
 
     sampler: Any
     settings: dict[str, Any]
     generator: torch.nn.Module
     tokenizer: torch.nn.Module
-    mean: torch.Tensor
-    std: torch.Tensor
+    mean: torch.Tensor | None
+    std: torch.Tensor | None
     device: torch.device
 
     @torch.inference_mode()
@@ -40,7 +40,9 @@ class Drawer(NamedTuple):
             **self.settings,
             **chosen,
         )
-        return to_uint8(self.tokenizer.decode(tokens * self.std + self.mean), mode=quantisation).cpu().numpy()
+        if self.mean is not None:
+            tokens = tokens * self.std + self.mean
+        return to_uint8(self.tokenizer.decode(tokens), mode=quantisation).cpu().numpy()
 
 
 def open_drawer(work: Work) -> Drawer:
@@ -48,14 +50,24 @@ def open_drawer(work: Work) -> Drawer:
     device = pick_device(work.device)
     settings = dict(work.spec["sampler"])
     sampler = importlib.import_module(settings.pop("module"))
-    mean, std = (found.to(device) for found in standardisation(work.parts("tokens")))
+    mean, std = None, None
+    if work.parts("tokens"):
+        mean, std = (found.to(device) for found in standardisation(work.parts("tokens")))
     models = [weights.load(work.inputs[role] / "weights.safetensors").to(device) for role in ("generator", "tokenizer")]
     return Drawer(sampler, settings, *models, mean, std, device)
 
 
-def labels_of(count: int, classes: int) -> np.ndarray:
-    """Class labels cycled 0 ... classes - 1, so that every class is equally often there (l-DeTok, official code)."""
-    return np.arange(count, dtype=np.int64) % classes
+def labels_of(count: int, classes: int, how: str, seed: int) -> np.ndarray:
+    """Class labels, int64 (count,).
+
+    "cycled": 0 ... classes - 1 in turn, so that every class is equally often there (l-DeTok, official code); "random":
+    drawn uniformly (GigaTok's official code, which ConceptTok follows).
+    """
+    if how == "cycled":
+        return np.arange(count, dtype=np.int64) % classes
+    if how == "random":
+        return np.random.default_rng([seed, LABELS]).integers(classes, size=count)
+    raise ValueError(f"labels are cycled or random, not {how!r}")
 
 
 def seeds_of(seed: int, stream: int, count: int) -> list[int]:
@@ -71,7 +83,7 @@ def draw_all(work: Work, points: list[dict[str, Any]], *, count: int, stream: in
     """
     spec, drawer = work.spec, open_drawer(work)
     mine = part_of(count, spec)
-    labels = labels_of(count, spec["classes"])[mine.start : mine.stop]
+    labels = labels_of(count, spec["classes"], spec["labels"], spec["seed"])[mine.start : mine.stop]
     seeds = seeds_of(spec["seed"], stream, count)[mine.start : mine.stop]
     images = None
     for number, point in enumerate(points):

@@ -1,4 +1,4 @@
-"""Stage `search`: FID and IS at every point of a sweep, and which point is the best with and without guidance."""
+"""Stage `search`: FID and IS at every point of a sweep, and which point is the best: with guidance, without, of all."""
 
 import numpy as np
 
@@ -33,17 +33,18 @@ def run(work: Work) -> dict[str, float]:
         "sampler": index["sampler"],
         "seed": index["seed"],
         "splits": spec["splits"],
-        "labels": "cycled",
+        "labels": index["labels"],
     }
     best = {
         name: min(some, key=lambda point: point[STATISTIC])
-        for name, some in (("cfg", guided), ("nocfg", unguided))
+        for name, some in (("cfg", guided), ("nocfg", unguided), ("best", points))
         if some
     }
     selected = {name: {key: point[key] for key in ("guidance", "temperature")} for name, point in best.items()}
     candidates = {
         "cfg": [point["guidance"] for point in guided],
         "nocfg": [point["temperature"] for point in unguided if point["temperature"] is not None],
+        "best": [point["guidance"] for point in points],
     }
     write_json(
         work.out / "search.json",

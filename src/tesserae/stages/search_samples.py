@@ -21,6 +21,7 @@ def run(work: Work) -> dict[str, int]:
             "samples": count,
             "sampler": spec["sampler"],
             "quantisation": spec["quantisation"],
+            "labels": spec["labels"],
             "seed": spec["seed"],
         },
     )

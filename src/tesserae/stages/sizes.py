@@ -11,15 +11,17 @@ from tesserae.stages.common import write_json
 from tesserae.training import weights
 
 MEASURE = {"counted": "parameters in millions, counted on networks of the paper's sizes, whatever the scale"}
-NAMES = {"hidden_size": "width", "blocks": "blocks", "heads": "heads"}
+NAMES = {"hidden_size": "width", "blocks": "blocks", "heads": "heads", "tokens": "latent_tokens"}
 
 
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json: parameters in millions, and hidden size, blocks and heads; `sizes` says of what.
 
+    `with_frozen` adds what is used and not trained, such as a text encoder: the spec's `frozen` says how much.
     The spec's module and model are those of the paper at every scale.
     """
     values = sizes(work.spec["module"], work.spec["model"])
+    values["with_frozen"] = values["parameters"] + work.spec["frozen"] / 1e6
     content = {"values": values, "deviation": {}, "measure": MEASURE, "measure_id": fingerprint.digest(MEASURE)}
     write_json(work.out / "metrics.json", content | {"selection": None})
     return values

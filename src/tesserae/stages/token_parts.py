@@ -11,26 +11,33 @@ from torch import Tensor
 class Tokens(NamedTuple):
     """All parts of a token cache, memory-mapped."""
 
-    moments: list[np.ndarray]  # per part (M_k, 2, N, 2C) float32: as is, mirrored; mean, log-variance
+    # per part, as is and mirrored: mean and log-variance (M_k, 2, N, 2C) float32, or codes (M_k, 2, N)
+    values: list[np.ndarray]
     starts: np.ndarray  # int64 (parts,): index of each part's first image
     labels: np.ndarray  # int64 (M,)
 
     def at(self, chosen: np.ndarray, mirrored: np.ndarray) -> Tensor:
-        """Moments float32 (B, N, 2C) of images `chosen` (B,), mirrored where `mirrored` (B,) is 1."""
+        """Moments float32 (B, N, 2C) or codes int32 (B, N) of images `chosen` (B,), mirrored where `mirrored` is 1."""
         part = np.searchsorted(self.starts, chosen, side="right") - 1
-        rows = [self.moments[p][i, m] for p, i, m in zip(part, chosen - self.starts[part], mirrored, strict=True)]
-        return torch.from_numpy(np.stack(rows))
+        rows = [self.values[p][i, m] for p, i, m in zip(part, chosen - self.starts[part], mirrored, strict=True)]
+        found = np.stack(rows)
+        return torch.from_numpy(found if found.dtype == np.float32 else found.astype(np.int32))
 
 
-def open_tokens(folders: list[Path]) -> Tokens:
-    """The parts in `folders`, in the order of the images; ValueError if moments and labels of one do not match."""
-    moments = [np.load(folder / "moments.npy", mmap_mode="r") for folder in folders]
+def open_tokens(folders: list[Path], file: str = "moments.npy") -> Tokens:
+    """The parts in `folders`, in the order of the images; ValueError if tokens and labels of one do not match."""
+    values = [np.load(folder / file, mmap_mode="r") for folder in folders]
     labels = [np.load(folder / "labels.npy") for folder in folders]
-    for folder, some, named in zip(folders, moments, labels, strict=True):
+    for folder, some, named in zip(folders, values, labels, strict=True):
         if len(some) != len(named):
-            raise ValueError(f"{folder}: {len(some)} moments, {len(named)} labels; make the tokens again")
-    starts = np.cumsum([0, *map(len, moments)])[:-1]
-    return Tokens(moments, starts, np.concatenate(labels))
+            raise ValueError(f"{folder}: {file} has {len(some)} images, labels.npy {len(named)}; make them again")
+    starts = np.cumsum([0, *map(len, values)])[:-1]
+    return Tokens(values, starts, np.concatenate(labels))
+
+
+def open_codes(folders: list[Path]) -> Tokens:
+    """As `open_tokens`, of a discrete tokenizer."""
+    return open_tokens(folders, "codes.npy")
 
 
 class Sums(NamedTuple):

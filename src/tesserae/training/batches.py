@@ -20,13 +20,15 @@ Source = Callable[[int, int, torch.Generator], Batch]
 
 @dataclass
 class Share:
-    """One share of one step: its samples, its random stream, and the loss terms of its last update."""
+    """One share of one step: its samples, its random stream, and what its last forward pass left."""
 
     number: int
     ids: Tensor
     batch: Batch
     stream: Stream
     terms: dict[str, Tensor] = field(default_factory=dict)
+    watched: dict[str, Tensor] = field(default_factory=dict)
+    collected: dict[str, Tensor] = field(default_factory=dict)
 
 
 def batches(

@@ -1,7 +1,13 @@
 """The one training loop: batch, losses, backward, step, EMA, log, save.
 
 A model brings `losses(batch, step, rng)`, a generator of (group, terms) in the order of the updates, its
-`parameter_groups()` and `no_weight_decay(name, parameter)`. Lightning Fabric brings devices, precision and
+`parameter_groups()` and `no_weight_decay(name, parameter)`. It may yield (group, terms, watched): numbers that are
+logged and never optimised. And it may have
+- `collected(group)`: tensors that each share leaves after its forward pass, of the same shapes in all;
+- `after_backward(group, collected)`: when the gradients are joined, before clipping and the optimizer, with those of
+  all shares of the global batch, stacked in order; codebooks are renewed here, gradients projected;
+- `after_step(group)`: after the optimizer's step.
+What such a model keeps between steps are buffers. Lightning Fabric brings devices, precision and
 processes (docs/decisions.md says why). Nothing here knows a model, evaluates or plots.
 """
 
@@ -26,7 +32,7 @@ from tqdm import tqdm
 from tesserae.training.batches import Share, Source, batches
 from tesserae.training.nonfinite import NotFinite, diagnose
 from tesserae.training.order import Stream
-from tesserae.training.processes import begin_together, own_shares, sum_over_processes
+from tesserae.training.processes import begin_together, gather_shares, own_shares, sum_over_processes
 from tesserae.training.running import Running
 from tesserae.training.schedule import learning_rate
 from tesserae.training.state import Checkpoints
@@ -76,6 +82,7 @@ def train(
     Raises FloatingPointError at a loss or gradient that is not finite, naming step, samples and terms (REPORT has all).
     """
     steps, batch_size, shares = training["steps"], training["batch"], training["shares"]
+    warming = training.get("ema_warmup", False)
     own, writer = own_shares(fabric, shares), fabric.is_global_zero
     model.to(fabric.device).train()
     if fabric.world_size > 1:
@@ -106,19 +113,16 @@ def train(
     # By lines: who follows the training sees them.
     with open(log if writer else os.devnull, "a", buffering=1) as curve, closing(prepared):
         for step, parts in zip(bar, prepared, strict=True):
-            rate = learning_rate(
-                step, rate=training["rate"], steps=steps, warmup_steps=training["warmup_steps"], decay=training["decay"]
-            )
             try:
-                for terms in train_step(fabric, learner, parts, step, rate, training, stop):
+                for terms in train_step(fabric, learner, parts, step, training, stop):
                     since.add(terms)
             except NotFinite as error:
                 if writer:
                     (state / REPORT).write_text(json.dumps(error.record, indent=1) + "\n")
                 raise FloatingPointError(f"{title}: {error}. All of it: {state / REPORT}") from None
-            _average(learner, training["ema"])
+            _average(learner, min(training["ema"], (1 + step) / (10 + step)) if warming else training["ema"])
             if (step + 1) % math.ceil(steps / LOGGED) == 0 or step + 1 == steps:
-                means = since.take()
+                means, rate = since.take(), group_rate(training, step)
                 curve.write(
                     json.dumps({"step": step + 1, "images": (step + 1) * batch_size, "lr": rate, **means}) + "\n"
                 )
@@ -154,27 +158,43 @@ def train_step(
     learner: Learner,
     shares: list[Share],
     step: int,
-    rate: float,
     training: dict[str, Any],
     stop: "StopRequest",
 ) -> Iterator[dict[str, float]]:
-    """Losses and backward of each share, then one update, for each group in turn; yields the means of the loss terms.
+    """Losses and backward of each share, then one update, for each group in turn.
 
-    `shares` are this process's; sums and means go over those of all processes.
+    Yields the means of what an update logs. `shares` are this process's; sums and means go over those of all processes.
     """
     passes = [learner.model.losses(share.batch, step, share.stream.rng) for share in shares]
+    collect = getattr(learner.model, "collected", lambda group: {})
     while True:
         for share, losses in zip(shares, passes, strict=True):
             with share.stream, learner.running.share():
                 with fabric.autocast():
-                    group, share.terms = next(losses, (None, {}))
+                    group, share.terms, *watched = next(losses, (None, {}))
+                share.watched = watched[0] if watched else {}
                 if group is not None:
+                    share.collected = collect(group)
                     if share is shares[0]:
                         learner.optimizers[group].zero_grad()  # what another group's loss left
                     fabric.backward(sum(share.terms.values()) / training["shares"])
         if group is None:
             return
-        yield _update(fabric, learner, group, shares, step, rate, training, stop)
+        yield _update(fabric, learner, group, shares, step, training, stop)
+
+
+def group_rate(training: dict[str, Any], step: int, group: str | None = None) -> float:
+    """The learning rate of a step; a group that the spec's `starts` names counts its steps from there."""
+    start = training.get("starts", {}).get(group, 0)
+    shape = {key: training[key] for key in ("warmup", "final", "decay_fraction") if key in training}
+    return learning_rate(
+        step - start,
+        rate=training["rate"],
+        steps=training["steps"] - start,
+        warmup_steps=training["warmup_steps"],
+        decay=training["decay"],
+        **shape,
+    )
 
 
 def _check_gradients(model: nn.Module, group: str, step: int) -> None:
@@ -193,14 +213,15 @@ def _update(
     group: str,
     shares: list[Share],
     step: int,
-    rate: float,
     training: dict[str, Any],
     stop: "StopRequest",
 ) -> dict[str, float]:
-    """Join the gradients, check them and step; returns the means of the loss terms over all shares."""
+    """Join the gradients, check them and step; returns the means over all shares of loss terms and watched numbers."""
+    rate = group_rate(training, step, group)
     asked = torch.tensor([stop.requested], device=fabric.device)
-    names = list(shares[0].terms)
-    means = [sum(share.terms[name].detach().float() / training["shares"] for share in shares) for name in names]
+    logged = [share.terms | share.watched for share in shares]
+    names, terms = list(logged[0]), len(shares[0].terms)
+    means = [sum(some[name].detach().float() / training["shares"] for some in logged) for name in names]
     numbers = torch.cat([torch.stack(means), asked])
     optimizer = learner.optimizers[group]
     parameters = [p for settings in optimizer.param_groups for p in settings["params"] if p.grad is not None]
@@ -210,10 +231,13 @@ def _update(
         # was asked to stop costs nothing on the way.
         sum_over_processes([*(p.grad for p in parameters), *learner.running.moved, numbers])
     learner.running.settle()
+    if hasattr(learner.model, "after_backward"):
+        with torch.no_grad():
+            learner.model.after_backward(group, gather_shares(fabric, [share.collected for share in shares]))
     clip = training["clip"]
     norm = numbers.new_zeros(()) if clip is None else get_total_norm([p.grad for p in parameters], foreach=True)
     *means, asked, size = torch.cat([numbers, norm.reshape(1)]).tolist()  # the one time an update waits for the device
-    if not all(map(math.isfinite, (*means, size))):
+    if not all(map(math.isfinite, (*means[:terms], size))):
         raise diagnose(fabric, shares, group, step, rate, None if clip is None else size, learner.model)
     stop.agree(asked)
     if clip is not None:
@@ -222,6 +246,9 @@ def _update(
         settings["lr"] = rate
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    if hasattr(learner.model, "after_step"):
+        with torch.no_grad():
+            learner.model.after_step(group)
     return dict(zip(names, means, strict=True))
 
 
@@ -286,7 +313,7 @@ def _restore(fabric: Fabric, checkpoints: Checkpoints, log: Path, learner: Learn
 
 
 class _Means:
-    """Mean of each loss term since the last line of the curve."""
+    """Mean of each logged number since the last line of the curve."""
 
     def __init__(self) -> None:
         self.sums: dict[str, float] = {}

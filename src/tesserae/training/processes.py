@@ -73,6 +73,17 @@ def gather(fabric: Fabric, said: Any) -> list[Any]:
     return everyone
 
 
+def gather_shares(fabric: Fabric, own: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of this process's shares -> the same of all shares of the batch, stacked in their order: (shares, ...).
+
+    Process r of w has the shares r, r + w, ... (`own_shares`).
+    """
+    stacked = {name: torch.stack([some[name] for some in own]) for name in own[0]}
+    if fabric.world_size == 1:
+        return stacked
+    return {name: fabric.all_gather(x).transpose(0, 1).flatten(0, 1) for name, x in stacked.items()}
+
+
 def sum_over_processes(tensors: list[Tensor]) -> None:
     """Add up tensors over all processes, in place: one collective for all of them."""
     flat = torch.cat([x.flatten() for x in tensors])

@@ -12,22 +12,46 @@ from typing import Any
 from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project, read_project
-from tesserae.config.resolve import Spec
+from tesserae.config.registry import tokens_of
+from tesserae.config.resolve import Spec, Text
 from tesserae.config.seeds import of_seeds
-from tesserae.config.types import Forecast
+from tesserae.config.types import TRAININGS, Forecast
 from tesserae.costs.describe import describe
 from tesserae.lineage import manifest as manifests
 
 # stage -> the files of its artifact, beside the manifest. The rules of workflow/rules name the same (a test looks).
 OUTPUTS: dict[str, tuple[str, ...]] = {
-    "dataset": ("train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json"),
+    "dataset": (
+        "train_images.npy",
+        "train_labels.npy",
+        "val_images.npy",
+        "val_labels.npy",
+        "index.json",
+        "captions.json",
+    ),
     "reference": ("train.npz", "val.npz", "val_features.npy"),
+    "semantic_features": ("features.npy",),
+    "sae": ("weights.safetensors", "curves.jsonl", "metrics.json"),
+    "prompts": ("features.npy", "prompts.json"),
+    "concepts": (
+        "train_indices.npy",
+        "train_offsets.npy",
+        "val_indices.npy",
+        "val_offsets.npy",
+        "counts.npy",
+        "class_counts.npy",
+    ),
     "tokenizer": ("weights.safetensors", "curves.jsonl"),
     "reconstruction": ("metrics.json", "images.npz"),
     "denoising": ("denoising.npz",),
+    "concept_f1": ("metrics.json",),
+    "concept_examples": ("examples.npz", "metrics.json"),
+    "latent_clusters": ("clusters.npz", "metrics.json"),
     "tokens": ("moments.npy", "labels.npy", "sums.npz"),
+    "codes": ("codes.npy", "labels.npy", "counts.npy"),
     "generator": ("weights.safetensors", "curves.jsonl"),
     "sizes": ("metrics.json",),
+    "settings": ("metrics.json",),
     "search_samples": ("samples.npy", "index.json"),
     "search": ("search.json",),
     "samples": ("samples.npy", "labels.npy", "index.json"),
@@ -42,6 +66,20 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "report": ("index.html",),
 }
 
+TEMPLATE = "A photo of a {}."  # of prompts
+KINDS = ("cfg", "nocfg", "best")  # samples with guidance, without, at the best point of the whole search
+PROMPTS = ("shuffled", "constant")  # instead of the prompt of an image's own class
+SHOWN = {  # DECISION (D25): the paper gives no counts for Figures 3, 4 and 5
+    "concept_examples": {"shown": 5, "images": 8, "ranked": 200},
+    "latent_clusters": {
+        "shown": 10,
+        "images": 100,
+        "components": 50,
+        "neighbours": 10,
+        "perplexity": 30.0,
+        "iterations": 1000,
+    },
+}
 PAPER = "paper"  # the scale of published sizes, and of trainings whose published hours costs are calibrated on
 
 # What notebooks may import of the package: they run in a process of their own, so their imports are named here.
@@ -138,17 +176,21 @@ def _asked(project: Project) -> set[str]:
 
 def _made(project: Project, asked: set[str]) -> Iterator[Job]:
     """Everything that can be trained and measured, producers first."""
+    for recipe in project.saes.values():
+        yield from _sae(project, recipe)
     for recipe in project.tokenizers.values():
         dataset = _dataset(project, recipe)
         yield dataset
         yield _reference(project, dataset)
+        yield from _side_inputs(project, recipe, dataset)
     for recipe in sorted(project.tokenizers.values(), key=lambda recipe: recipe.typed.finetune is not None):
         dataset = _dataset(project, recipe)
         tokenizer = _tokenizer(project, recipe, dataset)
         yield tokenizer
-        yield _reconstruction(project, tokenizer, dataset)
+        yield from _reconstructions(project, recipe, tokenizer, dataset)
         yield _denoising(project, tokenizer, dataset)
         yield from _tokens(project, recipe, tokenizer, dataset)
+        yield from _concept_measures(project, recipe, tokenizer, dataset)
     for recipe in project.generators.values():
         generator = _generator(project, recipe)
         yield generator
@@ -169,6 +211,7 @@ def _made(project: Project, asked: set[str]) -> Iterator[Job]:
             )
         yield from _evaluated(project, name, recipe, generator, entry.decoder, asked)
     yield from _sizes(project)
+    yield from _settings(project)
 
 
 # ---- seeds ------------------------------------------------------------------------------------------------------
@@ -185,7 +228,9 @@ def _seeds(project: Project) -> list[int]:
 
 def _missing(project: Project, artifact: str, found: dict[str, Job]) -> str | None:
     """Why an artifact is not made at this scale; None if it is, or if it should be."""
-    name = artifact.split("/")[1].removesuffix("-cfg").removesuffix("-nocfg")
+    name = artifact.split("/")[1]
+    for variant in (*KINDS, *PROMPTS):
+        name = name.removesuffix(f"-{variant}")
     return None if artifact in found else project.omitted.get(name)
 
 
@@ -193,7 +238,7 @@ def _missing(project: Project, artifact: str, found: dict[str, Job]) -> str | No
 
 
 def _dataset(project: Project, recipe: Any) -> Job:
-    name, data, _ = project.context.dataset(recipe)
+    name, data, _ = project.context.images(recipe)
     spec = Spec()
     for key, value in data.model_dump().items():
         if key not in ("corpus", "root"):  # where the bytes lie is not what they are
@@ -223,9 +268,66 @@ def _reference(project: Project, dataset: Job) -> Job:
 # ---- tokenizers -------------------------------------------------------------------------------------------------
 
 
+def _tokenizer_spec(project: Project, recipe: Any) -> Spec:
+    """Of a tokenizer that names concepts, also how many there are: its SAE says so."""
+    spec, sae = specs.tokenizer(recipe, project.context), project.sae(recipe)
+    if sae is not None:
+        known = specs.sae(sae, project.context)
+        spec.set("model.concepts", known.values["model"]["dictionary"], known.origins["model.dictionary"])
+        spec.set("concept_set", project.context.scaled("topk_sae", sae, "concept_set"))
+    return spec
+
+
+def _side_inputs(project: Project, recipe: Any, dataset: Job) -> Iterator[Job]:
+    """What a tokenizer reads beside images: features of the prompts, and each image's concepts."""
+    if (text := specs.text(recipe, project.context)) is not None:
+        spec, origin = specs.evaluation(project.context, "batch"), recipe["text_encoder"].origin
+        spec.set("encoder", text.encoder, origin)
+        spec.set("tokens", text.tokens, origin)
+        spec.set("template", TEMPLATE, "the papers' template (D4)")
+        name = _prompts(text, dataset)
+        yield Job("prompts", name, spec.values, spec.origins, {"dataset": dataset.id}, {dataset.id: ("index.json",)})
+    if (sae := _sae_of(project, recipe)) is not None:
+        spec = specs.features(sae, project.context)
+        spec.set("concepts", project.context.scaled("topk_sae", sae, "concept_set"))
+        spec.set("sae", "tesserae.sae.topk", "the SAE's module")
+        spec.set("batch", project.context.scale.evaluation.batch, f"{project.context.scale_file}: evaluation.batch")
+        inputs = {"dataset": dataset.id, "sae": f"sae/{sae.name}"}
+        reads = {inputs["sae"]: ("weights.safetensors",)}
+        yield Job(
+            "concepts", f"{sae.name}-{dataset.recipe}", spec.values, spec.origins, inputs, reads, papers=_home(sae)
+        )
+
+
+def _sae_of(project: Project, recipe: Any) -> Any:
+    """The SAE that a tokenizer is looked at with: its own, or its paper's; None for tokenizers that know of none."""
+    if not hasattr(recipe.typed, "sae"):
+        return None
+    same = [sae for sae in project.saes.values() if sae.file == recipe.file]
+    return project.sae(recipe) or (same[0] if same else None)
+
+
+def _prompts(text: Text, dataset: Job) -> str:
+    return f"{text.encoder}{text.tokens}-{dataset.recipe}"
+
+
+def _reading(project: Project, recipe: Any, dataset: Job) -> dict[str, str]:
+    """Role and id of the prompts that a tokenizer reads, if it does."""
+    text = specs.text(recipe, project.context)
+    return {} if text is None else {"prompts": f"prompts/{_prompts(text, dataset)}"}
+
+
+def _naming(project: Project, recipe: Any, dataset: Job) -> dict[str, str]:
+    """Role and id of the concepts that a tokenizer learns to name, if it does."""
+    sae = project.sae(recipe)
+    return {} if sae is None else {"concepts": f"concepts/{sae.name}-{dataset.recipe}"}
+
+
 def _tokenizer(project: Project, recipe: Any, dataset: Job) -> Job:
-    spec = specs.tokenizer(recipe, project.context)
+    spec = _tokenizer_spec(project, recipe)
     inputs = {"dataset": dataset.id}
+    if recipe.typed.source == "training":
+        inputs |= _reading(project, recipe, dataset) | _naming(project, recipe, dataset)
     if recipe.typed.finetune:
         inputs["start"] = f"tokenizer/{project.tokenizer(recipe.typed.finetune, recipe, 'finetune').name}"
     return Job(
@@ -240,17 +342,77 @@ def _tokenizer(project: Project, recipe: Any, dataset: Job) -> Job:
     )
 
 
-def _reconstruction(project: Project, tokenizer: Job, dataset: Job) -> Job:
-    spec = specs.evaluation(project.context, "extractor", "layer", "splits", "quantisation", "batch", "shown")
-    spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
-    return Job(
-        "reconstruction",
-        tokenizer.recipe,
-        spec.values,
-        spec.origins,
-        {"dataset": dataset.id, "reference": f"reference/{dataset.recipe}", "tokenizer": tokenizer.id},
-        papers=tokenizer.papers,
+def _measured_as(project: Project, recipe: Any, *keys: str) -> Spec:
+    """The named settings of the scale's evaluation, as far as the recipe's paper does not measure otherwise."""
+    spec, paper = specs.evaluation(project.context, *keys), recipe.file.stem
+    told = project.papers[paper].measures
+    if "quantisation" in keys and told.quantisation is not None:
+        spec.set("quantisation", told.quantisation, f"{recipe.file}: measures.quantisation")
+    return spec
+
+
+def _reconstructions(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iterator[Job]:
+    prompts, told = _reading(project, recipe, dataset), project.papers[recipe.file.stem].measures
+    for prompt in ("given", *PROMPTS) if prompts else (None,):
+        keys = ("extractor", "layer", "splits", "quantisation", "batch", "shown", *(("seed",) if prompt else ()))
+        spec = _measured_as(project, recipe, *keys)
+        if told.reconstruction_splits is not None:
+            spec.set("splits", told.reconstruction_splits, f"{recipe.file}: measures.reconstruction_splits")
+        spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+        if prompt is not None:
+            spec.set("prompt", prompt, "whose class the prompt names")
+        name = tokenizer.recipe if prompt in (None, "given") else _extended(tokenizer.recipe, prompt)
+        inputs = {"dataset": dataset.id, "reference": f"reference/{dataset.recipe}", "tokenizer": tokenizer.id}
+        yield Job("reconstruction", name, spec.values, spec.origins, inputs | prompts, papers=tokenizer.papers)
+
+
+def _concept_measures(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iterator[Job]:
+    """F1 of the concepts that a tokenizer names, examples of concepts, and how latents cluster by concept.
+
+    A tokenizer that learned no concepts is clustered by those of its paper's SAE.
+    """
+    sae = _sae_of(project, recipe)
+    if sae is None:
+        return
+    inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id} | _reading(project, recipe, dataset)
+    concepts, told = f"concepts/{sae.name}-{dataset.recipe}", specs.features(sae, project.context)
+    shown = {"sae": f"sae/{sae.name}", "concepts": concepts}
+    named = project.sae(recipe) is not None
+    wanted = {"latent_clusters": inputs | shown} | (
+        {"concept_f1": inputs | {"concepts": concepts}, "concept_examples": inputs | shown} if named else {}
     )
+    for stage, read in wanted.items():
+        spec = specs.evaluation(project.context, "batch", "seed")
+        spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+        spec.set("concepts", project.context.scaled("topk_sae", sae, "concept_set"))
+        if stage != "concept_f1":
+            spec.values |= told.values
+            spec.origins |= told.origins
+            spec.set("sae", "tesserae.sae.topk", "the SAE's module")
+            for key in ("frequency", "dense"):
+                spec.set(key, project.context.scaled("topk_sae", sae, key))
+        for key, value in SHOWN.get(stage, {}).items():
+            spec.set(key, value, "D25: the paper gives no counts")
+        reads = {tokenizer.id: ("weights.safetensors",)} | (
+            {shown["sae"]: ("weights.safetensors",)} if "sae" in read else {}
+        )
+        yield Job(stage, tokenizer.recipe, spec.values, spec.origins, read, reads, papers=tokenizer.papers)
+
+
+def _sae(project: Project, recipe: Any) -> Iterator[Job]:
+    """The frozen features of its images, in parts, and the sparse autoencoder that learns them."""
+    dataset = _dataset(project, recipe)
+    yield dataset
+    for part in _parts(project, "semantic_features"):
+        spec = specs.features(recipe, project.context)
+        spec.set("split", "train", "the only split of the papers' image set")
+        spec.set("batch", project.context.scale.evaluation.batch, f"{project.context.scale_file}: evaluation.batch")
+        part.describe(spec)
+        name = part.of(recipe.name)
+        yield Job("semantic_features", name, spec.values, spec.origins, {"dataset": dataset.id}, papers=_home(recipe))
+    spec = specs.sae(recipe, project.context)
+    inputs = _gathered(project, "semantic_features", "semantic_features", recipe.name)
+    yield Job("sae", recipe.name, spec.values, spec.origins, inputs, papers=_home(recipe))
 
 
 def _denoising(project: Project, tokenizer: Job, dataset: Job) -> Job:
@@ -263,8 +425,17 @@ def _denoising(project: Project, tokenizer: Job, dataset: Job) -> Job:
     return Job("denoising", tokenizer.recipe, spec.values, spec.origins, inputs, papers=tokenizer.papers)
 
 
+def _kind(project: Project, tokenizer: str) -> str:
+    """The stage that makes a tokenizer's tokens: `codes` of a discrete one."""
+    spec = specs.tokenizer(project.tokenizers[tokenizer], project.context).values
+    return "tokens" if tokens_of(spec["module"], spec["model"]).vocabulary is None else "codes"
+
+
 def _tokens(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iterator[Job]:
     inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id}
+    kind = _kind(project, recipe.name)
+    if kind == "codes":
+        inputs |= _reading(project, recipe, dataset)
     for part in _parts(project, "tokens"):
         spec = specs.evaluation(project.context, "batch")
         spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
@@ -273,7 +444,7 @@ def _tokens(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iter
             spec.set("standardisation.std", recipe["latent_std"])
         part.describe(spec)
         name = part.of(tokenizer.recipe)
-        yield Job("tokens", name, spec.values, spec.origins, inputs, papers=tokenizer.papers)
+        yield Job(kind, name, spec.values, spec.origins, inputs, papers=tokenizer.papers)
 
 
 # ---- scattered stages -------------------------------------------------------------------------------------------
@@ -321,7 +492,10 @@ def _generator(project: Project, recipe: Any) -> Job:
     _, data, _ = project.context.dataset(tokenizer_recipe)
     tokenizer_spec = specs.tokenizer(tokenizer_recipe, project.context)
     spec = specs.generator(recipe, tokenizer_spec, data, project.context)
-    inputs = _gathered(project, "tokens", "tokens", tokenizer_recipe.name)
+    kind = _kind(project, tokenizer_recipe.name)
+    inputs = _gathered(project, kind, "tokens", tokenizer_recipe.name)
+    if recipe.typed.source == "official" and kind == "codes":  # tokens would be read for their statistics
+        inputs = {}
     return Job(
         "generator",
         recipe.name,
@@ -342,16 +516,19 @@ def _evaluated(
     """
     context, tokenizer = project.context, f"tokenizer/{decoder}"
     dataset = _dataset(project, project.tokenizers[decoder])
-    kinds = [kind for kind in ("cfg", "nocfg") if f"metrics/{_extended(name, kind)}" in asked]
+    kinds = [kind for kind in KINDS if f"metrics/{_extended(name, kind)}" in asked]
     sampler = specs.sampling(recipe, context)
-    tokens = _gathered(project, "tokens", "tokens", recipe.typed.tokenizer)
+    continuous = _kind(project, recipe.typed.tokenizer) == "tokens"
+    tokens = _gathered(project, "tokens", "tokens", recipe.typed.tokenizer) if continuous else {}
     models = {"generator": generator.id, "tokenizer": tokenizer, **tokens}
     sums = dict.fromkeys(tokens.values(), ("sums.npz",))  # of the tokens, samplers need mean and std alone
     weights = {generator.id: ("weights.safetensors",), tokenizer: ("weights.safetensors",)}
 
     def sampling_spec(part: _Part, count: str) -> Spec:
-        spec = specs.evaluation(context, count, "quantisation", "batch", "seed")
+        spec = _measured_as(project, recipe, count, "quantisation", "batch", "seed")
         part.describe(spec)
+        labels = project.papers[recipe.file.stem].measures.labels
+        spec.set("labels", labels, f"{recipe.file}: measures.labels")
         spec.set("modules.generator", generator.spec["module"], generator.origins["module"])
         spec.set("modules.tokenizer", _module(project, decoder), "the tokenizer's module")
         spec.set("classes", generator.spec["model"]["classes"], generator.origins["model.classes"])
@@ -370,7 +547,8 @@ def _evaluated(
     for part in _parts(project, "search_samples"):
         spec = sampling_spec(part, "search_samples")
         spec.set("search", sampler.values["search"], f"{recipe.file}: generators.{recipe.name}.sampling")
-        spec.set("unguided", "nocfg" in kinds, "whether a table shows numbers without guidance")
+        unguided = "nocfg" in kinds or "best" in kinds
+        spec.set("unguided", unguided, "whether a table shows numbers without guidance")
         yield job("search_samples", part.of(name), spec, models, reads)
     spec = specs.evaluation(context, "extractor", "layer", "splits", "batch")
     searched = _gathered(project, "search_samples", "search_samples", name)
@@ -379,7 +557,7 @@ def _evaluated(
         selected = _extended(name, kind)
         for part in _parts(project, "samples"):
             spec = sampling_spec(part, "samples")
-            spec.set("selected", kind, "Table columns w/ CFG and w/o CFG")
+            spec.set("selected", kind, "with guidance, without, or the best of both: what the table shows")
             yield job("samples", part.of(selected), spec, {**models, "search": f"search/{name}"}, reads)
             spec = specs.evaluation(context, "extractor", "layer", "batch", "shown")
             drawn = f"samples/{part.of(selected)}"
@@ -400,7 +578,7 @@ def _sizes(project: Project) -> Iterator[Job]:
     """Parameters of every recipe at the paper's sizes, whatever the scale: counting costs nothing."""
     told = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
     for recipe in told.tokenizers.values():
-        yield _size(recipe.name, specs.tokenizer(recipe, told.context), recipe)
+        yield _size(recipe.name, _tokenizer_spec(told, recipe), recipe, specs.frozen(recipe, told.context))
     for recipe in told.generators.values():
         _, data, _ = told.context.dataset(told.tokenizers[recipe.typed.tokenizer])
         tokenizer_spec = specs.tokenizer(told.tokenizer(recipe.typed.tokenizer, recipe), told.context)
@@ -412,14 +590,29 @@ def _sizes(project: Project) -> Iterator[Job]:
         yield _size(name, specs.generator(recipe, tokenizer_spec, data, told.context), recipe)
 
 
-def _size(name: str, described: Spec, recipe: Any) -> Job:
+def _size(name: str, described: Spec, recipe: Any, frozen: int = 0) -> Job:
+    """`frozen`: parameters that are used and not trained."""
     spec = Spec()
+    spec.set("frozen", frozen, "networks that the recipe's reads from")
     for key in ("module", "model"):
         spec.values[key] = described.values[key]
     spec.origins |= {
         key: origin for key, origin in described.origins.items() if key.split(".")[0] in ("module", "model")
     }
     return Job("sizes", name, spec.values, spec.origins, papers=_home(recipe))
+
+
+def _settings(project: Project) -> Iterator[Job]:
+    """Numbers of every recipe as the paper's scale says them: tables of hyper-parameters are checked against these."""
+    told = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
+    for recipe in (*told.saes.values(), *told.tokenizers.values(), *told.generators.values()):
+        numbers = {key: leaf for key, leaf in recipe.leaves.items() if isinstance(leaf.value, (int, float, list, bool))}
+        spec = {key: leaf.value for key, leaf in numbers.items()}
+        origins = {key: leaf.origin for key, leaf in numbers.items()}
+        if recipe.name in told.saes:
+            known = specs.sae(recipe, told.context)
+            spec["width"], origins["width"] = known.values["model"]["width"], known.origins["model.width"]
+        yield Job("settings", recipe.name, spec, origins, papers=_home(recipe))
 
 
 def _home(recipe: Any) -> tuple[str]:
@@ -480,6 +673,8 @@ DRAWN_FROM = {
     "metrics": ("metrics.json", "preview.npy"),
     "reconstruction": ("images.npz",),
     "denoising": ("denoising.npz",),
+    "concept_examples": ("examples.npz", "metrics.json"),
+    "latent_clusters": ("clusters.npz", "metrics.json"),
 }
 
 
@@ -514,7 +709,7 @@ def _figures(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Jo
 # Where the numbers of a stage stand.
 NUMBERS = {
     "search": ("search.json",),
-    **dict.fromkeys(("metrics", "reconstruction", "sizes"), ("metrics.json",)),
+    **dict.fromkeys(("metrics", "reconstruction", "sizes", "concept_f1", "latent_clusters"), ("metrics.json",)),
 }
 
 
@@ -530,6 +725,8 @@ def _claims(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job
         cell = {"table": table, "row": row, "column": column}
         artifact, value = _measured(told, table, row, column)
         reason = f"no table or figure of {paper} has this number" if artifact is None else None
+        if any(found.source == table and row in found.published_rows for found in told.tables.values()):
+            reason = "cited by the paper, not run here"
         reason = reason or _missing(project, artifact, found)
         if reason is None:
             roles = _of_seeds(project, artifact)
@@ -576,7 +773,7 @@ def _notebook(project: Project, paper: str, found: dict[str, Job]) -> Job:
     shown = [job for job in found.values() if job.papers == (paper,) and job.stage in ("table", "figure", "claims")]
     inputs, reads = {job.id: job.id for job in shown}, {}
     for job in found.values():
-        if job.stage in ("tokenizer", "generator") and job.papers == (paper,):
+        if job.stage in TRAININGS and job.papers == (paper,):
             inputs[job.id], reads[job.id] = job.id, ("curves.jsonl",)
     spec = {"paper": paper, "scale": project.scale.scale, "modules": NOTEBOOK_MODULES}
     return Job(
@@ -653,8 +850,10 @@ def _report(project: Project, found: dict[str, Job]) -> Job:
         for key in keys
     ]
     whole = ("table", "figure", "claims", "notebook", "forecast")
-    summed = ("claims", "notebook", "tokenizer", "reconstruction", "generator", "search", "metrics")
+    summed = ("claims", "notebook", *TRAININGS, "reconstruction", "codes", "search", "metrics")
     inputs += [job.id for stage in summed for job in found.values() if job.stage == stage]
+    reads = {name: (manifests.NAME,) for name in inputs if name.split("/")[0] not in whole}
+    reads |= {name: (*files, "curves.jsonl") for name, files in reads.items() if name.startswith("tokenizer/")}
     if project.scale.forecast:
         inputs.append(f"forecast/{project.scale.forecast.scale}")
     return Job(
@@ -662,6 +861,6 @@ def _report(project: Project, found: dict[str, Job]) -> Job:
         "index",
         {"scale": project.scale.scale, "purpose": project.scale.purpose, "papers": papers},
         inputs={name: name for name in ["lineage/index", *inputs]},
-        reads={name: (manifests.NAME,) for name in inputs if name.split("/")[0] not in whole},
+        reads=reads,
         comments=(*(Path(f"config/papers/{name}.yaml") for name in project.papers), project.context.scale_file),
     )

@@ -1,0 +1,108 @@
+"""Stage `sae`: train a sparse autoencoder on cached features, and measure it on images that it did not see."""
+
+import functools
+import importlib
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tesserae.lineage import fingerprint
+from tesserae.lineage.work import Work
+from tesserae.metrics import sparse
+from tesserae.stages.common import slices, write_json
+from tesserae.stages.feature_parts import Features, open_features
+from tesserae.training import weights
+from tesserae.training.loop import train
+from tesserae.training.order import Order
+from tesserae.training.processes import make_fabric
+
+HELD_OUT = 50  # DECISION: every 50th image is for measuring; the paper holds none out
+MEDIAN_TOKENS = 32_768  # DECISION (D16): tokens whose geometric median the decoder's bias starts from
+
+
+def run(work: Work) -> dict[str, float]:
+    """Writes weights.safetensors, curves.jsonl and metrics.json (with `histogram`, of how often latents fire)."""
+    spec, training = work.spec, work.spec["training"]
+    features = open_features(work.parts("semantic_features"))
+    held, seen = held_out(len(features))
+    torch.manual_seed(training["seed"])  # initialisation
+    model = importlib.import_module(spec["module"]).build(spec["model"])
+    model.init_bias(some_tokens(features, seen, training["seed"]))
+    fabric = make_fabric(training["precision"], work.device)
+    order = Order(len(seen), training["batch"], training["seed"], training["shares"])
+
+    def source(step: int, share: int, rng: torch.Generator) -> dict[str, Tensor]:
+        chosen = seen[order(step, share)]
+        return {"ids": torch.from_numpy(chosen), "features": features.at(chosen)}
+
+    trained = train(
+        model,
+        source,
+        training,
+        fabric=fabric,
+        state=work.state,
+        identity=work.identity,
+        curves=work.out / "curves.jsonl",
+        title=work.title,
+    )
+    if not fabric.is_global_zero:
+        return {}
+    kept = weights.used(model, trained.weights)
+    weights.save(work.out / "weights.safetensors", kept, spec["module"], spec["model"])
+    model.load_state_dict(trained.weights)
+    sums = measure(model.eval(), features, held, training["batch"], work.title, fabric.device)
+    values = sparse.numbers(sums)
+    measured = {
+        **{"extractor": spec["encoder"], "layer": spec["feature"], "side": spec["side"]},
+        "features": "{} x {}".format(*features.parts[0].shape[1:]),  # patches x channels
+        "samples": len(held),
+        "held_out": f"one of {HELD_OUT}",
+        "weights": "averaged",
+    }
+    write_json(
+        work.out / "metrics.json",
+        {
+            "values": values,
+            "deviation": {},
+            "measure": measured,
+            "measure_id": fingerprint.digest(measured),
+            "selection": None,
+            "histogram": sparse.firing_histogram(sums.fired, sums.tokens),
+        },
+    )
+    return trained.numbers | {f"held_out_{name}": value for name, value in values.items()}
+
+
+def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the images to measure on, from the last one back, and of the others: int64, ascending."""
+    held = np.arange(count - 1, -1, -HELD_OUT)[::-1].copy()
+    return held, np.setdiff1d(np.arange(count), held)
+
+
+def some_tokens(features: Features, seen: np.ndarray, seed: int) -> Tensor:
+    """About MEDIAN_TOKENS tokens (T, F) of images drawn from `seen`."""
+    patches = features.parts[0].shape[1]
+    drawn = np.random.default_rng(seed).permutation(seen)[: math.ceil(MEDIAN_TOKENS / patches)]
+    return features.at(np.sort(drawn)).flatten(0, 1)[:MEDIAN_TOKENS].float()
+
+
+@torch.inference_mode()
+def measure(
+    model: torch.nn.Module, features: Features, chosen: np.ndarray, batch: int, title: str, device: torch.device
+) -> sparse.Sums:
+    """The sums of metrics/sparse.py over the images `chosen`."""
+
+    def of(some: slice) -> sparse.Sums:
+        tokens = features.at(chosen[some]).to(device).flatten(0, 1).float()
+        codes = model.encode(tokens)
+        return sparse.sums_of(tokens, model.decode(codes), *codes, len(model.b_enc))
+
+    return functools.reduce(sparse.add, map(of, slices(len(chosen), batch, f"{title}: held out")))
+
+
+if __name__ == "__main__":
+    from tesserae.workflow.runner import by_hand
+
+    by_hand("sae")
