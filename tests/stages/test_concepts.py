@@ -133,7 +133,7 @@ def test_training_writes_weights_curves_and_numbers(halves, trained):
     assert set(metrics) == {"values", "deviation", "measure", "measure_id", "selection", "histogram"}
     histogram, values = metrics["histogram"], metrics["values"]
     assert sum(histogram["latents"]) + histogram["never"] == 40
-    assert values["dead"] == histogram["never"] / 40 and said["held_out_nmse"] == values["nmse"]
+    assert values["dead"] == histogram["never"] / 40 and said == values
 
     model = weights.load(out / "weights.safetensors")
     tokens = open_features(halves).at(np.array([9, 59])).flatten(0, 1).float()

@@ -56,7 +56,7 @@ def run(work: Work) -> dict[str, float]:
         "points": float(len(labels)),
         "neighbours": float(quality.neighbours),
     }
-    told = measure(work, prompts, samples=len(labels), concepts=len(scores.concepts), components=spec["components"])
+    told = measure(work, prompts, samples=len(labels), clusters=len(scores.concepts), components=spec["components"])
     content = {"values": values, "deviation": {}, "measure": told, "measure_id": fingerprint.digest(told)}
     write_json(work.out / "metrics.json", content | {"selection": None})
     return values

@@ -72,7 +72,7 @@ def run(work: Work) -> dict[str, float]:
             "histogram": sparse.firing_histogram(sums.fired, sums.tokens),
         },
     )
-    return trained.numbers | {f"held_out_{name}": value for name, value in values.items()}
+    return values
 
 
 def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
