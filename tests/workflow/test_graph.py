@@ -168,6 +168,7 @@ def twice(project) -> tuple[dict[str, Job], dict[str, Job]]:
 def test_all_that_is_random_exists_once_per_seed(twice):
     once, found = twice
     single = {"dataset", "reference", "sizes", "table", "figure", "claims", "notebook", "lineage", "report"}
+    single |= {"semantic_features", "sae", "concepts", "prompts", "settings"}  # one autoencoder for all seeds
     for name, job in once.items():
         assert (of_seed(name, 2) in found) == (job.stage not in single), name
     assert found.keys() == once.keys() | {of_seed(name, 2) for name, job in once.items() if job.stage not in single}
@@ -192,7 +193,7 @@ def test_what_a_seed_makes_is_made_from_what_the_same_seed_made(twice):
     for name, job in once.items():
         if of_seed(name, 2) in found:
             other = found[of_seed(name, 2)]
-            shared = {"dataset", "reference"}
+            shared = {"dataset", "reference", "sae", "concepts", "prompts"}
             assert other.inputs == {
                 role: producer if producer.split("/")[0] in shared else of_seed(producer, 2)
                 for role, producer in job.inputs.items()
