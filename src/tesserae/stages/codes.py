@@ -18,8 +18,8 @@ def run(work: Work) -> dict[str, float]:
     M images are this job's part of the training set; counts are of the images as they are. Returns the health of the
     codebook on them: share of codes that are used, perplexity, dead codes.
     """
-    # DEPARTS (D2): the paper crops and flips at random; here an image and its mirror image, for data sets are cached at the
-    # size of the images.
+    # DEPARTS (D2): the paper crops and flips at random; here an image and its mirror image, for data sets are cached at
+    # the size of the images.
     device = pick_device(work.device)
     data = open_cache(work.inputs["dataset"], "train")
     part = part_of(len(data.images), work.spec)
