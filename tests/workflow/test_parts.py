@@ -41,7 +41,7 @@ def test_tokens_in_parts_are_read_as_one(tmp_path_factory, sizes, data):
 def test_moments_without_their_labels_are_an_error(tmp_path):
     np.save(tmp_path / "moments.npy", np.zeros((3, 2, 1, 2), np.float32))
     np.save(tmp_path / "labels.npy", np.arange(2))
-    with pytest.raises(ValueError, match="moments.npy has 3 images, labels.npy 2"):
+    with pytest.raises(ValueError, match=r"moments\.npy has 3 images, labels\.npy 2"):
         open_tokens([tmp_path])
 
 
