@@ -224,6 +224,15 @@ def test_every_cell_of_every_published_table_in_use_has_a_number_to_come():
             assert lacking <= project.omitted.keys()
 
 
+@pytest.mark.parametrize("scale", ["smoke", "pocket", "desk", "paper", "released"])
+@pytest.mark.parametrize("paper", ["detok", "concepttok"])
+def test_a_paper_can_be_run_alone(project, paper, scale):
+    edit(project, "config.yaml", lambda c: c.update(papers=[paper]))
+    found = jobs(read_project(project, scale))
+    assert f"notebook/{paper}" in found
+    assert {job.papers for job in found.values() if job.papers} == {(paper,)}
+
+
 def test_schemas_are_up_to_date():
     from tesserae.config.schemas import schemas
 

@@ -63,22 +63,24 @@ class Project:
         return self.tokenizers[name]
 
 
-def read_project(root: Path, scale: str | None = None) -> Project:
-    """Read and check everything below `root`/config; `scale` overrides config.yaml's."""
+def read_project(root: Path, scale: str | None = None, papers: list[str] | None = None) -> Project:
+    """Read and check everything below `root`/config; `scale` and `papers` override config.yaml's."""
     settings = _read(Settings, root, Path("config/config.yaml"))
+    if papers is not None:
+        settings = settings.model_copy(update={"papers": papers})
     name = scale or settings.scale
     scale_file = Path(f"config/scales/{name}.yaml")
     scale_ = _read(Scale, root, scale_file)
     if scale_.scale != name:
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
-    papers: dict[str, Paper] = {}
+    read: dict[str, Paper] = {}
     recipes: dict[str, dict[str, Recipe]] = {section: {} for section in SECTIONS}
     for paper in settings.papers:
         file = Path(f"config/papers/{paper}.yaml")
-        papers[paper] = _read(Paper, root, file)
+        read[paper] = _read(Paper, root, file)
         for section, found in recipes.items():
-            entries = getattr(papers[paper], section)
+            entries = getattr(read[paper], section)
             for recipe in concrete(entries):
                 if recipe in found:
                     raise ConfigError(
@@ -88,7 +90,8 @@ def read_project(root: Path, scale: str | None = None) -> Project:
                         "recipes of all papers share one name space: rename one",
                     )
                 found[recipe] = read_recipe(section, recipe, entries, file, scale_, scale_file)
-    unused = set(scale_.exceptions) - {name for found in recipes.values() for name in found}
+    elsewhere = _elsewhere(root, settings.papers)
+    unused = set(scale_.exceptions) - elsewhere - {name for found in recipes.values() for name in found}
     if unused:
         raise ConfigError(
             scale_file,
@@ -96,10 +99,10 @@ def read_project(root: Path, scale: str | None = None) -> Project:
             "no such recipe",
             f"one of {', '.join(sorted(name for found in recipes.values() for name in found))}",
         )
-    decoded = {name: found for paper in papers.values() for name, found in paper.decoded.items()}
+    decoded = {name: found for paper in read.values() for name, found in paper.decoded.items()}
     names = {name for found in (*recipes.values(), decoded) for name in found}
     for pattern in scale_.omit.recipes if scale_.omit else ():
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(fnmatchcase(name, pattern) for name in names | elsewhere):
             raise ConfigError(
                 scale_file, f"omit.recipes: {pattern}", "no such recipe", f"one of {', '.join(sorted(names))}"
             )
@@ -111,15 +114,22 @@ def read_project(root: Path, scale: str | None = None) -> Project:
         settings,
         scale_,
         datasets,
-        papers,
+        read,
         saes,
         **seeded,
-        claims={name: read_claims(root, Path(paper.claims)) for name, paper in papers.items() if paper.claims},
+        claims={name: read_claims(root, Path(paper.claims)) for name, paper in read.items() if paper.claims},
         decoded=_seeded_decoders(decoded, scale_.seeds, omitted),
         omitted=omitted,
         equivalents=_read(Equivalents, root, EQUIVALENTS),
         cluster=_read(Cluster, root, CLUSTER),
     )
+
+
+def _elsewhere(root: Path, papers: list[str]) -> set[str]:
+    """Names of the recipes of papers that are not run: scales speak of all papers."""
+    files = [file for file in (root / "config/papers").glob("*.yaml") if file.stem not in papers]
+    sections = [read_yaml(file).get(section) for file in files for section in (*SECTIONS, "decoded")]
+    return {name for found in sections if isinstance(found, dict) for name in found}
 
 
 # ---- what a scale does without, and what it does several times -------------------------------------------------

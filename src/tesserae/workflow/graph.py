@@ -80,6 +80,7 @@ SHOWN = {  # DECISION (D25): the paper gives no counts for Figures 3, 4 and 5
         "iterations": 1000,
     },
 }
+TIMED = "detok"  # the paper that prints the hours of its trainings
 PAPER = "paper"  # the scale of published sizes, and of trainings whose published hours costs are calibrated on
 
 # What notebooks may import of the package: they run in a process of their own, so their imports are named here.
@@ -812,19 +813,19 @@ def _lineage(project: Project, found: dict[str, Job]) -> Job:
 def _forecast(project: Project, wanted: Forecast, found: dict[str, Job]) -> Job:
     """What another scale (or this one) would cost. The plan itself is the spec: nothing is read but published hours."""
 
-    def planned(scale: str) -> tuple[Project, dict[str, Job]]:
-        if scale == project.scale.scale:
+    def planned(scale: str, papers: list[str]) -> tuple[Project, dict[str, Job]]:
+        if scale == project.scale.scale and set(papers) <= set(project.papers):
             return project, found
-        other = read_project(project.root, scale)
+        other = read_project(project.root, scale, papers)
         without = replace(other, scale=other.scale.model_copy(update={"forecast": None}))
         return other, jobs(without)
 
-    told, planned_jobs = planned(wanted.scale)
+    told, planned_jobs = planned(wanted.scale, [*project.papers])
     resources = told.scale.resources
     spec = describe(
         planned_jobs,
         {job.stage: resources.get(job.stage, resources["default"]) for job in planned_jobs.values()},
-        published=planned_jobs if wanted.scale == PAPER else planned(PAPER)[1],
+        published=planned_jobs if wanted.scale == PAPER and TIMED in told.papers else planned(PAPER, [TIMED])[1],
         scale=wanted.scale,
         gpu=wanted.gpu,
         gpus=wanted.gpus,
