@@ -11,7 +11,7 @@ from tesserae.workflow.graph import OUTPUTS
 
 
 def run(work: Work):
-    for name in ("train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json"):
+    for name in ("train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json", "captions.json"):
         (work.out / name).write_text("made")
     return {"count": 1}
 
@@ -57,6 +57,7 @@ def test_a_job_leaves_files_and_a_manifest(toy):
         "val_images.npy",
         "val_labels.npy",
         "index.json",
+        "captions.json",
     }
     assert all(entry["bytes"] == 4 for entry in record["outputs"])
     assert record["metrics"] == {"count": 1} and record["spec"]["image_size"] == 32
