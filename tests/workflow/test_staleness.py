@@ -53,7 +53,11 @@ def test_a_loss_of_tokenizers(copy):
         "tokenizer",
         "reconstruction",
         "denoising",
+        "concept_f1",
+        "concept_examples",
+        "latent_clusters",
         "tokens",
+        "codes",
         "generator",
         "sizes",  # it builds every network, so its code is all of them
         "search_samples",
