@@ -68,6 +68,10 @@ onstart:
             from tesserae.workflow import slurm
 
             slurm.prepare(workflow.dag.needrun_jobs())
+    if workflow.is_main_process and workflow.local_exec:
+        # Local jobs start as cores get free; Snakemake's limit on starts per second wakes it ever more often, for each
+        # finished job once a second more: 4 minutes of CPU time in a run of 660 jobs.
+        workflow.scheduler.job_rate_limiter = None
     if workflow.is_main_process and workflow.local_exec and warm.wanted():
         WARM = warm.start(Path(".tesserae/warm.log"))
 

@@ -53,7 +53,7 @@ def test_warm_and_cold_runs_leave_the_same_bytes(toy, parent):
         assert done.returncode == 0, done.stderr
         files = (toy.root / FOLDER).iterdir()
         contents.append({file.name: file.read_bytes() for file in files if file.name != "manifest.json"})
-    assert len(contents[0]) == 5 and contents[0] == contents[1]
+    assert len(contents[0]) == 6 and contents[0] == contents[1]
 
 
 def test_a_failing_job_gives_its_message_and_code(toy, parent):

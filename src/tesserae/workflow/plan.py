@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
 from tesserae.workflow import scheduling
 from tesserae.workflow.graph import OUTPUTS, Job, jobs
+
+TELL_OF_COSTS = ("forecast", "report")
 
 
 class Plan:
@@ -158,6 +161,17 @@ class Plan:
 def open_plan(root: Path, scale: str | None = None) -> Plan:
     """Plan of the project in `root`, fingerprints when asked; ConfigError if its configuration cannot be used."""
     return Plan(read_project(root, scale))
+
+
+def open_plan_for(stage: str, root: Path, scale: str | None = None) -> Plan:
+    """Plan in which a job of `stage` and all that it is made from stand as in the whole one, and sooner.
+
+    What another scale would cost is planned only for those who tell of it.
+    """
+    project = read_project(root, scale)
+    if stage not in TELL_OF_COSTS:
+        project = replace(project, scale=project.scale.model_copy(update={"forecast": None}))
+    return Plan(project)
 
 
 def read_plan(root: Path, scale: str | None = None) -> Plan:

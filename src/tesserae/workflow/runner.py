@@ -25,7 +25,6 @@ from tesserae.workflow import loading
 loading.remember()  # before anything else of the package is imported
 
 from tesserae.config.errors import ConfigError  # noqa: E402
-from tesserae.config.project import read_project  # noqa: E402
 from tesserae.lineage import code, fingerprint  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
 from tesserae.lineage.hashes import sha256  # noqa: E402
@@ -34,7 +33,7 @@ from tesserae.workflow import space, staleness  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.foreign import published_weights  # noqa: E402
 from tesserae.workflow.graph import OUTPUTS, Job  # noqa: E402
-from tesserae.workflow.plan import Plan  # noqa: E402
+from tesserae.workflow.plan import Plan, open_plan_for  # noqa: E402
 from tesserae.workflow.processes import REQUEUE, THREADS, Died, conduct_together  # noqa: E402
 
 TERMINATED = 128 + signal.SIGTERM
@@ -90,7 +89,7 @@ def _queue_again() -> None:
 
 def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: str | None = None) -> dict:
     """Make one artifact and return its manifest."""
-    plan = Plan(read_project(root, scale))
+    plan = open_plan_for(stage, root, scale)
     job = plan.jobs.get(f"{stage}/{recipe}")
     if job is None:
         known = ", ".join(other.recipe for other in plan.jobs.values() if other.stage == stage)
