@@ -63,11 +63,11 @@ def learned(*shape: int) -> nn.Parameter:
     return nn.Parameter(shape[-1] ** -0.5 * torch.randn(shape))
 
 
-def init_layers(module: nn.Module) -> None:
-    """Linear layers and convolutions: normal with deviation 0.02, biases 0 (official code). For nn.Module.apply."""
+def init_layers(module: nn.Module, std: float) -> None:
+    """Linear layers and convolutions: normal with deviation `std`, biases 0 (official code: 0.02)."""
     # The fused projection of queries, keys and values is a bare parameter and keeps PyTorch's Xavier initialisation.
     if isinstance(module, (nn.Linear, nn.Conv2d)):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=std)
         nn.init.zeros_(module.bias)
 
 
@@ -213,6 +213,7 @@ class ConceptTok(nn.Module):
         loss_weights: LossWeights,
         gan_start_step: int | None,
         discriminator: DiscriminatorSize | None,
+        init_std: float = 0.02,
     ):
         super().__init__()
         if image_size % patch_size:
@@ -236,7 +237,8 @@ class ConceptTok(nn.Module):
         self.decoder = Decoder(decoder, *shape, read if text == "decoder" else None)
         self.latent_tokens = learned(latent_tokens, encoder["width"])
         self.concept_head = None if concepts is None else nn.Linear(encoder["width"], concepts)
-        self.apply(init_layers)  # DECISION (D8): the concept head as any linear layer
+        for module in self.modules():  # DECISION (D8): the concept head as any linear layer
+            init_layers(module, init_std)
         # DECISION (D13): the paper says "8192 x 64" and cites TA-TiTok: its codebook, without unit lengths.
         self.quantize = VectorQuantizer(codebook_size, code_width, clustering=clustering)
         if gan_start_step is not None:

@@ -42,6 +42,7 @@ class Recipe(Tokenizer):
     sae: str | None = Field(description="recipe whose concepts the latents learn to name; null: none")
     clustering: bool = Field(description="codes that are not used move to latents (CVQ-VAE)")
     commitment: float = Field(ge=0)
+    init_std: float = Field(gt=0, description="deviation of the first weights of linear layers and convolutions")
     perceptual: Literal["lpips+convnext", "none"]
     loss_weights: LossWeights
     gan_start_epoch: int | None = Field(ge=0, description="epoch from which the GAN loss is on; null: never")
@@ -66,6 +67,7 @@ class Scaled(Strict):
     code_width: int | None = Field(None, gt=0)
     text_encoder: Literal["clip", "minilm"] | None = None
     text_tokens: int | None = Field(None, gt=0)
+    init_std: float | None = Field(None, gt=0)
     loss_weights: ScaledWeights = ScaledWeights()
     perceptual: Literal["lpips+convnext", "none"] | None = None
 
@@ -82,7 +84,7 @@ def describe(spec: Spec, recipe: Read, context: Context) -> None:
     paper = recipe["latent_tokens"]
     ours = context.scale.systems.concepttok.latent_tokens.get(paper.value)
     spec.set("model.latent_tokens", context.either(ours, paper, f"systems.concepttok.latent_tokens.{paper.value}"))
-    for key in ("codebook_size", "code_width", "perceptual"):
+    for key in ("codebook_size", "code_width", "init_std", "perceptual"):
         spec.set(f"model.{key}", context.scaled("concepttok", recipe, key))
     read = text(recipe, context)
     spec.set("model.text", recipe["text"])
