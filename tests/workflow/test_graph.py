@@ -8,6 +8,7 @@ from tesserae.config.errors import ConfigError
 from tesserae.config.project import read_project
 from tesserae.config.seeds import of_seed
 from tesserae.workflow.graph import Job, jobs
+from tesserae.workflow.plan import open_plan_for, read_plan
 from tests.config.test_config import edit
 from tests.conftest import ROOT
 
@@ -213,3 +214,13 @@ def test_tables_figures_and_claims_read_all_seeds(twice):
         assert found[name].spec["seeds"] == [1, 2] and once[name].spec["seeds"] == [1]
     cell = next(cell for cell in found["claims/detok"].spec["cells"] if cell["row"] == "Joint noise")
     assert len(cell["artifacts"]) == 2 and cell["artifacts"][1] == of_seed(cell["artifacts"][0], 2)
+
+
+@pytest.mark.parametrize("stage", ["metrics", "lineage", "forecast", "report"])
+def test_a_job_plans_itself_as_the_whole_does(stage):
+    whole = read_plan(ROOT, "pocket")
+    own = open_plan_for(stage, ROOT, "pocket")
+    for job in whole.jobs.values():
+        if job.stage == stage:
+            assert own.jobs[job.id] == job and own.fingerprint(own.jobs[job.id]) == whole.fingerprint(job)
+    assert ("forecast/paper" in own.jobs) == (stage in ("forecast", "report"))

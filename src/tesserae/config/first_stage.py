@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
-from tesserae.config.parts import Discriminator, Tokenizer
+from tesserae.config.parts import AdversarialTokenizer
 from tesserae.config.recipes import Recipe as Read
 from tesserae.config.resolve import Context, Spec, Tokens
 
@@ -26,7 +26,7 @@ class Network(Strict):
     res_blocks: int = Field(gt=0, description="residual blocks of an encoder's level; the decoder has one more")
 
 
-class FirstStage(Tokenizer):
+class FirstStage(AdversarialTokenizer):
     """Latent diffusion (arXiv 2112.10752): a convolutional autoencoder with KL, perceptual and adversarial loss."""
 
     network: Network
@@ -39,8 +39,6 @@ class FirstStage(Tokenizer):
     perceptual: Literal["lpips", "none"]
     loss_weights: LossWeights
     adaptive_gan: bool = Field(description="balance the GAN loss by gradients at the decoder's last layer (VQGAN)")
-    gan_start_epoch: int | None = Field(ge=0, description="epoch from which the GAN loss is on; null: never")
-    discriminator: Discriminator
 
 
 class Scaled(Strict):

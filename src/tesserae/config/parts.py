@@ -87,6 +87,13 @@ class Tokenizer(Trained):
         return self
 
 
+class AdversarialTokenizer(Tokenizer):
+    """A tokenizer that is trained against a discriminator from some epoch on."""
+
+    gan_start_epoch: int | None = Field(ge=0, description="epoch from which the GAN loss is on; null: never")
+    discriminator: Discriminator
+
+
 class Generator(Trained):
     """What every generator's recipe says."""
 

@@ -9,11 +9,13 @@ from tesserae.config.registry import GENERATORS, SAES, TOKENIZERS, tokens_of
 from tesserae.config.resolve import Context, Sourced, Spec, Text
 from tesserae.config.types import Dataset, EmojiData, Evaluation, TrainingScale
 
+SAE = "tesserae.sae.topk"  # the module of every sparse autoencoder there is
+
 
 def sae(recipe: Recipe, context: Context) -> Spec:
     """Spec of a sparse autoencoder: `module`, `model` (keywords of its `build`) and `training`."""
     spec, system = Spec(), SAES[recipe.typed.system]
-    spec.set("module", "tesserae.sae.topk", recipe["system"].origin)
+    spec.set("module", SAE, recipe["system"].origin)
     system.describe(spec, recipe, context)
     system.features(spec, recipe, context)
     _training(spec, recipe, context.scale.sae_training, context.images(recipe)[1], context)

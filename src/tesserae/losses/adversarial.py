@@ -4,9 +4,18 @@ VQGAN's adaptive weight is a function of its own, which not every paper uses. No
 Shapes: B batch, S image side.
 """
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+LARGEST_GAN_WEIGHT = 1e4  # VQGAN, official code
+
+
+class DiscriminatorSize(TypedDict):
+    channels: int
+    layers: int
 
 
 class PatchDiscriminator(nn.Module):
@@ -74,6 +83,17 @@ def adaptive_weight(fidelity: Tensor, loss: Tensor, weight: nn.Parameter, larges
     # those of one share of the batch, as they are of one process there.
     norms = [torch.autograd.grad(each, weight, retain_graph=True)[0].norm() for each in (fidelity, loss)]
     return (norms[0] / (norms[1] + 1e-4)).clamp(max=largest)
+
+
+def balanced_generator_loss(
+    discriminator: nn.Module, fake: Tensor, fidelity: Tensor, last: nn.Parameter | None
+) -> Tensor:
+    """`generator_loss` of images (B, 3, S, S), 0-d.
+
+    With the weight of a decoder's last layer, times what makes it pull there as hard as `fidelity`, 0-d.
+    """
+    loss = generator_loss(discriminator, fake)
+    return loss if last is None else adaptive_weight(fidelity, loss, last, LARGEST_GAN_WEIGHT) * loss
 
 
 def adversarial_groups(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:

@@ -18,26 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tesserae.losses.adversarial import adversarial_groups, generator_loss, hinge_loss
+from tesserae.losses.adversarial import DiscriminatorSize, adversarial_groups, generator_loss, hinge_loss
 from tesserae.losses.blur_discriminator import BlurDiscriminator
 from tesserae.losses.concepts import concept_loss
 from tesserae.losses.lecam import LeCam
 from tesserae.losses.perceptual import pretrained_perceptual_loss
+from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health
 
 # Parameters that TiTok's official code spares from weight decay: those with such a word in their names.
 NOT_DECAYED = ("ln", "bias", "latent_tokens", "mask_token", "embedding", "norm", "gamma", "embed")
-
-
-class TransformerSize(TypedDict):
-    width: int
-    blocks: int
-    heads: int
-
-
-class DiscriminatorSize(TypedDict):
-    channels: int
-    layers: int
 
 
 class LossWeights(TypedDict):

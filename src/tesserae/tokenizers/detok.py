@@ -17,25 +17,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tesserae.diffusion.latent_noise import NOISES, draw_noise
-from tesserae.losses.adversarial import PatchDiscriminator, adversarial_groups, discriminator_loss, generator_loss
+from tesserae.losses.adversarial import (
+    DiscriminatorSize,
+    PatchDiscriminator,
+    adversarial_groups,
+    discriminator_loss,
+    generator_loss,
+)
 from tesserae.losses.perceptual import pretrained_perceptual_loss
 from tesserae.nn.attention import Attention
 from tesserae.nn.feedforward import SwiGLU
 from tesserae.nn.rope import detok_rope_table
+from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.gaussian import GaussianPosterior
 
 MASK_BIAS = 0.1  # Eq. 5: U(-0.1, M)
-
-
-class TransformerSize(TypedDict):
-    width: int
-    blocks: int
-    heads: int
-
-
-class DiscriminatorSize(TypedDict):
-    channels: int
-    layers: int
 
 
 class LossWeights(TypedDict):

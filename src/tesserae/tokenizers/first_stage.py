@@ -16,23 +16,16 @@ from torch import Tensor, nn
 
 from tesserae.diffusion.latent_noise import NOISES, draw_noise
 from tesserae.losses.adversarial import (
+    DiscriminatorSize,
     PatchDiscriminator,
-    adaptive_weight,
     adversarial_groups,
+    balanced_generator_loss,
     discriminator_loss,
-    generator_loss,
     init_pix2pix,
 )
 from tesserae.losses.perceptual import pretrained_lpips
 from tesserae.nn.conv_autoencoder import ConvDecoder, ConvEncoder
 from tesserae.quantizers.gaussian import GaussianPosterior
-
-LARGEST_GAN_WEIGHT = 1e4  # official code
-
-
-class DiscriminatorSize(TypedDict):
-    channels: int
-    layers: int
 
 
 class LossWeights(TypedDict):
@@ -178,10 +171,9 @@ class FirstStage(nn.Module):
         fidelity = sum(terms.values())
         terms["kl"] = weights["kl"] * output.posterior.kl().mean()
         if adversarial:
-            gan = generator_loss(self.discriminator, output.images)
-            last = self.decoder.conv_out.weight
-            scale = adaptive_weight(fidelity, gan, last, LARGEST_GAN_WEIGHT) if self.adaptive_gan else 1.0
-            terms["gan"] = weights["gan"] * scale * gan
+            last = self.decoder.conv_out.weight if self.adaptive_gan else None
+            gan = balanced_generator_loss(self.discriminator, output.images, fidelity, last)
+            terms["gan"] = weights["gan"] * gan
         return terms
 
     def freeze_encoder(self) -> None:

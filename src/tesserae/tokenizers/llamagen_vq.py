@@ -16,17 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tesserae.losses.adversarial import (
+    DiscriminatorSize,
     PatchDiscriminator,
-    adaptive_weight,
     adversarial_groups,
+    balanced_generator_loss,
     discriminator_loss,
-    generator_loss,
     init_pix2pix,
 )
 from tesserae.losses.perceptual import pretrained_lpips
 from tesserae.nn.conv_autoencoder import ConvDecoder, ConvEncoder
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health, nearest, squared_distances
-from tesserae.tokenizers.first_stage import LARGEST_GAN_WEIGHT, DiscriminatorSize
 
 ENTROPY_TEMPERATURE, SMALLEST_SHARE = 0.01, 1e-5  # official code
 
@@ -176,10 +175,9 @@ class LlamaGenVQ(nn.Module):
             entropy = entropy_loss(squared_distances(directions, self.quantize.entries()))
             terms["entropy"] = weights["quantizer"] * self.entropy_ratio * entropy
         if adversarial:
-            gan = generator_loss(self.discriminator, output.images)
-            last = self.decoder.conv_out.weight
-            scale = adaptive_weight(fidelity, gan, last, LARGEST_GAN_WEIGHT) if self.adaptive_gan else 1.0
-            terms["gan"] = weights["gan"] * scale * gan
+            last = self.decoder.conv_out.weight if self.adaptive_gan else None
+            gan = balanced_generator_loss(self.discriminator, output.images, fidelity, last)
+            terms["gan"] = weights["gan"] * gan
         return terms
 
     def freeze_encoder(self) -> None:

@@ -20,37 +20,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tesserae.losses.adversarial import (
+    DiscriminatorSize,
     PatchDiscriminator,
-    adaptive_weight,
     adversarial_groups,
+    balanced_generator_loss,
     discriminator_loss,
-    generator_loss,
 )
 from tesserae.losses.auxiliary import CHANNELS, auxiliary_loss
 from tesserae.losses.perceptual import pretrained_lpips
 from tesserae.nn.attention import Attention
 from tesserae.nn.feedforward import MLP
+from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.gaussian import LOGVAR_MIN, GaussianPosterior
 
 MASK_STD = 0.25  # of the normal distribution whose part below its mean gives the masking ratio (official code)
 ROPE_BASE = 10.0  # official training settings
 LAYER_SCALE = 1e-5  # of the plain blocks, as DINOv2 (official code)
-LARGEST_GAN_WEIGHT = 1e4  # official code
-
-
-class TransformerSize(TypedDict):
-    width: int
-    blocks: int
-    heads: int
 
 
 class AuxiliaryDecoder(TransformerSize):
     target: Literal["hog", "embedded", "dinov2", "clip"]
-
-
-class DiscriminatorSize(TypedDict):
-    channels: int
-    layers: int
 
 
 class LossWeights(TypedDict):
@@ -338,13 +327,9 @@ class MAETok(nn.Module):
             if self.perceptual_loss is not None:
                 terms["perceptual"] = weights["perceptual"] * self.perceptual_loss(real, fake)
             if adversarial:
-                gan, fidelity, last = (
-                    generator_loss(self.discriminator, fake),
-                    sum(terms.values()),
-                    self.decoder.head.weight,
-                )
-                scale = adaptive_weight(fidelity, gan, last, LARGEST_GAN_WEIGHT) if self.adaptive_gan else 1.0
-                terms["gan"] = weights["gan"] * scale * gan
+                last = self.decoder.head.weight if self.adaptive_gan else None
+                gan = balanced_generator_loss(self.discriminator, fake, sum(terms.values()), last)
+                terms["gan"] = weights["gan"] * gan
             for name, prediction in predictions.items():
                 terms[name] = weights["auxiliary"] * auxiliary_loss(name, prediction, real, counted)
         yield "autoencoder", terms

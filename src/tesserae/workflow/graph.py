@@ -291,7 +291,7 @@ def _side_inputs(project: Project, recipe: Any, dataset: Job) -> Iterator[Job]:
     if (sae := _sae_of(project, recipe)) is not None:
         spec = specs.features(sae, project.context)
         spec.set("concepts", project.context.scaled("topk_sae", sae, "concept_set"))
-        spec.set("sae", "tesserae.sae.topk", "the SAE's module")
+        spec.set("sae", specs.SAE, "the SAE's module")
         spec.set("batch", project.context.scale.evaluation.batch, f"{project.context.scale_file}: evaluation.batch")
         inputs = {"dataset": dataset.id, "sae": f"sae/{sae.name}"}
         reads = {inputs["sae"]: ("weights.safetensors",)}
@@ -389,7 +389,7 @@ def _concept_measures(project: Project, recipe: Any, tokenizer: Job, dataset: Jo
         if stage != "concept_f1":
             spec.values |= told.values
             spec.origins |= told.origins
-            spec.set("sae", "tesserae.sae.topk", "the SAE's module")
+            spec.set("sae", specs.SAE, "the SAE's module")
             for key in ("frequency", "dense"):
                 spec.set(key, project.context.scaled("topk_sae", sae, key))
         for key, value in SHOWN.get(stage, {}).items():

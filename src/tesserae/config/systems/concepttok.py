@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
-from tesserae.config.parts import Discriminator, Tokenizer
+from tesserae.config.parts import AdversarialTokenizer
 from tesserae.config.recipes import Recipe as Read
 from tesserae.config.resolve import Context, Spec, Text, Tokens
 
@@ -26,7 +26,7 @@ class LossWeights(Strict):
     concept: float = Field(ge=0)
 
 
-class Recipe(Tokenizer):
+class Recipe(AdversarialTokenizer):
     """ConceptTok, Sec. 4: one-dimensional codes, an encoder that reads a prompt, latents that name concepts."""
 
     system: Literal["concepttok"]
@@ -45,8 +45,6 @@ class Recipe(Tokenizer):
     init_std: float = Field(gt=0, description="deviation of the first weights of linear layers and convolutions")
     perceptual: Literal["lpips+convnext", "none"]
     loss_weights: LossWeights
-    gan_start_epoch: int | None = Field(ge=0, description="epoch from which the GAN loss is on; null: never")
-    discriminator: Discriminator
 
     @model_validator(mode="after")
     def _concepts_have_weight(self) -> "Recipe":

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
-from tesserae.config.parts import Discriminator, Tokenizer
+from tesserae.config.parts import AdversarialTokenizer
 from tesserae.config.recipes import Recipe as Read
 from tesserae.config.resolve import Context, Spec, Tokens
 
@@ -20,7 +20,7 @@ class LossWeights(Strict):
     gan: float = Field(ge=0)
 
 
-class Recipe(Tokenizer):
+class Recipe(AdversarialTokenizer):
     """l-DeTok, Sec. 3 and A.1. gamma = 0 with mask_ratio = 0 is the conventional autoencoder."""
 
     system: Literal["detok"]
@@ -34,8 +34,6 @@ class Recipe(Tokenizer):
     mask_mode: Literal["random", "constant"]
     perceptual: Literal["lpips+convnext", "none"]
     loss_weights: LossWeights
-    gan_start_epoch: int | None = Field(ge=0, description="epoch from which the GAN loss is on; null: never")
-    discriminator: Discriminator
 
 
 class Scaled(Strict):

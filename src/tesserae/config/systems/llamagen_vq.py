@@ -7,7 +7,7 @@ from pydantic import Field
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
 from tesserae.config.first_stage import Network
-from tesserae.config.parts import Discriminator, Tokenizer
+from tesserae.config.parts import AdversarialTokenizer
 from tesserae.config.recipes import Recipe as Read
 from tesserae.config.resolve import Context, Spec, Tokens
 
@@ -21,7 +21,7 @@ class LossWeights(Strict):
     gan: float = Field(ge=0)
 
 
-class Recipe(Tokenizer):
+class Recipe(AdversarialTokenizer):
     """LlamaGen's VQ tokenizer: a convolutional autoencoder around a codebook of unit vectors."""
 
     system: Literal["llamagen_vq"]
@@ -34,8 +34,6 @@ class Recipe(Tokenizer):
     perceptual: Literal["lpips", "none"]
     loss_weights: LossWeights
     adaptive_gan: bool = Field(description="balance the GAN loss by gradients at the decoder's last layer (VQGAN)")
-    gan_start_epoch: int | None = Field(ge=0, description="epoch from which the GAN loss is on; null: never")
-    discriminator: Discriminator
 
 
 class Scaled(Strict):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
-from tesserae.config.parts import Discriminator, Tokenizer
+from tesserae.config.parts import AdversarialTokenizer
 from tesserae.config.recipes import Recipe as Read
 from tesserae.config.resolve import Context, Sourced, Spec, Tokens
 
@@ -22,7 +22,7 @@ class LossWeights(Strict):
     auxiliary: float = Field(ge=0, description="of each auxiliary target")
 
 
-class Recipe(Tokenizer):
+class Recipe(AdversarialTokenizer):
     """MAETok, Sec. 3."""
 
     system: Literal["maetok"]
@@ -40,8 +40,6 @@ class Recipe(Tokenizer):
     mask_ratio_max: float = Field(ge=0, lt=1, description="largest; 0: none is hidden")
     perceptual: Literal["lpips", "none"]
     loss_weights: LossWeights
-    gan_start_epoch: int | None = Field(ge=0, description="epoch from which the GAN loss is on; null: never")
-    discriminator: Discriminator
     adaptive_gan: bool = Field(description="VQGAN's adaptive weight of the GAN loss")
 
 
