@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGUMENTS := $(if $(PROFILE),--workflow-profile workflow/profiles/$(PROFILE))
 CONFIG := $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: reproduce quick test lint lock share clean
+.PHONY: reproduce quick test test-workflow test-rest lint lock share clean
 
 reproduce: .venv/.ready  ## every table and figure at the scale of config/config.yaml (or SCALE=...)
 	@$(BIN)/tesserae $(if $(SCALE),--scale $(SCALE)) reproduce $(ARGUMENTS)
@@ -14,8 +14,14 @@ reproduce: .venv/.ready  ## every table and figure at the scale of config/config
 quick: .venv/.ready  ## the same road at smoke scale, for a first look
 	@$(BIN)/tesserae --scale smoke reproduce
 
-test: .venv/.ready  ## the whole test suite
-	@$(BIN)/python -m pytest
+test: .venv/.ready  ## the whole test suite, its two halves side by side
+	@$(MAKE) --no-print-directory --keep-going -j2 test-workflow test-rest
+
+test-workflow: .venv/.ready
+	@$(BIN)/python -m pytest tests/workflow
+
+test-rest: .venv/.ready
+	@$(BIN)/python -m pytest --ignore tests/workflow
 
 lint: .venv/.ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check src tests benchmarks && $(BIN)/tesserae schema --check

@@ -2,7 +2,7 @@
 
     python benchmarks/scheduling.py [--jobs 300]
 
-Runs the same trivial jobs, of 20 input files each, twice on 2 cores: as Snakemake does by itself, and without the
+Runs the same trivial jobs, of 4 input files each, twice on 2 cores: as Snakemake does by itself, and without the
 limit, as this project's Snakefile runs them. After each choice of jobs the limit asks for another one a second later,
 as long as any job waits; so each job that ends adds one more choice per second to those that come, and the CPU time
 grows with the square of the number of jobs. Prints wall and CPU seconds of Snakemake's own process and their ratios.
@@ -20,7 +20,7 @@ JOBS = """
 rule all:
     input: expand("made/{{i}}", i=range({jobs}))
 rule one:
-    input: expand("given/{{{{i}}}}-{{k}}", k=range(20))
+    input: expand("given/{{{{i}}}}-{{k}}", k=range(4))
     output: "made/{{i}}"
     shell: "sleep 0.2; touch {{output}}"
 onstart:
@@ -44,7 +44,7 @@ def measured(jobs: int, unlimited: bool) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Snakefile").write_text(JOBS.format(jobs=jobs, unlimited=unlimited))
         (Path(folder) / "given").mkdir()
-        for name in itertools.product(range(jobs), range(20)):
+        for name in itertools.product(range(jobs), range(4)):
             (Path(folder) / "given" / "{}-{}".format(*name)).touch()
         start = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", RUN], cwd=folder, check=True, capture_output=True, text=True)
