@@ -26,8 +26,12 @@ WHO = """import json
         return {}"""
 # The second process fails while the first waits for it.
 DIES = """import time
-    assert os.environ["RANK"] == "0", "the second process has a bad day"
-    (work.root / ".tesserae/waiting").write_text(str(os.getpid()))
+    waiting = work.root / ".tesserae/waiting"
+    if os.environ["RANK"] != "0":
+        while not waiting.exists():
+            time.sleep(0.1)
+        raise RuntimeError("the second process has a bad day")
+    waiting.write_text(str(os.getpid()))
     time.sleep(600)"""
 
 
