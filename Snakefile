@@ -69,11 +69,11 @@ onstart:
 
             slurm.prepare(workflow.dag.needrun_jobs())
     if workflow.is_main_process and workflow.local_exec:
-        # Local jobs start as cores get free; Snakemake's limit on starts per second wakes it ever more often, for each
-        # finished job once a second more: 4 minutes of CPU time in a run of 660 jobs.
+        # Snakemake's limit on starts per second wakes it ever more often, for each finished job once a second more
+        # (docs/decisions.md). Local jobs start as cores get free and need none.
         workflow.scheduler.job_rate_limiter = None
-    if workflow.is_main_process and workflow.local_exec and warm.wanted():
-        WARM = warm.start(Path(".tesserae/warm.log"))
+        if warm.wanted():
+            WARM = warm.start(Path(".tesserae/warm.log"))
 
 onerror:
     if workflow.is_main_process and (complaint := space.complaint(Path(workflow.basedir))):

@@ -29,8 +29,9 @@ def run(work: Work) -> None:
     read = {str(path): work.root / path for path in work.comments}
     read |= {f"{module.replace('.', '/')}.py": file for module in used if (file := module_file(module))}
     remarks = [Remark(*found) for found in collect(read)]
-    where = {True: " (arXiv {arxiv})", False: ""}
-    papers = "; ".join(paper["title"] + where[bool(paper["arxiv"])].format(**paper) for paper in spec["papers"])
+    papers = "; ".join(
+        paper["title"] + (f" (arXiv {paper['arxiv']})" if paper["arxiv"] else "") for paper in spec["papers"]
+    )
     write_index(
         work.out,
         entries,
