@@ -19,9 +19,8 @@ from tesserae.workflow.graph import OUTPUTS
 from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 from tests.slurm.cluster import Cluster, Unavailable, running
+from tests.waiting import until
 from tests.workflow.conftest import TOY, Toys
-
-PATIENCE = 400.0  # seconds after which a condition that does not come fails a test
 
 # Snakemake's command line, except that it looks after its jobs every second. The executor's own pauses grow by ten
 # seconds each time that nothing ended: right for a cluster, long for a toy.
@@ -45,15 +44,6 @@ GATE = """import os, pathlib, time
         began.write(f"{work.stage} {os.environ['SLURM_JOB_ID']}\\n")
     while not (work.root / ".tesserae/open").exists():
         time.sleep(0.05)"""
-
-
-def until(holds: Callable[[], object], what: Callable[[], str]) -> None:
-    """Wait for a condition; fail with `what` if it does not come."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {PATIENCE:.0f} s: {what()}")
-        time.sleep(0.1)
 
 
 def fresh(root: Path) -> Toys:

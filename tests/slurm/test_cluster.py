@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.slurm import toys
 from tests.slurm.cluster import ACCOUNTING, Cluster, Unavailable, running
+from tests.waiting import until
 
 ENDED = ("COMPLETED", "CANCELLED", "FAILED", "NODE_FAIL", "TIMEOUT")
 
@@ -33,12 +33,10 @@ def submit(cluster: Cluster, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def until(cluster: Cluster, job: str, *states: str) -> str:
-    deadline = time.monotonic() + 120  # far more than anything here takes
-    while (state := cluster.jobs()[job]) not in states:
-        assert time.monotonic() < deadline, f"job {job} is {state}, not {states}"
-        time.sleep(0.2)
-    return state
+def ended(cluster: Cluster, job: str) -> str:
+    """The state in which a job ends."""
+    until(lambda: cluster.jobs()[job] in ENDED, lambda: f"job {job} is {cluster.jobs()[job]}, not {ENDED}")
+    return cluster.jobs()[job]
 
 
 def accounted(cluster: Cluster) -> dict[str, str]:
@@ -53,7 +51,7 @@ def test_tasks_of_two_nodes_start_exactly_once_and_find_their_cluster(cluster, t
     task.write_text(f"echo $SLURM_PROCID $SLURMD_NODENAME $CUDA_VISIBLE_DEVICES $(getent hosts node03) >> {said}\n")
     srun = f"env -u SLURM_CONF srun sh {task}"  # as Snakemake calls it
     job = submit(cluster, "-N2", "--gpus-per-node=8", "--ntasks-per-node=8", "--wrap", srun)
-    assert until(cluster, job, *ENDED) == "COMPLETED"
+    assert ended(cluster, job) == "COMPLETED"
     lines = [line.split() for line in said.read_text().splitlines()]
     assert sorted(int(line[0]) for line in lines) == list(range(16))
     assert len({line[1] for line in lines}) == 2
@@ -64,30 +62,26 @@ def test_requeue_drain_and_cancel(cluster, tmp_path):
     starts = tmp_path / "starts.txt"
     wrap = ("--wrap", f"echo $SLURM_RESTART_COUNT >> {starts}; srun sleep 300")
     job = submit(cluster, "--requeue", "-w", "node01", "--gpus=1", *wrap)
-    while not starts.exists():
-        time.sleep(0.1)
+    until(starts.exists, lambda: "the job does not start")
     cluster.run("scontrol", "requeue", job)
     cluster.drain("node02")
     elsewhere = submit(cluster, "-w", "node02", "--wrap", "true")
-    while len(starts.read_text().splitlines()) < 2:
-        time.sleep(0.1)
+    until(lambda: len(starts.read_text().splitlines()) == 2, lambda: "it does not start again")
     assert starts.read_text().split() == ["1"]  # the first start has no count
     assert (cluster.state("node02"), cluster.jobs()[elsewhere]) == ("drained", "PENDING")
     cluster.resume("node02")
-    assert until(cluster, elsewhere, *ENDED) == "COMPLETED"
+    assert ended(cluster, elsewhere) == "COMPLETED"
     cluster.cancel(job)
-    assert until(cluster, job, *ENDED) == "CANCELLED"
+    assert ended(cluster, job) == "CANCELLED"
     wanted = {job: "CANCELLED", elsewhere: "COMPLETED"}
-    deadline = time.monotonic() + 60
-    while cluster.accounting and not wanted.items() <= (known := accounted(cluster)).items():
-        assert time.monotonic() < deadline, known  # the database hears of it a little later
-        time.sleep(0.2)
+    if cluster.accounting:  # the database hears of it a little later
+        until(lambda: wanted.items() <= accounted(cluster).items(), lambda: str(accounted(cluster)))
 
 
 def test_two_clusters_side_by_side_leave_nothing_behind(cluster, tmp_path):
     with running(tmp_path / "second") as second:
         job = submit(second, "--wrap", "env -u SLURM_CONF srun true")
-        assert until(second, job, *ENDED) == "COMPLETED"
+        assert ended(second, job) == "COMPLETED"
         assert set(second.nodes) < set(cluster.nodes)
         pids = [process.pid for process in second._processes.values()]
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import Site, fresh_toys, started, until
+from tests.slurm.conftest import Site, fresh_toys, started
+from tests.waiting import until
 
 DATASET, TOKENIZER, TOKENS = "dataset/emoji_few-32", "tokenizer/detok_sb_joint", "tokens/detok_sb_joint"
 

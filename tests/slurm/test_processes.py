@@ -1,7 +1,6 @@
 """A training in several processes: each is started exactly once and knows who it is; if one fails, all end."""
 
 import json
-import os
 
 import pytest
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
@@ -14,6 +13,7 @@ from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import Site, fresh_toys, started
+from tests.waiting import runs, until
 
 DATASET, TOKENIZER = "dataset/emoji_few-32", "tokenizer/detok_sb_joint"
 
@@ -103,7 +103,8 @@ def test_a_process_that_fails_elsewhere_ends_the_others(project: Site):
 
 def fails(site: Site, log: str) -> None:
     assert "Died: tokenizer/detok_sb_joint" in log
-    assert not os.path.exists(f"/proc/{(site.notes / 'waiting').read_text()}")
+    first = int((site.notes / "waiting").read_text())
+    until(lambda: not runs(first), lambda: "the first process goes on")
     site.nothing_landed(TOKENIZER)
 
 

@@ -19,6 +19,7 @@ from tesserae.training.order import Order
 from tesserae.training.processes import make_fabric
 from tests import golden
 from tests.small import SMALLER
+from tests.waiting import PATIENCE, until
 
 TRAINING = {
     "steps": 40,
@@ -186,15 +187,18 @@ def _be(rank: int, world: int, port: int, log: Path, work, arguments: tuple, key
 
 def wait_for(state: Path, step: int, processes: list[BaseProcess]) -> None:
     """Until a checkpoint of `step` or later is there; all processes must still run then."""
-    deadline = time.monotonic() + 120
-    while not any(int(file.stem) >= step for file in state.glob("*/*.pt")):
-        assert all(process.is_alive() for process in processes) and time.monotonic() < deadline, "ended too early"
-        time.sleep(0.002)
+
+    def saved_or_over() -> bool:
+        saved = any(int(file.stem) >= step for file in state.glob("*/*.pt"))
+        return saved or not all(process.is_alive() for process in processes)
+
+    until(saved_or_over, lambda: f"no checkpoint of step {step}", every=0.002)
+    assert all(process.is_alive() for process in processes), "ended too early"
 
 
 def ended(processes: list[BaseProcess]) -> list[int]:
     """Exit codes, once all have ended."""
     for process in processes:
-        process.join(120)
+        process.join(PATIENCE)
         assert process.exitcode is not None, "still running"
     return [process.exitcode for process in processes]

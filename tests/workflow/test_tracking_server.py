@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from tesserae.workflow.following import Curves
 from tesserae.workflow.tracking import sync, sync_if_new
 from tesserae.workflow.tracking_store import StoreError
+from tests.waiting import until
 from tests.workflow.tracked import Written, curve
 
 
@@ -65,13 +65,14 @@ def server(tmp_path):
             start_new_session=True,
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
         )
+
+    def said() -> str:
+        return (place / "log").read_text()[-3000:]
+
     server = Server(f"http://127.0.0.1:{port}", process)
     try:
-        until = time.monotonic() + 120
-        while not server.answers():
-            if process.poll() is not None or time.monotonic() > until:
-                pytest.fail((place / "log").read_text()[-3000:])
-            time.sleep(0.2)
+        until(lambda: server.answers() or process.poll() is not None, said)
+        assert process.poll() is None, said()
         yield server
     finally:
         server.stop()

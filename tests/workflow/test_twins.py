@@ -4,10 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -29,10 +30,9 @@ def test_a_killed_training_ends_in_the_same_bytes(smoke, tmp_path, stage, recipe
     command = [sys.executable, "-m", f"tesserae.stages.{stage}", recipe, "--scale", "smoke"]
     environment = {**os.environ, "TESSERAE_CHECKPOINT_SECONDS": "0"}
     killed = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not _saved(root / "results/smoke/.state" / stage / recipe, at):
-        assert killed.poll() is None and time.monotonic() < deadline, "ended before it could be killed"
-        time.sleep(0.002)
+    state = root / "results/smoke/.state" / stage / recipe
+    until(lambda: _saved(state, at) or killed.poll() is not None, lambda: f"no checkpoint {at}", every=0.002)
+    assert killed.poll() is None, "ended before it could be killed"
     killed.kill()
     killed.wait()
     assert not (folder / "manifest.json").exists()

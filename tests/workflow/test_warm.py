@@ -4,12 +4,11 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from tesserae.workflow import warm
+from tests.waiting import runs, until
 from tests.workflow.test_runner import FOLDER, STAGE, with_body
 
 CLIENT = "src/tesserae/workflow/client.py"
@@ -30,8 +29,7 @@ def parent(tmp_path, monkeypatch):
 
 
 def ready(parent: str) -> None:
-    while os.path.exists(parent + ".starting"):
-        time.sleep(0.05)
+    until(lambda: not os.path.exists(parent + ".starting"), lambda: "the parent does not get ready")
     assert os.path.exists(parent)
 
 
@@ -64,7 +62,7 @@ def test_a_failing_job_gives_its_message_and_code(toy, parent):
 
 
 def test_a_job_ends_with_its_client(toy, parent):
-    with_body(toy, "import time, pathlib; pathlib.Path('started').touch(); time.sleep(60)")
+    with_body(toy, "import time, pathlib; pathlib.Path('started').touch(); time.sleep(3600)")
     ready(parent)
     client = subprocess.Popen(
         [sys.executable, "-I", "-S", CLIENT, "dataset", "emoji-32"],
@@ -73,14 +71,10 @@ def test_a_job_ends_with_its_client(toy, parent):
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(toy.root / "src")},
     )
-    deadline = time.monotonic() + 20
-    while not (toy.root / "started").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until((toy.root / "started").exists, lambda: "the job does not start")
     client.kill()
-    while _working_in(toy.root):
-        assert time.monotonic() < deadline, "the job outlived its client"
-        time.sleep(0.05)
+    client.wait()
+    until(lambda: not _working_in(toy.root), lambda: "the job outlived its client")
     assert not (toy.root / FOLDER / "manifest.json").exists()
 
 
@@ -99,9 +93,5 @@ def test_the_parent_ends_with_its_starter(tmp_path):
         "from tesserae.workflow import warm; from pathlib import Path; "
         f"print(warm.start(Path({str(tmp_path / 'log')!r}), preload=('json',)).pid)"
     )
-    pid = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    deadline = time.monotonic() + 15
-    stat = Path(f"/proc/{pid}/stat")
-    while stat.exists() and stat.read_text().split()[2] != "Z":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    pid = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    until(lambda: not runs(pid), lambda: "the parent outlived its starter")
