@@ -28,7 +28,7 @@ def project(folder: Path, jobs: int) -> None:
     """A copy of the project with toy stages and enough recipes for about `jobs` jobs."""
     from tests.workflow.conftest import TOY
 
-    from tesserae.workflow.graph import OUTPUTS
+    from tesserae.workflow.graph_job import OUTPUTS
 
     for name in ("src", "config", "notebooks", "data", "workflow"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))

@@ -9,7 +9,8 @@ from tesserae.cli_params import counted
 from tesserae.cli_params import params as command
 from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project, read_project
-from tesserae.workflow.graph import Job, jobs
+from tesserae.workflow.graph import jobs
+from tesserae.workflow.graph_job import Job
 from tests.conftest import ROOT
 
 CLIP = 123_650_304

@@ -303,7 +303,7 @@ def audit(settings: dict, as_json: bool) -> None:
     from tesserae.stages import claims as claimed
     from tesserae.stages import table
     from tesserae.workflow import staleness
-    from tesserae.workflow.graph import OUTPUTS
+    from tesserae.workflow.graph_job import OUTPUTS
 
     with tempfile.TemporaryDirectory() as memory:
         os.environ["TESSERAE_CACHE"] = memory  # an audit believes no cache of what modules mean

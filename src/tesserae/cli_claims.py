@@ -59,7 +59,8 @@ def _show(found: Mapping[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from tesserae.reporting.claims import MARKS, badge_rows, bracket, notes, signed
+    from tesserae.reporting.claims import MARKS
+    from tesserae.reporting.claims_files import badge_rows, bracket, notes, signed
 
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     (badge,) = badge_rows([found])

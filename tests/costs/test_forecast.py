@@ -16,7 +16,7 @@ from tesserae.costs.forecast import forecast
 from tesserae.costs.gpus import GPUS
 from tesserae.costs.stages import NEEDS, Task, need
 from tesserae.reporting.forecast import gantt, section, write_page
-from tesserae.workflow.graph import OUTPUTS
+from tesserae.workflow.graph_job import OUTPUTS
 from tests.conftest import ROOT
 from tests.costs.conftest import PUBLISHED, described
 

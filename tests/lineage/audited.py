@@ -24,7 +24,7 @@ from tesserae.lineage.findings import Report
 from tesserae.lineage.work import Work
 from tesserae.reporting import audit as tables
 from tesserae.reporting import published
-from tesserae.reporting.tables import fragment_of
+from tesserae.reporting.table_files import fragment_of
 from tesserae.stages import claims, table
 
 SCALE = "smoke"

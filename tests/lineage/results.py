@@ -8,7 +8,7 @@ from typing import Any
 
 from tesserae.lineage import cells, fingerprint
 from tesserae.lineage import manifest as manifests
-from tesserae.reporting.tables import CSV_COLUMNS
+from tesserae.reporting.table_csv import CSV_COLUMNS
 
 SCALE = "pocket"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

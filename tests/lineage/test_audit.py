@@ -16,7 +16,7 @@ from tesserae.config.types import Equivalent
 from tesserae.lineage import fingerprint
 from tesserae.lineage.evidence import AuditError
 from tesserae.lineage.findings import KINDS, Report, render
-from tesserae.reporting.tables import fragment_of
+from tesserae.reporting.table_files import fragment_of
 from tests.lineage.audited import CORPUS, FID, MODULE, PUBLISHED, SCALE, TOP, WEIGHTS, Results, build, sign
 
 TABLE = "table/paper_table_1"

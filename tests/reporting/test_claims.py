@@ -14,7 +14,7 @@ from scipy import stats
 
 from tesserae.cli_claims import claims as command
 from tesserae.config.claims import read_claims
-from tesserae.reporting import claims, published
+from tesserae.reporting import claims, claims_files, published
 from tesserae.reporting.tables import TableError
 from tesserae.stages.claims import run
 from tests.conftest import ROOT
@@ -244,7 +244,7 @@ def test_counts_and_badges(printed):
     words = [one["verdict"] for one in found["claims"]]
     assert words == ["reproduced", "contradicted", "inconclusive", "not run", "reproduced", "contradicted"]
     assert found["summary"] == {"reproduced": 2, "contradicted": 2, "inconclusive": 1, "not run": 1}
-    assert claims.badge_rows([found]) == [
+    assert claims_files.badge_rows([found]) == [
         {
             "paper": "pap",
             "scale": "desk",
@@ -254,7 +254,7 @@ def test_counts_and_badges(printed):
 
 
 def test_the_page_shows_each_verdict_in_words_and_needs_no_network(printed):
-    html = claims.to_html(everything(printed))
+    html = claims_files.to_html(everything(printed))
     page = Page(html)
     assert not page.open and not page.images and "http" not in html
     text = " ".join(page.text.split())
@@ -277,7 +277,7 @@ def test_the_page_shows_each_verdict_in_words_and_needs_no_network(printed):
 @pytest.mark.parametrize(("seeds", "scale"), [(1, "pocket"), (3, "paper")])
 def test_what_verdicts_do_not_say_is_said(printed, seeds, scale):
     found = everything(printed, seeds, scale)
-    for text in (claims.to_html(found), claims.to_markdown(found)):
+    for text in (claims_files.to_html(found), claims_files.to_markdown(found)):
         assert ("One seed was run" in text) == (seeds == 1)
         assert ("do not speak about the paper" in text) == (scale != "paper")
     if seeds == 1:
@@ -285,19 +285,19 @@ def test_what_verdicts_do_not_say_is_said(printed, seeds, scale):
 
 
 def test_a_plot_has_support_on_the_right(printed):
-    pictures = re.findall(r"<svg.*?</svg>", claims.to_html(everything(printed)), re.DOTALL)
+    pictures = re.findall(r"<svg.*?</svg>", claims_files.to_html(everything(printed)), re.DOTALL)
     dots = [float(re.search(r'cx="([\d.]+)"', picture)[1]) for picture in pictures]
-    zero = claims.WIDTH / 2
+    zero = claims_files.WIDTH / 2
     assert [(dot > zero) - (dot < zero) for dot in dots] == [1, -1, 0, 1, 1, -1]
     low, high = map(float, re.search(r'class="bar" d="M([\d.]+) .*H([\d.]+)m', pictures[0]).groups())
-    assert zero < low < dots[0] < high <= claims.WIDTH
+    assert zero < low < dots[0] < high <= claims_files.WIDTH
     assert all('role="img" aria-label="effect ' in picture for picture in pictures)
-    alone = re.search(r"<svg.*?</svg>", claims.to_html(everything(printed, 1)), re.DOTALL)[0]
+    alone = re.search(r"<svg.*?</svg>", claims_files.to_html(everything(printed, 1)), re.DOTALL)[0]
     assert "dot alone" in alone and "bar" not in alone and "no interval" in alone
 
 
 def test_markdown_has_a_line_for_each_claim(printed):
-    text = claims.to_markdown(everything(printed))
+    text = claims_files.to_markdown(everything(printed))
     lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
     assert len(lines) == 6
     assert lines[0].startswith("| ✓ reproduced: the whole interval supports the claim | It is &lt;lt&gt;. | Table T |")
@@ -384,7 +384,7 @@ def test_the_command_shows_what_was_evaluated(project, printed):
     folder.mkdir(parents=True)
     found = everything(printed) | {"paper": "detok"}
     found["claims"][1]["claim"] = 100 * "more words than a line has room for "
-    claims.write(found, folder)
+    claims_files.write(found, folder)
     shown = ask(project, "--scale", "desk", "detok")
     assert shown.exit_code == 0
     assert "detok at scale desk: 2 reproduced, 2 contradicted, 1 inconclusive, 1 not run (3 seeds)" in shown.output

@@ -18,11 +18,12 @@ from tesserae.lineage import manifest as manifests
 from tesserae.lineage.trace import node, trace
 from tesserae.lineage.words import commit, moment, size
 from tesserae.lineage.work import Work
-from tesserae.reporting import tables
+from tesserae.reporting import table_csv, table_files, tables
 from tesserae.reporting.lineage import write_page, write_trace
 from tesserae.reporting.links import LINEAGE, anchor
 from tesserae.reporting.report import entry_of, write_index
-from tesserae.reporting.tables import build_table, fragment_of
+from tesserae.reporting.table_files import fragment_of
+from tesserae.reporting.tables import build_table
 from tesserae.reporting.tree import render
 from tesserae.stages import lineage
 from tests.lineage.results import COLUMNS, NUMBERS, ROWS, SCALE, WEIGHTS, add, fill, seeds
@@ -326,24 +327,24 @@ def hrefs(html: str) -> list[str]:
 def test_each_measured_number_of_a_table_leads_to_its_cell_on_the_page(tmp_path):
     table = linked(tmp_path)
     start = "../../lineage/index/lineage.html#table/detok_table_1"
-    assert hrefs(tables.html_fragment(table)) == [
+    assert hrefs(table_files.html_fragment(table)) == [
         f"{start}/{row}/MAR-B%20{column}"
         for row in ("Baseline", "Joint%20noise")
         for column in ("w%2F%20CFG%20FID", "w%2F%20CFG%20IS", "w%2Fo%20CFG%20FID")
     ]
-    assert not hrefs(tables.to_markdown(table) + tables.to_latex(table) + tables.to_csv(table))
+    assert not hrefs(table_files.to_markdown(table) + table_files.to_latex(table) + table_csv.to_csv(table))
 
 
 def test_a_table_that_the_workflow_does_not_make_has_no_links(tmp_path):
     table = build_table(
         synthetic.description(), synthetic.usual_cells(), synthetic.published_frame(tmp_path), scale="pocket"
     )
-    assert hrefs(tables.html_fragment(table)) == []
+    assert hrefs(table_files.html_fragment(table)) == []
 
 
 def test_links_are_counted_from_the_page_that_shows_the_table(tmp_path):
-    html = tables.to_html(linked(tmp_path))
-    assert fragment_of(html, where="x") == tables.html_fragment(linked(tmp_path))
+    html = table_files.to_html(linked(tmp_path))
+    assert fragment_of(html, where="x") == table_files.html_fragment(linked(tmp_path))
     assert {link.partition("#")[0] for link in hrefs(fragment_of(html, where="x", folder="table/detok_table_1"))} == {
         LINEAGE
     }

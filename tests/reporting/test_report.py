@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from tesserae.reporting import figures, tables
+from tesserae.reporting import figures, table_files
 from tesserae.reporting.report import Entry, Remark, duration, entry_of, show, write_index
 from tesserae.reporting.tables import TableError, build_table
 from tests.reporting.synthetic import description, published_frame, usual_cells
@@ -41,7 +41,7 @@ class Page(HTMLParser):
 def results(tmp_path):
     folder = tmp_path / "results" / "pocket"
     table = build_table(description(), usual_cells(), published_frame(tmp_path), scale="pocket")
-    tables.write(table, folder / "table" / "detok_table_1")
+    table_files.write(table, folder / "table" / "detok_table_1")
     images = np.zeros((2, 4, 4, 3), np.uint8)
     figures.qualitative(
         folder / "figure" / "detok_reconstructions" / "figure",

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tesserae.reporting import published, tables
+from tesserae.reporting import escape, published, table_csv, table_files
 from tesserae.reporting.published import PublishedError
 from tesserae.reporting.seeds import over_seeds
-from tesserae.reporting.tables import TableError, best, build_table
+from tesserae.reporting.table_files import best
+from tesserae.reporting.tables import TableError, build_table
 from tests.reporting.synthetic import COLUMNS, PRINTED, cells, description, metrics, published_frame, usual_cells
 
 FID, IS, UNGUIDED = (column["name"] for column in COLUMNS)
@@ -30,7 +31,7 @@ def table(printed):
 
 
 def said(table) -> list[str]:
-    return tables.notes(table, bold=any(best(table)))
+    return table_files.notes(table, bold=any(best(table)))
 
 
 def with_values(printed, fid: dict[str, float | None], score: dict[str, float | None] | None = None):
@@ -55,7 +56,7 @@ def test_each_number_stays_in_its_own_kind(table):
 
 
 def test_an_unmeasured_cell_shows_no_published_number_in_its_place(table):
-    row = next(line for line in tables.to_markdown(table).splitlines() if line.startswith("| +Extended"))
+    row = next(line for line in table_files.to_markdown(table).splitlines() if line.startswith("| +Extended"))
     assert [field.strip() for field in row.strip("|").split("|")] == [
         "+Extended",
         "**2.43**",
@@ -69,7 +70,7 @@ def test_an_unmeasured_cell_shows_no_published_number_in_its_place(table):
 
 def test_the_printed_digits_are_kept(table):
     assert table.cells["baseline", UNGUIDED].printed == "16.70"
-    assert "| 16.70 |" in tables.to_markdown(table)
+    assert "| 16.70 |" in table_files.to_markdown(table)
 
 
 # ---- seeds -----------------------------------------------------------------------------------------------------
@@ -92,16 +93,16 @@ def test_seeds_are_a_mean_with_its_deviation(printed, tmp_path):
     cell = table.cells["baseline", FID]
     assert (cell.measured, cell.sd, cell.seeds, cell.deviation) == (46.5, 1.0, 3, None)
     assert (cell.shown, cell.spread) == ("46.50", "1.00")
-    tables.write(table, tmp_path)
-    line = tables.read_csv(tmp_path / "table.csv").iloc[0]
+    table_files.write(table, tmp_path)
+    line = table_csv.read_csv(tmp_path / "table.csv").iloc[0]
     assert (line["measured"], line["sd"], line["n"], line["guidance"]) == (46.5, 1.0, 3, "3.0;3.0;4.0")
     notes = "\n".join(said(table))
     assert "means over 3 seeds ± the sample standard deviation" in notes
     assert "guidance 3, 3, 4, at the edge of the candidates (Baseline, Joint noise)" in notes
     assert "seed 0, 1, 2" in notes
     assert "over the splits" not in notes
-    assert "46.50</a>" not in tables.to_html(table) and "±&hairsp;1.00" in tables.to_html(table)
-    assert "| 46.50 ± 1.00 |" in tables.to_markdown(table)
+    assert "46.50</a>" not in table_files.to_html(table) and "±&hairsp;1.00" in table_files.to_html(table)
+    assert "| 46.50 ± 1.00 |" in table_files.to_markdown(table)
 
 
 # ---- rows that are cited, cells that are not run ---------------------------------------------------------------
@@ -145,7 +146,7 @@ def grouped(folder):
 def test_rows_stand_in_the_papers_order_below_their_groups(tmp_path):
     table = build_table(*grouped(tmp_path), scale="smoke")
     assert [label for _, label in table.rows] == ["VA", "Ours", "Large"]
-    html, markdown, latex = tables.to_html(table), tables.to_markdown(table), tables.to_latex(table)
+    html, markdown, latex = table_files.to_html(table), table_files.to_markdown(table), table_files.to_latex(table)
     assert Cells(html).open == []
     assert re.findall(r'scope="row(?:group)?"><?(?:span>)?([^<]*)', html) == [
         "distilled",
@@ -171,9 +172,9 @@ def test_what_is_cited_not_run_or_no_number_is_told_apart(tmp_path):
     assert "—: cited by the paper, not run here." in notes
     assert notes[-1] == "Said below."
     assert "#params: parameters in millions; FID: extractor embedded" in notes[0]
-    assert 'title="not run at scale smoke: too large">–' in tables.to_html(table)
-    tables.write(table, tmp_path)
-    text = tables.summary(tables.read_csv(tmp_path / "table.csv"))
+    assert 'title="not run at scale smoke: too large">–' in table_files.to_html(table)
+    table_files.write(table, tmp_path)
+    text = table_csv.summary(table_csv.read_csv(tmp_path / "table.csv"))
     assert "2 of 3 cells are measured.\n- Not run: Large" in text
     assert "VA" not in text
 
@@ -188,7 +189,7 @@ def test_a_table_of_which_the_paper_prints_nothing_says_so(tmp_path):
     silent = published_frame(tmp_path, dict.fromkeys(PRINTED, ("", "", "")))
     table = build_table(description(title="Does it help?"), usual_cells(), silent, scale="smoke")
     assert said(table)[0].startswith("The paper prints no number (Table 1). Measured: scale smoke")
-    assert "Does it help?</caption>" in tables.to_html(table)
+    assert "Does it help?</caption>" in table_files.to_html(table)
 
 
 # ---- wide tables -----------------------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ def wide(folder):
 
 def test_a_wide_table_has_a_line_for_each_kind(tmp_path):
     table = wide(tmp_path)
-    lines = [line for line in tables.to_markdown(table).splitlines() if line.startswith("|")][2:]
+    lines = [line for line in table_files.to_markdown(table).splitlines() if line.startswith("|")][2:]
     assert [line.split(" | ")[:3] for line in lines] == [
         ["| One", "published", "**1.50**"],
         ["| ", "measured", "**40.00**"],
@@ -216,11 +217,11 @@ def test_a_wide_table_has_a_line_for_each_kind(tmp_path):
         ["| ", "measured", "41.00"],
     ]
     assert {len(line.split(" | ")) for line in lines} == {12}
-    parsed = Cells(tables.to_html(table))
+    parsed = Cells(table_files.to_html(table))
     assert parsed.open == []
     spans = [(text, attributes.get("colspan")) for tag, attributes, text in parsed.cells if tag == "th"]
     assert spans[2:7] == [(f"G{number}", "2") for number in range(5)]
-    latex = [line for line in tables.to_latex(table).splitlines() if line.endswith(" \\\\")]
+    latex = [line for line in table_files.to_latex(table).splitlines() if line.endswith(" \\\\")]
     for row in latex:
         spanned = sum(int(count) - 1 for count in re.findall(r"\\multicolumn\{(\d+)\}", row))
         assert row.count(" & ") + 1 + spanned == 12
@@ -358,15 +359,15 @@ def test_an_empty_table_says_that_nothing_was_measured(printed):
     )
     assert "scale paper; nothing was measured" in said(blank)[0]
     assert said(blank)[0].startswith("Published: printed in the paper (Table 1).")
-    assert "3.31" in tables.to_html(blank)
+    assert "3.31" in table_files.to_html(blank)
 
 
 # ---- writers ---------------------------------------------------------------------------------------------------
 
 
 def test_csv_round_trip(table, tmp_path):
-    tables.write(table, tmp_path)
-    frame = tables.read_csv(tmp_path / "table.csv")
+    table_files.write(table, tmp_path)
+    frame = table_csv.read_csv(tmp_path / "table.csv")
     assert len(frame) == len(table.rows) * len(table.columns)
     for line in frame.to_dict("records"):
         key = next(key for key, label in table.rows if label == line["row"])
@@ -383,8 +384,8 @@ def test_csv_round_trip(table, tmp_path):
 
 
 def test_summary_names_what_was_not_run(table, tmp_path):
-    tables.write(table, tmp_path)
-    text = tables.summary(tables.read_csv(tmp_path / "table.csv"))
+    table_files.write(table, tmp_path)
+    text = table_csv.summary(table_csv.read_csv(tmp_path / "table.csv"))
     assert "Scale **pocket**, feature extractor `embedded`, 1000 samples per number, seeds: 1: 6 of 9 cells" in text
     assert "- Not run: +Extended" in text
 
@@ -414,7 +415,7 @@ class Cells(HTMLParser):
 
 
 def test_html_groups_headings_and_pairs_columns(table):
-    parsed = Cells(tables.to_html(table))
+    parsed = Cells(table_files.to_html(table))
     assert parsed.open == []
     heads = [(text.strip(), attributes.get("colspan")) for tag, attributes, text in parsed.cells if tag == "th"]
     assert heads[:7] == [
@@ -447,7 +448,7 @@ def labelled(folder, label: str, title: str):
 @given(label=SPECIAL, title=SPECIAL)
 def test_html_shows_any_label_as_it_is(tmp_path_factory, label, title):
     table = labelled(tmp_path_factory.mktemp("published"), label, title)
-    parsed = Cells(tables.to_html(table))
+    parsed = Cells(table_files.to_html(table))
     assert parsed.open == []
     body = [text for tag, attributes, text in parsed.cells if tag == "th" and attributes.get("scope") == "row"]
     assert body == [" ".join(label.split())]
@@ -455,7 +456,7 @@ def test_html_shows_any_label_as_it_is(tmp_path_factory, label, title):
 
 def unescape_latex(text: str) -> str:
     """The inverse of escape_latex, by reading LaTeX: fails on any special character that is not escaped."""
-    backward = {latex: character for character, latex in tables.LATEX_CHARACTERS.items()}
+    backward = {latex: character for character, latex in escape.LATEX_CHARACTERS.items()}
     tokens = sorted(map(re.escape, backward), key=len, reverse=True)
     plain = ""
     while text:
@@ -473,7 +474,7 @@ def unescape_latex(text: str) -> str:
 @settings(max_examples=200, deadline=None)
 @given(text=SPECIAL)
 def test_latex_escapes_and_nothing_is_lost(text):
-    escaped = tables.escape_latex(text)
+    escaped = escape.escape_latex(text)
     assert unescape_latex(escaped) == " ".join(text.split())
     assert not re.search(r"--|^[\[*]", escaped)
 
@@ -481,7 +482,7 @@ def test_latex_escapes_and_nothing_is_lost(text):
 @settings(max_examples=60, deadline=None)
 @given(label=SPECIAL, title=SPECIAL)
 def test_latex_is_balanced_whatever_the_labels(tmp_path_factory, label, title):
-    text = tables.to_latex(labelled(tmp_path_factory.mktemp("published"), label, title))
+    text = table_files.to_latex(labelled(tmp_path_factory.mktemp("published"), label, title))
     text = re.sub(r"(?<!\\)%.*", "", text)  # comments
     opened: list[str] = []
     for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
@@ -507,7 +508,7 @@ def test_latex_is_balanced_whatever_the_labels(tmp_path_factory, label, title):
 @settings(max_examples=100, deadline=None)
 @given(label=SPECIAL)
 def test_markdown_keeps_its_columns_whatever_the_label(tmp_path_factory, label):
-    text = tables.to_markdown(labelled(tmp_path_factory.mktemp("published"), label, "Title"))
+    text = table_files.to_markdown(labelled(tmp_path_factory.mktemp("published"), label, "Title"))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 3
     for line in lines:
@@ -520,7 +521,7 @@ def test_markdown_keeps_its_columns_whatever_the_label(tmp_path_factory, label):
 
 def test_equal_tables_are_equal_bytes(table, printed, tmp_path):
     again = build_table(description(), dict(reversed(usual_cells().items())), printed, scale="pocket")
-    first, second = tables.write(table, tmp_path / "a"), tables.write(again, tmp_path / "b")
+    first, second = table_files.write(table, tmp_path / "a"), table_files.write(again, tmp_path / "b")
     assert [path.name for path in first] == ["table.csv", "table.md", "table.tex", "table.html"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 

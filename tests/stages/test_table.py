@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tesserae.reporting import published, style, tables
+from tesserae.reporting import published, style, table_csv
 from tesserae.stages import figure, table
 from tests.reporting.synthetic import metrics, search
 from tests.stages.works import work
@@ -43,7 +43,7 @@ def test_a_table_shows_means_over_the_seeds_and_says_what_is_not_run(tmp_path, p
     job = work("table", tmp_path, spec, inputs=left(tmp_path, found, "metrics.json"), published=printed)
     assert table.run(job) == {"One/MAR FID": 41.0}
     assert json.loads((job.out / "metrics.json").read_text()) == {"One": {"MAR FID": 41.0}}
-    frame = tables.read_csv(job.out / "table.csv")
+    frame = table_csv.read_csv(job.out / "table.csv")
     assert frame["row"].tolist() == ["One", "Two", "Cited"]
     assert frame["measured"].tolist()[0] == 41.0 and frame["measured"].isna().tolist() == [False, True, True]
     assert (frame["sd"][0], frame["n"][0]) == (pytest.approx(2**0.5), 2)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tesserae.workflow.graph import OUTPUTS
+from tesserae.workflow.graph_job import OUTPUTS
 from tests.conftest import ROOT
 
 

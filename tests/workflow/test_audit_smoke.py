@@ -17,7 +17,7 @@ from tesserae.lineage.evidence import Planned
 from tesserae.reporting.audit import check
 from tesserae.stages import claims as claimed
 from tesserae.stages import table
-from tesserae.workflow.graph import OUTPUTS
+from tesserae.workflow.graph_job import OUTPUTS
 from tesserae.workflow.plan import read_plan
 from tests.conftest import ROOT
 

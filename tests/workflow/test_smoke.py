@@ -10,7 +10,7 @@ import sys
 import pandas as pd
 import pytest
 
-from tesserae.workflow.graph import OUTPUTS
+from tesserae.workflow.graph_job import OUTPUTS
 from tesserae.workflow.plan import read_plan
 from tests.conftest import ROOT
 from tests.workflow.conftest import reproduce

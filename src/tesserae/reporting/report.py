@@ -12,7 +12,7 @@ from tesserae.lineage.words import duration
 from tesserae.reporting import codebooks, figures
 from tesserae.reporting.links import anchor
 from tesserae.reporting.style import RC, TABLE_CSS, page, render, template
-from tesserae.reporting.tables import fragment_of
+from tesserae.reporting.table_files import fragment_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tesserae.lineage.work import Work
-from tesserae.reporting import claims, published
+from tesserae.reporting import claims, claims_files, published
 
 
 def run(work: Work) -> dict[str, float]:
@@ -31,7 +31,7 @@ def run(work: Work) -> dict[str, float]:
         scale=spec["scale"],
         seeds=spec["seeds"],
     )
-    claims.write(found, work.out)
+    claims_files.write(found, work.out)
     return {word: float(count) for word, count in found["summary"].items()}
 
 

@@ -48,7 +48,9 @@ def _covered(notebook: nbformat.NotebookNode, modules: list[str], name: str) -> 
         and not any(known.startswith(module + ".") or module.startswith(known + ".") for known in modules)
     ]
     if uncovered:
-        raise ValueError(f"{name} imports {', '.join(uncovered)}: add it to NOTEBOOK_MODULES in workflow/graph.py")
+        raise ValueError(
+            f"{name} imports {', '.join(uncovered)}: add it to NOTEBOOK_MODULES in workflow/graph_report.py"
+        )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from tesserae.lineage import manifest as manifests
 from tesserae.lineage.fingerprint import module_file
 from tesserae.lineage.remarks import collect
 from tesserae.lineage.work import Work
-from tesserae.reporting.claims import badge_rows
+from tesserae.reporting.claims_files import badge_rows
 from tesserae.reporting.forecast import section
 from tesserae.reporting.report import Remark, entry_of, write_index
 

@@ -4,7 +4,7 @@ import json
 
 from tesserae.lineage import cells as mapping
 from tesserae.lineage.work import Work
-from tesserae.reporting import published, seeds, tables
+from tesserae.reporting import published, seeds, table_files, tables
 
 
 def run(work: Work) -> dict[str, float]:
@@ -16,7 +16,7 @@ def run(work: Work) -> dict[str, float]:
         cells[key, column] = seeds.over_seeds([json.loads(file.read_text()) for file in files]) if files else None
     printed = published.load(work.sources["published"])
     table = tables.build_table(spec, cells, printed, scale=spec["scale"], recipe=work.recipe)
-    tables.write(table, work.out)
+    table_files.write(table, work.out)
     measured: dict[str, dict[str, float]] = {}
     for key, label in table.rows:
         for column in table.columns:

@@ -32,7 +32,7 @@ from tesserae.lineage.work import Work  # noqa: E402
 from tesserae.workflow import space, staleness  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.foreign import published_weights  # noqa: E402
-from tesserae.workflow.graph import OUTPUTS, Job  # noqa: E402
+from tesserae.workflow.graph_job import OUTPUTS, Job  # noqa: E402
 from tesserae.workflow.plan import Plan, open_plan_for  # noqa: E402
 from tesserae.workflow.processes import REQUEUE, THREADS, Died, conduct_together  # noqa: E402
 
@@ -251,7 +251,7 @@ def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, befor
     if done.undeclared:
         raise Refused(
             f"{job.id} read files it does not declare: {_some(done.undeclared)}; "
-            "declare them as inputs or sources in workflow/graph.py"
+            "declare them as inputs or sources of its job in workflow/graph_*.py"
         )
     if uncovered:
         raise Refused(

@@ -1,0 +1,91 @@
+"""The graph from tokens to numbers: generators, the search for guidance, samples, features, metrics."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tesserae.config import spec as specs
+from tesserae.config.project import Project
+from tesserae.config.resolve import Spec
+from tesserae.workflow.graph_job import KINDS, Job, Part, extended, gathered, home, parts_of
+from tesserae.workflow.graph_tokenizers import dataset_job, measured_as, module_of, tokens_stage
+
+
+def generator_job(project: Project, recipe: Any) -> Job:
+    tokenizer_recipe = project.tokenizer(recipe.typed.tokenizer, recipe)
+    _, data, _ = project.context.dataset(tokenizer_recipe)
+    tokenizer_spec = specs.tokenizer(tokenizer_recipe, project.context)
+    spec = specs.generator(recipe, tokenizer_spec, data, project.context)
+    kind = tokens_stage(project, tokenizer_recipe.name)
+    inputs = gathered(project, kind, "tokens", tokenizer_recipe.name)
+    if recipe.typed.source == "official" and kind == "codes":  # tokens would be read for their statistics
+        inputs = {}
+    return Job(
+        "generator",
+        recipe.name,
+        spec.values,
+        spec.origins,
+        inputs,
+        papers=home(recipe),
+        weights=recipe.typed.file,
+    )
+
+
+def evaluation_jobs(
+    project: Project, name: str, recipe: Any, generator: Job, decoder: str, asked: set[str]
+) -> Iterator[Job]:
+    """The search for guidance (and temperature), then samples and metrics at what it selected, as far as asked for.
+
+    `name` is the generator's recipe, or what its tokens decoded by another tokenizer are called.
+    """
+    context, tokenizer = project.context, f"tokenizer/{decoder}"
+    dataset = dataset_job(project, project.tokenizers[decoder])
+    kinds = [kind for kind in KINDS if f"metrics/{extended(name, kind)}" in asked]
+    sampler = specs.sampling(recipe, context)
+    continuous = tokens_stage(project, recipe.typed.tokenizer) == "tokens"
+    tokens = gathered(project, "tokens", "tokens", recipe.typed.tokenizer) if continuous else {}
+    models = {"generator": generator.id, "tokenizer": tokenizer, **tokens}
+    sums = dict.fromkeys(tokens.values(), ("sums.npz",))  # of the tokens, samplers need mean and std alone
+    weights = {generator.id: ("weights.safetensors",), tokenizer: ("weights.safetensors",)}
+
+    def sampling_spec(part: Part, count: str) -> Spec:
+        spec = measured_as(project, recipe, count, "quantisation", "batch", "seed")
+        part.describe(spec)
+        labels = project.papers[recipe.file.stem].measures.labels
+        spec.set("labels", labels, f"{recipe.file}: measures.labels")
+        spec.set("modules.generator", generator.spec["module"], generator.origins["module"])
+        spec.set("modules.tokenizer", module_of(project, decoder), "the tokenizer's module")
+        spec.set("classes", generator.spec["model"]["classes"], generator.origins["model.classes"])
+        spec.set(
+            "sampler",
+            {"module": sampler.values["module"], **sampler.values["settings"]},
+            f"{recipe.file}: generators.{recipe.name}.sampling",
+        )
+        return spec
+
+    def job(stage: str, name: str, spec: Spec, inputs: dict[str, str], reads: dict[str, tuple[str, ...]]) -> Job:
+        return Job(stage, name, spec.values, spec.origins, inputs, reads, papers=generator.papers)
+
+    reference = f"reference/{dataset.recipe}"
+    reads = {**weights, **sums}
+    for part in parts_of(project, "search_samples"):
+        spec = sampling_spec(part, "search_samples")
+        spec.set("search", sampler.values["search"], f"{recipe.file}: generators.{recipe.name}.sampling")
+        unguided = "nocfg" in kinds or "best" in kinds
+        spec.set("unguided", unguided, "whether a table shows numbers without guidance")
+        yield job("search_samples", part.of(name), spec, models, reads)
+    spec = specs.evaluation(context, "extractor", "layer", "splits", "batch")
+    searched = gathered(project, "search_samples", "search_samples", name)
+    yield job("search", name, spec, {**searched, "reference": reference}, {})
+    for kind in kinds:
+        selected = extended(name, kind)
+        for part in parts_of(project, "samples"):
+            spec = sampling_spec(part, "samples")
+            spec.set("selected", kind, "with guidance, without, or the best of both: what the table shows")
+            yield job("samples", part.of(selected), spec, {**models, "search": f"search/{name}"}, reads)
+            spec = specs.evaluation(context, "extractor", "layer", "batch", "shown")
+            drawn = f"samples/{part.of(selected)}"
+            yield job("features", part.of(selected), spec, {"samples": drawn}, {drawn: ("samples.npy",)})
+        spec = specs.evaluation(context, "extractor", "layer", "splits", "neighbourhood", "shown")
+        drawn = gathered(project, "samples", "samples", selected)
+        inputs = {**drawn, **gathered(project, "features", "samples", selected), "reference": reference}
+        yield job("metrics", selected, spec, inputs, dict.fromkeys(drawn.values(), ("index.json",)))

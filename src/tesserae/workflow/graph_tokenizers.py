@@ -1,0 +1,235 @@
+"""The graph up to tokens: data sets, sparse autoencoders, what tokenizers read, and what is measured."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tesserae.config import spec as specs
+from tesserae.config.project import Project
+from tesserae.config.registry import tokens_of
+from tesserae.config.resolve import Spec, Text
+from tesserae.workflow.graph_job import PROMPTS, Job, extended, gathered, home, parts_of
+
+TEMPLATE = "A photo of a {}."  # of prompts
+SHOWN = {  # DECISION (D25): the paper gives no counts for Figures 3, 4 and 5
+    "concept_examples": {"shown": 5, "images": 8, "ranked": 200},
+    "latent_clusters": {
+        "shown": 10,
+        "images": 100,
+        "components": 50,
+        "neighbours": 10,
+        "perplexity": 30.0,
+        "iterations": 1000,
+    },
+}
+
+
+def dataset_job(project: Project, recipe: Any) -> Job:
+    name, data, _ = project.context.images(recipe)
+    spec = Spec()
+    for key, value in data.model_dump().items():
+        if key not in ("corpus", "root"):  # where the bytes lie is not what they are
+            spec.set(key, value, f"config/datasets.yaml: datasets.{name}.{key}")
+    spec.set("image_size", project.context.mapped("image_size", recipe["image_size"]))
+    family = "imagenet" if data.provider.startswith("imagenet") else data.provider
+    spec.set("module", f"tesserae.data.{family}", "the provider's module")
+    corpus = getattr(data, "corpus", None)
+    sources = {"corpus": Path(corpus), "checksums": Path(corpus).with_name("SHA256SUMS")} if corpus else {}
+    return Job(
+        "dataset",
+        f"{name}-{spec.values['image_size']}",
+        spec.values,
+        spec.origins,
+        sources=sources,
+        data=getattr(data, "root", None),
+    )
+
+
+def reference_job(project: Project, dataset: Job) -> Job:
+    spec = specs.evaluation(
+        project.context, "extractor", "layer", "reference_samples", "precision_recall_reference", "batch"
+    )
+    return Job("reference", dataset.recipe, spec.values, spec.origins, {"dataset": dataset.id})
+
+
+def tokenizer_spec_of(project: Project, recipe: Any) -> Spec:
+    """Of a tokenizer that names concepts, also how many there are: its SAE says so."""
+    spec, sae = specs.tokenizer(recipe, project.context), project.sae(recipe)
+    if sae is not None:
+        known = specs.sae(sae, project.context)
+        spec.set("model.concepts", known.values["model"]["dictionary"], known.origins["model.dictionary"])
+        spec.set("concept_set", project.context.scaled("topk_sae", sae, "concept_set"))
+    return spec
+
+
+def side_input_jobs(project: Project, recipe: Any, dataset: Job) -> Iterator[Job]:
+    """What a tokenizer reads beside images: features of the prompts, and each image's concepts."""
+    if (text := specs.text(recipe, project.context)) is not None:
+        spec, origin = specs.evaluation(project.context, "batch"), recipe["text_encoder"].origin
+        spec.set("encoder", text.encoder, origin)
+        spec.set("tokens", text.tokens, origin)
+        spec.set("template", TEMPLATE, "the papers' template (D4)")
+        name = _prompts(text, dataset)
+        yield Job("prompts", name, spec.values, spec.origins, {"dataset": dataset.id}, {dataset.id: ("index.json",)})
+    if (sae := _sae_of(project, recipe)) is not None:
+        spec = specs.features(sae, project.context)
+        spec.set("concepts", project.context.scaled("topk_sae", sae, "concept_set"))
+        spec.set("sae", specs.SAE, "the SAE's module")
+        spec.set("batch", project.context.scale.evaluation.batch, f"{project.context.scale_file}: evaluation.batch")
+        inputs = {"dataset": dataset.id, "sae": f"sae/{sae.name}"}
+        reads = {inputs["sae"]: ("weights.safetensors",)}
+        yield Job(
+            "concepts", f"{sae.name}-{dataset.recipe}", spec.values, spec.origins, inputs, reads, papers=home(sae)
+        )
+
+
+def _sae_of(project: Project, recipe: Any) -> Any:
+    """The SAE that a tokenizer is looked at with: its own, or its paper's; None for tokenizers that know of none."""
+    if not hasattr(recipe.typed, "sae"):
+        return None
+    same = [sae for sae in project.saes.values() if sae.file == recipe.file]
+    return project.sae(recipe) or (same[0] if same else None)
+
+
+def _prompts(text: Text, dataset: Job) -> str:
+    return f"{text.encoder}{text.tokens}-{dataset.recipe}"
+
+
+def _reading(project: Project, recipe: Any, dataset: Job) -> dict[str, str]:
+    """Role and id of the prompts that a tokenizer reads, if it does."""
+    text = specs.text(recipe, project.context)
+    return {} if text is None else {"prompts": f"prompts/{_prompts(text, dataset)}"}
+
+
+def _naming(project: Project, recipe: Any, dataset: Job) -> dict[str, str]:
+    """Role and id of the concepts that a tokenizer learns to name, if it does."""
+    sae = project.sae(recipe)
+    return {} if sae is None else {"concepts": f"concepts/{sae.name}-{dataset.recipe}"}
+
+
+def tokenizer_job(project: Project, recipe: Any, dataset: Job) -> Job:
+    spec = tokenizer_spec_of(project, recipe)
+    inputs = {"dataset": dataset.id}
+    if recipe.typed.source == "training":
+        inputs |= _reading(project, recipe, dataset) | _naming(project, recipe, dataset)
+    if recipe.typed.finetune:
+        inputs["start"] = f"tokenizer/{project.tokenizer(recipe.typed.finetune, recipe, 'finetune').name}"
+    return Job(
+        "tokenizer",
+        recipe.name,
+        spec.values,
+        spec.origins,
+        inputs,
+        {inputs["start"]: ("weights.safetensors",)} if "start" in inputs else {},
+        papers=home(recipe),
+        weights=recipe.typed.file,
+    )
+
+
+def measured_as(project: Project, recipe: Any, *keys: str) -> Spec:
+    """The named settings of the scale's evaluation, as far as the recipe's paper does not measure otherwise."""
+    spec, paper = specs.evaluation(project.context, *keys), recipe.file.stem
+    told = project.papers[paper].measures
+    if "quantisation" in keys and told.quantisation is not None:
+        spec.set("quantisation", told.quantisation, f"{recipe.file}: measures.quantisation")
+    return spec
+
+
+def reconstruction_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iterator[Job]:
+    prompts, told = _reading(project, recipe, dataset), project.papers[recipe.file.stem].measures
+    for prompt in ("given", *PROMPTS) if prompts else (None,):
+        keys = ("extractor", "layer", "splits", "quantisation", "batch", "shown", *(("seed",) if prompt else ()))
+        spec = measured_as(project, recipe, *keys)
+        if told.reconstruction_splits is not None:
+            spec.set("splits", told.reconstruction_splits, f"{recipe.file}: measures.reconstruction_splits")
+        spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+        if prompt is not None:
+            spec.set("prompt", prompt, "whose class the prompt names")
+        name = tokenizer.recipe if prompt in (None, "given") else extended(tokenizer.recipe, prompt)
+        inputs = {"dataset": dataset.id, "reference": f"reference/{dataset.recipe}", "tokenizer": tokenizer.id}
+        yield Job("reconstruction", name, spec.values, spec.origins, inputs | prompts, papers=tokenizer.papers)
+
+
+def concept_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iterator[Job]:
+    """F1 of the concepts that a tokenizer names, examples of concepts, and how latents cluster by concept.
+
+    A tokenizer that learned no concepts is clustered by those of its paper's SAE.
+    """
+    sae = _sae_of(project, recipe)
+    if sae is None:
+        return
+    inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id} | _reading(project, recipe, dataset)
+    concepts, told = f"concepts/{sae.name}-{dataset.recipe}", specs.features(sae, project.context)
+    shown = {"sae": f"sae/{sae.name}", "concepts": concepts}
+    named = project.sae(recipe) is not None
+    wanted = {"latent_clusters": inputs | shown} | (
+        {"concept_f1": inputs | {"concepts": concepts}, "concept_examples": inputs | shown} if named else {}
+    )
+    for stage, read in wanted.items():
+        spec = specs.evaluation(project.context, "batch", "seed")
+        spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+        spec.set("concepts", project.context.scaled("topk_sae", sae, "concept_set"))
+        if stage != "concept_f1":
+            spec.values |= told.values
+            spec.origins |= told.origins
+            spec.set("sae", specs.SAE, "the SAE's module")
+            for key in ("frequency", "dense"):
+                spec.set(key, project.context.scaled("topk_sae", sae, key))
+        for key, value in SHOWN.get(stage, {}).items():
+            spec.set(key, value, "D25: the paper gives no counts")
+        reads = {tokenizer.id: ("weights.safetensors",)} | (
+            {shown["sae"]: ("weights.safetensors",)} if "sae" in read else {}
+        )
+        yield Job(stage, tokenizer.recipe, spec.values, spec.origins, read, reads, papers=tokenizer.papers)
+
+
+def sae_jobs(project: Project, recipe: Any) -> Iterator[Job]:
+    """The frozen features of its images, in parts, and the sparse autoencoder that learns them."""
+    dataset = dataset_job(project, recipe)
+    yield dataset
+    for part in parts_of(project, "semantic_features"):
+        spec = specs.features(recipe, project.context)
+        spec.set("split", "train", "the only split of the papers' image set")
+        spec.set("batch", project.context.scale.evaluation.batch, f"{project.context.scale_file}: evaluation.batch")
+        part.describe(spec)
+        name = part.of(recipe.name)
+        yield Job("semantic_features", name, spec.values, spec.origins, {"dataset": dataset.id}, papers=home(recipe))
+    spec = specs.sae(recipe, project.context)
+    inputs = gathered(project, "semantic_features", "semantic_features", recipe.name)
+    yield Job("sae", recipe.name, spec.values, spec.origins, inputs, papers=home(recipe))
+
+
+def denoising_job(project: Project, tokenizer: Job, dataset: Job) -> Job:
+    spec = specs.evaluation(project.context, "shown", "seed", "batch")
+    spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+    spec.set("gamma", 3.0, "Fig. A.1: the noise of the final tokenizer")
+    spec.set("taus", [round(0.1 * k, 1) for k in range(10)], "Fig. A.1")
+    spec.set("ratios", [round(0.1 * k, 1) for k in range(10)], "Fig. A.2")
+    inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id}
+    return Job("denoising", tokenizer.recipe, spec.values, spec.origins, inputs, papers=tokenizer.papers)
+
+
+def tokens_stage(project: Project, tokenizer: str) -> str:
+    """The stage that makes a tokenizer's tokens: `codes` of a discrete one."""
+    spec = specs.tokenizer(project.tokenizers[tokenizer], project.context).values
+    return "tokens" if tokens_of(spec["module"], spec["model"]).vocabulary is None else "codes"
+
+
+def token_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iterator[Job]:
+    inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id}
+    kind = tokens_stage(project, recipe.name)
+    if kind == "codes":
+        inputs |= _reading(project, recipe, dataset)
+    for part in parts_of(project, "tokens"):
+        spec = specs.evaluation(project.context, "batch")
+        spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
+        if recipe.typed.latent_mean is not None:
+            spec.set("standardisation.mean", recipe["latent_mean"])
+            spec.set("standardisation.std", recipe["latent_std"])
+        part.describe(spec)
+        name = part.of(tokenizer.recipe)
+        yield Job(kind, name, spec.values, spec.origins, inputs, papers=tokenizer.papers)
+
+
+def module_of(project: Project, tokenizer: str) -> str:
+    return f"tesserae.tokenizers.{project.tokenizers[tokenizer].typed.system}"
