@@ -4,18 +4,20 @@ Imports stay inside the commands, so that `tesserae --help` answers at once.
 """
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import click
 
+from tesserae.cli_audit import audit, export, trace
 from tesserae.cli_claims import claims
+from tesserae.cli_common import artifact_of, make_console, plan_of, unless_refused
 from tesserae.cli_data import data
+from tesserae.cli_mlflow import mlflow
 from tesserae.cli_params import params
 from tesserae.cli_plan import plan
+from tesserae.cli_share import pull, share
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +47,7 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
     """
     from tesserae.workflow import following, launch, showing, staleness, store
 
-    plan = _plan(settings)
+    plan = plan_of(settings)
     root = plan.project.root
     asked = _remake(plan, remake)
     standings = staleness.examine(plan, asked)
@@ -105,9 +107,9 @@ def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) ->
     """
     from tesserae.workflow import sharing, showing, staleness
 
-    plan = _plan(settings)
+    plan = plan_of(settings)
     if committed:
-        old = _told(sharing.stale, plan)
+        old = unless_refused(sharing.stale, plan)
         for line in old:
             click.echo(line)
         if old:
@@ -125,7 +127,7 @@ def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) ->
     if not run:
         click.echo(f"Nothing is stale at scale {plan.scale}")
     else:
-        _console().print(showing.table(plan, standings, run, back), markup=False)
+        make_console().print(showing.table(plan, standings, run, back), markup=False)
         click.echo("`tesserae why` says what changed")
     _note_libraries(standings)
 
@@ -141,8 +143,8 @@ def why(settings: dict, target: str | None, remake: str | None) -> None:
     """
     from tesserae.workflow import staleness
 
-    plan = _plan(settings)
-    wanted = [_find(plan, target)] if target else None
+    plan = plan_of(settings)
+    wanted = [artifact_of(plan, target)] if target else None
     standings = staleness.examine(plan, _remake(plan, remake))
     run = staleness.to_run(plan, standings, wanted)
     if not run:
@@ -165,7 +167,7 @@ def equivalent(settings: dict, module: str, reason: str, by: str | None) -> None
     """
     from tesserae.workflow import equivalence
 
-    plan = _plan(settings)
+    plan = plan_of(settings)
     try:
         entry = equivalence.record(plan, module, reason, by)
     except equivalence.NotNeeded as error:
@@ -182,8 +184,8 @@ def spec(settings: dict, artifact: str, as_json: bool) -> None:
 
     Every setting of <stage>/<recipe>, and where each value came from.
     """
-    plan = _plan(settings)
-    job = plan.jobs[_find(plan, artifact)]
+    plan = plan_of(settings)
+    job = plan.jobs[artifact_of(plan, artifact)]
     if as_json:
         click.echo(json.dumps(job.spec, indent=1, sort_keys=True))
         return
@@ -196,48 +198,13 @@ def spec(settings: dict, artifact: str, as_json: bool) -> None:
         table.add_column(name, overflow="fold")
     for key, value in changes.leaves(job.spec):
         table.add_row(key, json.dumps(value, ensure_ascii=False), changes.origin_of(job.origins, key))
-    console = _console(160)
+    console = make_console(160)
     console.print(table, markup=False)
     for role, producer in job.inputs.items():
         console.print(f"reads {producer}" + (f" as {role}" if role != producer else ""), markup=False, highlight=False)
     console.print(
         f"fingerprint {plan.fingerprint(job)}\nfolder      {plan.folder(job.id)}", markup=False, highlight=False
     )
-
-
-@main.command()
-@click.argument("target")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-@click.option("--html", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write it as a page.")
-@click.option("--verify", is_flag=True, help="Read every file again; exit status 1 if anything is not as recorded.")
-@click.option("--depth", type=click.IntRange(min=1), help="Levels of the tree to print (default: all).")
-@click.pass_obj
-def trace(settings: dict, target: str, as_json: bool, html: Path | None, verify: bool, depth: int | None) -> None:
-    """Show what TARGET was made from, back to the data.
-
-    TARGET is a cell of a table ("detok_table_1[Joint noise, MAR-B w/ CFG FID]", words may be left out where it stays
-    clear), a table, a figure, an artifact (<stage>/<recipe>) or a file below results/.
-    """
-    from tesserae.lineage.targets import TraceError
-    from tesserae.lineage.trace import trace as walk
-
-    root = settings["root"]
-    try:
-        found = walk(root, _scale(settings), target, verify)
-    except TraceError as error:
-        raise click.ClickException(str(error)) from None
-    if html:
-        from tesserae.reporting.lineage import write_trace
-
-        click.echo(f"Wrote {write_trace(html.absolute(), found, root)}", err=True)
-    if as_json:
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
-    elif not html:
-        from tesserae.reporting.tree import render
-
-        _console(100).print(render(found, depth))
-    if verify and found["problems"]:
-        sys.exit(1)
 
 
 @main.command()
@@ -270,7 +237,7 @@ def times(settings: dict) -> None:
     """
     from tesserae.lineage.manifest import NAME, read
 
-    plan = _plan(settings)
+    plan = plan_of(settings)
     stages: dict[str, list[dict]] = {}
     for job in plan.jobs.values():
         folder = plan.project.root / plan.folder(job.id)
@@ -288,155 +255,6 @@ def times(settings: dict) -> None:
     click.echo(f"| all | {len(everything)} | | {total:.0f} | {peak} MB |")
 
 
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@click.pass_obj
-def audit(settings: dict, as_json: bool) -> None:
-    """Verify every file, manifest and number.
-
-    Looks at all results of a scale; exits with 1 if anything is not as it should be.
-    """
-    from tesserae.lineage.audit import audit as run
-    from tesserae.lineage.evidence import AuditError, Planned
-    from tesserae.lineage.findings import render
-    from tesserae.reporting.audit import check
-    from tesserae.stages import claims as claimed
-    from tesserae.stages import table
-    from tesserae.workflow import staleness
-    from tesserae.workflow.graph_job import OUTPUTS
-
-    with tempfile.TemporaryDirectory() as memory:
-        os.environ["TESSERAE_CACHE"] = memory  # an audit believes no cache of what modules mean
-        plan = _plan(settings)
-        standings = staleness.examine(plan, content=False)
-        planned = {
-            job.id: Planned(
-                plan.fingerprint(job), OUTPUTS[job.stage], {name: plan.reads(job, name) for name in job.inputs.values()}
-            )
-            for job in plan.jobs.values()
-        }
-        try:
-            report = run(
-                plan.project.root,
-                plan.scale,
-                planned,
-                why=lambda name: staleness.why(plan, standings[name]),
-                equivalents=plan.project.equivalents.equivalents,
-                further=[check({"table": table.run, "claims": claimed.run})],
-            )
-        except AuditError as error:
-            raise click.ClickException(str(error)) from None
-    if as_json:
-        click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
-    else:
-        _console(100).print(render(report))
-    sys.exit(0 if report.clean else 1)
-
-
-@main.command()
-@click.argument("targets", nargs=-1)
-@click.option("--format", "form", type=click.Choice(["ro-crate"]), default="ro-crate", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="A new or empty folder.")
-@click.option(
-    "--light", is_flag=True, help="Describe files of more than 1 MB with path and hash; leave out their bytes."
-)
-@click.option("--no-files", is_flag=True, help="Describe all artifacts so; only code and configuration are copied.")
-@click.pass_obj
-def export(settings: dict, targets: tuple[str, ...], form: str, output: Path, light: bool, no_files: bool) -> None:
-    """Write results and their lineage as an RO-Crate.
-
-    TARGETS and everything upstream of them go into a folder that explains itself (default: the whole scale).
-
-    A target is an artifact (<stage>/<recipe>), a table or figure, a table's cell, or a file below results/. The folder
-    is a Workflow Run RO-Crate; open its ro-crate-preview.html.
-    """
-    from tesserae.lineage import crate
-    from tesserae.lineage.targets import TraceError, resolve
-
-    root, scale = settings["root"], _scale(settings)
-    try:
-        found = [resolve(root, scale, target) for target in targets]
-        scales = {target.scale for target in found} or {scale}
-        if len(scales) > 1:
-            raise click.ClickException(f"targets of several scales ({', '.join(sorted(scales))}): export one at a time")
-        artifacts = list(dict.fromkeys(target.artifact for target in found)) or None
-        limit = crate.LIGHT if light else None
-        folder = crate.write(root, scales.pop(), artifacts, output, copy=not no_files, limit=limit)
-    except (TraceError, crate.CrateError) as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"{form}: {folder / crate.PREVIEW}")
-
-
-@main.command()
-@click.pass_obj
-def share(settings: dict) -> None:
-    """Record results with DVC and push them.
-
-    Also writes their index, lineage/<scale>.json; commit it with DVC's pointer.
-    """
-    from tesserae.workflow import sharing
-
-    for line in _told(sharing.share, _plan(settings)):
-        click.echo(line)
-
-
-@main.command()
-@click.argument("targets", nargs=-1)
-@click.option("--needed", is_flag=True, help="Only what the next `tesserae reproduce` reads.")
-@click.pass_obj
-def pull(settings: dict, targets: tuple[str, ...], needed: bool) -> None:
-    """Fetch shared results.
-
-    Everything, the artifacts or tables TARGETS, or what is needed.
-    """
-    from tesserae.workflow import sharing
-
-    plan = _plan(settings)
-    names = [_find(plan, target) for target in targets] or None
-    fetched = _told(sharing.pull, plan, names, needed)
-    click.echo(
-        f"fetched {len(fetched)}: {', '.join(fetched[:6])}{' …' if len(fetched) > 6 else ''}"
-        if fetched
-        else "nothing to fetch"
-    )
-
-
-@main.group()
-def mlflow() -> None:
-    """Show runs in MLflow."""
-
-
-@mlflow.command()
-@click.option("--uri", help="Tracking store (default: MLFLOW_TRACKING_URI, else mlflow.db in the project folder).")
-@click.pass_obj
-def sync(settings: dict, uri: str | None) -> None:
-    """Turn manifests and curves into one MLflow run per artifact; what is there already is left alone."""
-    from tesserae.workflow.tracking import sync as run
-    from tesserae.workflow.tracking_store import StoreError
-
-    plan = _plan(settings)
-    try:
-        added, present = run(plan.project.root, plan.scale, uri)
-    except StoreError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"MLflow: {added} runs added, {present} already there")
-
-
-@mlflow.command()
-@click.option("--uri", help="Tracking store (default: MLFLOW_TRACKING_URI, else mlflow.db in the project folder).")
-@click.option("--every", type=float, default=5.0, show_default=True, help="Seconds between two looks.")
-@click.pass_obj
-def follow(settings: dict, uri: str | None, every: float) -> None:
-    """Show trainings in MLflow while they run, until Ctrl-C. `reproduce` does so by itself."""
-    from tesserae.workflow.following import follow as run
-
-    plan = _plan(settings)
-    try:
-        run(plan.project.root, plan.scale, uri, every=every, until=lambda: False)
-    except KeyboardInterrupt:
-        click.echo("MLflow: stopped following")
-
-
 def _sync_if_new(root: Path, scale: str) -> None:
     from tesserae.workflow.tracking import sync_if_new
     from tesserae.workflow.tracking_store import StoreError
@@ -451,46 +269,6 @@ def _sync_if_new(root: Path, scale: str) -> None:
             "results are complete without it, `tesserae mlflow sync` tries again",
             err=True,
         )
-
-
-def _scale(settings: dict) -> str:
-    """The scale asked for. Reads no recipe: what was made can be looked at whatever the recipes say by now."""
-    from tesserae.config.errors import ConfigError
-    from tesserae.config.files import read_yaml, validated
-    from tesserae.config.types import Settings
-
-    file = Path("config/config.yaml")
-    try:
-        return settings["scale"] or validated(Settings, read_yaml(settings["root"] / file), file).scale
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _plan(settings: dict):
-    from tesserae.config.errors import ConfigError
-    from tesserae.workflow.plan import read_plan
-
-    try:
-        return read_plan(settings["root"], settings["scale"])
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _told(action, *arguments):
-    """Run something that fetches or shares; its refusals are messages, not tracebacks."""
-    from tesserae.workflow.sharing import NotShared
-
-    try:
-        return action(*arguments)
-    except NotShared as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _find(plan, target: str) -> str:
-    try:
-        return plan.find(target)
-    except LookupError as error:
-        raise click.ClickException(str(error.args[0])) from None
 
 
 def _remake(plan, wanted: str | None) -> tuple[str, ...]:
@@ -539,16 +317,8 @@ def _note_libraries(standings: dict) -> None:
         click.echo(f"Note: {line}; `tesserae reproduce --remake libraries` makes them again")
 
 
-def _console(width: int = 110):
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else width)
-
-
-main.add_command(claims)
-main.add_command(data)
-main.add_command(params)
-main.add_command(plan)
+for command in (audit, claims, data, export, mlflow, params, plan, pull, share, trace):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

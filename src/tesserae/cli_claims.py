@@ -4,12 +4,13 @@ Imports stay inside the command, so that `tesserae --help` answers at once.
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+
+from tesserae.cli_common import make_console
 
 COLOURS = {"reproduced": "green", "contradicted": "red", "inconclusive": "default", "not run": "dim"}
 
@@ -55,14 +56,13 @@ def claims(settings: dict, scale: str | None, as_json: bool, paper: str | None) 
 
 
 def _show(found: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from tesserae.reporting.claims import MARKS
     from tesserae.reporting.claims_files import badge_rows, bracket, notes, signed
 
-    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    console = make_console(150, highlight=False)
     (badge,) = badge_rows([found])
     console.print(f"[bold]{escape(badge['paper'])}[/] at scale {escape(badge['scale'])}: {badge['verdicts']}\n")
     table = Table(box=None, header_style="dim", pad_edge=False, expand=True)

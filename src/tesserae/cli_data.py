@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from tesserae.cli_common import make_console
+
 
 @click.group()
 def data() -> None:
@@ -25,7 +27,7 @@ def show(settings: dict) -> None:
         place = _place(settings["root"], root, entry)
         present = "data.root is not set" if place is None else "yes" if place.exists() else "no"
         table.add_row(name, entry.provider, str(place or entry.root), present)
-    _console().print(table, markup=False)
+    make_console(140).print(table, markup=False)
 
 
 @data.command()
@@ -68,7 +70,7 @@ def check(settings: dict, name: str, size: int, deep: bool) -> None:
     for finding in findings:
         if finding.what:
             table.add_row(finding.what, finding.published, finding.found, style="red" if finding.problem else None)
-    _console().print(table, markup=False)
+    make_console(140).print(table, markup=False)
     problems = [finding.problem for finding in findings if finding.problem]
     for problem in problems:
         click.echo(f"Problem: {problem}", err=True)
@@ -114,9 +116,3 @@ def _published(entry) -> dict[str, int]:
     if entry.provider == "emoji":
         return {}
     return getattr(entry, "counts", None) or {"train": entry.train_images, "val": entry.val_images}
-
-
-def _console():
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 140)

@@ -4,11 +4,12 @@ Imports stay inside the command, so that `tesserae --help` answers at once.
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import click
+
+from tesserae.cli_common import make_console
 
 PAPER = "paper"  # the scale of the published sizes
 STAGES = ("sae", "tokenizer", "generator")
@@ -113,11 +114,10 @@ def _printed(project: Any, recipe: str) -> Iterator[dict[str, str]]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    console = make_console(150, highlight=False)
     sizes = {scale: size for scale, size in found["sizes"].items() if "parts" in size}
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column(f"parameters of {found['recipe']}")

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from tesserae.cli_common import make_console
+
 PUBLISHED = Path("config/published/detok.csv")  # the hours that costs are calibrated on
 PAPER = "paper"  # the scale of the trainings that took them
 
@@ -115,12 +117,6 @@ def _table(title: str, *columns: str) -> Any:
     return made
 
 
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
-
-
 def _path(found: dict[str, Any]) -> Any:
     """The table of the critical path."""
     from tesserae.reporting.forecast import hours
@@ -142,7 +138,7 @@ def _said(basis: dict[str, Any]) -> str:
 def _show_cpu(found: dict[str, Any]) -> None:
     from tesserae.reporting.forecast import hours
 
-    console, total = _console(), found["total"]
+    console, total = make_console(100, highlight=False), found["total"]
     made = f"; {total['made']} jobs are made and took {total['made_hours']:,.2f}" if total["made"] else ""
     console.print(
         f"[bold]{found['scale']}[/] on {found['cores']} CPU cores: {total['jobs']} jobs, "
@@ -181,7 +177,7 @@ def _show(found: dict[str, Any]) -> None:
     from tesserae.lineage.words import size
     from tesserae.reporting.forecast import hours, reported
 
-    console, total = _console(), found["total"]
+    console, total = make_console(100, highlight=False), found["total"]
     console.print(
         f"[bold]{found['scale']}[/] on {found['gpus']} x {found['gpu'].upper()}: {total['jobs']} jobs, "
         f"[bold]{total['gpu_hours']:,.0f} GPU-hours, {hours(total['wall_hours'])}[/] in all, "
