@@ -4,7 +4,6 @@ SCALE ?=
 PROFILE ?=
 BIN := .venv/bin
 ARGUMENTS := $(if $(PROFILE),--workflow-profile workflow/profiles/$(PROFILE))
-CONFIG := $(if $(SCALE),--config scale=$(SCALE))
 
 .PHONY: reproduce quick test test-workflow test-rest lint lock share clean
 
