@@ -68,10 +68,10 @@ class Statistics:
 
 
 class InceptionScore(NamedTuple):
-    """Mean and standard deviation over the splits. Higher is better; between 1 and C."""
+    """Mean and standard deviation over the splits, None for a single one. Higher is better; between 1 and C."""
 
     mean: float
-    std: float
+    std: float | None
 
 
 class PrecisionRecall(NamedTuple):
@@ -122,7 +122,7 @@ def inception_score(logits: Features, splits: int, seed: int = SHUFFLE_SEED) -> 
         raise ValueError(f"the number of splits must be positive, not {splits}")
     checked = _checked(logits, "the logits", at_least=splits, purpose=f"{splits} splits")
     found = isc_features_to_metric(checked, splits=splits, shuffle=True, rng_seed=seed)
-    score = InceptionScore(found[KEY_METRIC_ISC_MEAN], found[KEY_METRIC_ISC_STD])
+    score = InceptionScore(found[KEY_METRIC_ISC_MEAN], found[KEY_METRIC_ISC_STD] if splits > 1 else None)
     if not math.isfinite(score.mean):
         raise ValueError(f"the inception score is {score.mean}: the logits span {checked.max() - checked.min():.0f}")
     return score

@@ -49,7 +49,7 @@ def run(work: Work) -> dict[str, float]:
         work.out / "metrics.json",
         {
             "values": values,
-            "deviation": {"is": found.inception.std},
+            "deviation": found.deviation("is"),
             "measure": {**policy, **chosen},
             "measure_id": fingerprint.digest(policy),
             "selection": index["selection"] and {**chosen, **index["selection"]},

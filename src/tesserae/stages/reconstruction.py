@@ -66,7 +66,7 @@ def run(work: Work) -> dict[str, float]:
         work.out / "metrics.json",
         {
             "values": values,
-            "deviation": {"ris": scored.inception.std},
+            "deviation": scored.deviation("ris"),
             "measure": measure,
             "measure_id": fingerprint.digest(measure),
             "selection": None,

@@ -17,6 +17,10 @@ class Scored(NamedTuple):
     statistics: Statistics
     inception: InceptionScore
 
+    def deviation(self, name: str) -> dict[str, float]:
+        """Of the inception score, under its `name`; nothing over one split: a 0 would look certain."""
+        return {} if self.inception.std is None else {name: self.inception.std}
+
 
 def scored(features: Tensor, logits: Tensor, splits: int) -> Scored:
     """Scores of features (N, D) and logits (N, C)."""
