@@ -192,6 +192,23 @@ def test_a_table_of_which_the_paper_prints_nothing_says_so(tmp_path):
     assert "Does it help?</caption>" in table_files.to_html(table)
 
 
+def test_a_table_of_which_the_paper_prints_nothing_shows_measured_numbers_alone(tmp_path):
+    silent = published_frame(tmp_path, dict.fromkeys(PRINTED, ("", "", "")))
+    table = build_table(description(), usual_cells(), silent, scale="smoke")
+    header, _, *rows = [line for line in table_files.to_markdown(table).splitlines() if line.startswith("|")]
+    assert header == f"| Setup | {FID} ↓ | {IS} ↑ | {UNGUIDED} ↓ |"
+    assert {line.count(" | ") for line in rows} == {3} and len(rows) == len(PRINTED)
+    parsed = Cells(table_files.to_html(table))
+    assert parsed.open == [] and not any(text in ("published", "measured") for _, _, text in parsed.cells)
+    assert {attributes["class"].split()[0] for tag, attributes, _ in parsed.cells if tag == "td"} == {"measured"}
+    latex = table_files.to_latex(table)
+    assert "Measured at scale smoke.}" in latex and "publ." not in latex
+    for row in (line for line in latex.splitlines() if line.endswith(" \\\\")):
+        spanned = sum(int(count) - 1 for count in re.findall(r"\\multicolumn\{(\d+)\}", row))
+        assert row.count(" & ") + 1 + spanned == 4
+    assert "Bold: the best of its column." in said(table)
+
+
 # ---- wide tables -----------------------------------------------------------------------------------------------
 
 

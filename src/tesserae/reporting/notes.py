@@ -23,13 +23,15 @@ def notes(table: Table, *, bold: bool) -> list[str]:
     bold: whether it marks the best numbers.
     """
     cells = list(table.cells.values())
-    printed = "Published: printed in the paper" if any(cell.printed for cell in cells) else "The paper prints no number"
+    both = len(table.kinds) == 2
+    printed = "Published: printed in the paper" if both else "The paper prints no number"
     lines = [f"{printed} ({table.source}). Measured: scale {table.scale}{_measured_with(table)}."]
     if any(cell.measure and "extractor" in cell.measure for cell in cells):
         lines.append(INCOMPARABLE)
     lines += _seeds(cells)
     if bold:
-        lines.append("Bold: the best of its column, among the published and among the measured numbers separately.")
+        apart = ", among the published and among the measured numbers separately" if both else ""
+        lines.append(f"Bold: the best of its column{apart}.")
     if any(cell.deviation is not None for cell in cells):
         lines.append("±: standard deviation over the splits of the one set of samples, not over training seeds.")
     for setting, found in table.settings:

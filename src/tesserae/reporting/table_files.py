@@ -94,8 +94,8 @@ class Line:
 
 def lines(table: Table) -> list[tuple[str, list[Line]]]:
     """What the writers print, from top to bottom: (heading of a group or "", its lines)."""
-    kinds, found = ("published", "measured"), []
-    marked = dict(zip(kinds, best(table), strict=True))
+    kinds, found = table.kinds, []
+    marked = dict(zip(("published", "measured"), best(table), strict=True))
 
     def field(key: str, label: str, column: Column, kind: str, first: bool) -> Field:
         cell, good = table.cells[key, column.name], (key, column.name) in marked[kind]
@@ -114,17 +114,22 @@ def lines(table: Table) -> list[tuple[str, list[Line]]]:
                 half = (field(key, label, *place) for place in zip(table.columns, itertools.repeat(kind), table.starts))
                 found[-1][1].append(Line(label, kind, tuple(half)))
         else:
-            both = (field(key, label, column, kind, kind == "published") for column in table.columns for kind in kinds)
+            both = (field(key, label, column, kind, kind == kinds[0]) for column in table.columns for kind in kinds)
             found[-1][1].append(Line(label, "", tuple(both)))
     return found
 
 
+def _span(table: Table) -> int:
+    """How many columns of numbers a metric has."""
+    return 1 if table.wide else len(table.kinds)
+
+
 def to_markdown(table: Table) -> str:
-    """A pipe table: for each metric a published and a measured column, or in a wide table two lines per row; best in
-    bold; the notes as a list below.
+    """A pipe table: for each metric a published and a measured column, or in a wide table two lines per row, or the
+    measured column alone where no paper prints the table; best in bold; the notes as a list below.
     """
     stub = ["Setup", ""] if table.wide else ["Setup"]
-    kinds = [""] if table.wide else ["<br>published", "<br>measured"]
+    kinds = [""] if _span(table) == 1 else [f"<br>{kind}" for kind in table.kinds]
     names = [f"{escape_markdown(column.name)} {ARROWS[column.direction]}".strip() for column in table.columns]
     header = [*stub, *(f"{name}{kind}" for name in names for kind in kinds)]
     rule = [*(":---" for _ in stub), *("---:" for _ in header[len(stub) :])]
@@ -154,15 +159,16 @@ def _wrap(text: str, mark: str, on: bool) -> str:
 
 def to_latex(table: Table) -> str:
     """A floating table with booktabs rules, shrunk to the line's width; needs booktabs, graphicx and textcomp."""
-    span, stubs = (1, 2) if table.wide else (2, 1)
+    span, stubs = _span(table), 2 if table.wide else 1
+    told = "Published numbers beside those measured" if len(table.kinds) == 2 else "Measured"
     pair = "@{\\hspace{1.2em}}r" + "@{\\hspace{.5em}}r" * (span - 1)
     width = stubs + span * len(table.columns)
     text = [
         "% \\usepackage{booktabs,graphicx,textcomp}",
         "\\begin{table}[t]",
         "\\centering",
-        f"\\caption{{{escape_latex(table.source)}. {escape_latex(table.caption)} Published numbers beside those "
-        f"measured at scale {escape_latex(table.scale)}.}}",
+        f"\\caption{{{escape_latex(table.source)}. {escape_latex(table.caption)} {told} at scale "
+        f"{escape_latex(table.scale)}.}}",
         "\\resizebox{\\linewidth}{!}{%",
         f"\\begin{{tabular}}{{{'l' * stubs}{pair * len(table.columns)}}}",
         "\\toprule",
@@ -175,7 +181,7 @@ def to_latex(table: Table) -> str:
                 rules.append(f"\\cmidrule(lr){{{start}-{start + span * count - 1}}}")
             start += span * count
         text += [" & ".join(fields) + " \\\\", " ".join(rules)]
-    if not table.wide:
+    if span == 2:
         text.append("".join(" & publ. & meas." for _ in table.columns).strip() + " \\\\")
     for number, (group, found) in enumerate(lines(table)):
         text.append("\\midrule" if group or not number else "")
@@ -209,7 +215,7 @@ HTML = """
 <thead>
 {%- for level in levels %}
 <tr>
-{%- if loop.first %}<th class="stub" scope="col" rowspan="{{ levels | length + (not table.wide) }}">Setup</th>
+{%- if loop.first %}<th class="stub" scope="col" rowspan="{{ levels | length + (span == 2) }}">Setup</th>
 {%- if table.wide %}<th class="stub" rowspan="{{ levels | length }}"></th>{% endif %}{% endif %}
 {%- set names = loop.last -%}
 {%- for text, count in level -%}
@@ -218,7 +224,7 @@ HTML = """
 {%- endfor -%}
 </tr>
 {%- endfor %}
-{%- if not table.wide %}
+{%- if span == 2 %}
 <tr class="kind">
 {%- for column in table.columns -%}
 <th class="first" scope="col">{{ kinds[0] }}</th><th scope="col">{{ kinds[1] }}</th>
@@ -260,7 +266,7 @@ HTML = """
 
 def html_fragment(table: Table) -> str:
     """The table as one <figure>, to be placed in a page that has style.TABLE_CSS."""
-    span, stubs = (1, 2) if table.wide else (2, 1)
+    span, stubs = _span(table), 2 if table.wide else 1
     return template(HTML).render(
         table=table,
         levels=_levels(table),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
-DENSE = 6  # columns: tables with more are set narrower
-WIDE = 9  # columns: tables with more give published and measured numbers a line each
+DENSE = 12  # columns of numbers: tables with more are set narrower
+WIDE = 9  # columns of both kinds: tables with more give published and measured numbers a line each
 SHARES = ("precision", "recall", "f1", "f1_shuffled", "f1_constant", "prior", "class_prior", "silhouette", "knn_purity")
 SHARES += ("map", "chance", "nmse", "explained_variance", "explained_variance_centred", "dead")
 WHOLE = ("hidden_size", "blocks", "heads", "tokens")
@@ -115,14 +115,19 @@ class Table:
         return self.title if self.title.endswith(("?", "!")) else f"{self.title}."
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of numbers that are shown: of a table that no paper prints, the measured ones."""
+        return ("published", "measured") if any(cell.printed for cell in self.cells.values()) else ("measured",)
+
+    @property
     def dense(self) -> bool:
         """Whether room is scarce."""
-        return len(self.columns) > DENSE
+        return len(self.kinds) * len(self.columns) > DENSE
 
     @property
     def wide(self) -> bool:
         """Whether published and measured numbers have a line each, one below the other."""
-        return len(self.columns) > WIDE
+        return len(self.kinds) == 2 and len(self.columns) > WIDE
 
     @property
     def starts(self) -> list[bool]:
