@@ -177,7 +177,7 @@ def to_latex(table: Table) -> str:
         fields, rules, start = ["Setup" if depth == 0 else "", *([""] * (stubs - 1))], [], stubs + 1
         for head, count in level:
             fields.append(f"\\multicolumn{{{span * count}}}{{c}}{{{escape_latex(head)}}}")
-            if head:
+            if head and span * count > 1:
                 rules.append(f"\\cmidrule(lr){{{start}-{start + span * count - 1}}}")
             start += span * count
         text += [" & ".join(fields) + " \\\\", " ".join(rules)]
