@@ -6,6 +6,7 @@ from typing import Any
 
 from tesserae.costs.anchors import ANCHORS
 from tesserae.costs.assumed import LIGHT
+from tesserae.lineage.walk import upstream
 
 SELF = "forecast"  # tells of plans and is in none
 KEPT_OF_LIGHT = ("shown",)  # what the size of their outputs depends on
@@ -28,7 +29,7 @@ def describe(
     whose hours costs are calibrated (KeyError if there is no recipe for one). `jobs` of the result are [id, number of
     its spec, numbers of its producers].
     """
-    needed = _needed(jobs, wanted)
+    needed = upstream(lambda name: jobs[name].inputs.values(), list(wanted) or jobs)
     kept = [job for name, job in jobs.items() if name in needed and job.stage != SELF]
     number = {job.id: i for i, job in enumerate(kept)}
     specs: dict[str, int] = {}
@@ -48,16 +49,6 @@ def describe(
         "resources": {stage: _asked(asked[stage]) for stage in dict.fromkeys(job.stage for job in kept)},
         "anchors": [anchor.spec(published[anchor.job].spec, sampler) for anchor in ANCHORS],
     }
-
-
-def _needed(jobs: Mapping[str, Any], wanted: Iterable[str]) -> set[str]:
-    needed, todo = set(), list(wanted) or list(jobs)
-    while todo:
-        name = todo.pop()
-        if name not in needed:
-            needed.add(name)
-            todo += jobs[name].inputs.values()
-    return needed
 
 
 def _mar(job: Any) -> bool:

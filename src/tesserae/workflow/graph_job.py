@@ -8,6 +8,7 @@ from typing import Any
 from tesserae.config.project import Project
 from tesserae.config.resolve import Spec
 from tesserae.config.seeds import of_seeds
+from tesserae.lineage import walk
 
 # stage -> the files of its artifact, beside the manifest. The rules of workflow/rules name the same (a test looks).
 OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -83,14 +84,7 @@ class Job:
 
 def upstream(found: dict[str, Job], wanted: Iterable[str]) -> set[str]:
     """Ids of `wanted` and of all that they are made from."""
-    seen: set[str] = set()
-    todo = list(wanted)
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo += found[name].inputs.values()
-    return seen
+    return walk.upstream(lambda name: found[name].inputs.values(), wanted)
 
 
 def home(recipe: Any) -> tuple[str]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tesserae.lineage import changes
+from tesserae.lineage import changes, walk
 from tesserae.lineage import manifest as manifests
 
 FINGERPRINT, ARTIFACT, STARTED = "tesserae.fingerprint", "tesserae.artifact", "tesserae.started"
@@ -92,14 +92,7 @@ def trained_origin(fingerprint: str, known: Mapping[str, Made], trained: Iterabl
 
 
 def _upstream(fingerprint: str, known: Mapping[str, Made]) -> set[str]:
-    seen: set[str] = set()
-    todo = list(known[fingerprint].upstream)
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo += known[name].upstream if name in known else ()
-    return seen
+    return walk.upstream(lambda name: known[name].upstream if name in known else (), known[fingerprint].upstream)
 
 
 def title(record: Mapping[str, Any], *, trained: bool) -> str:
