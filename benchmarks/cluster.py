@@ -142,7 +142,7 @@ class Trial:
         for name, file in self.manifests.items():
             if not file.exists() or json.loads(file.read_text())["fingerprint"] != planned[name]:
                 said.append(f"{name} is not what was planned")
-        audit = self._python("-m", "tesserae.cli", "--scale", self.scale, "audit", "--json")
+        audit = self._python("-m", "tesserae.cli.main", "--scale", self.scale, "audit", "--json")
         said += [f"audit: {audit.stderr}"] if not audit.stdout else []
         for finding in json.loads(audit.stdout or '{"findings": []}')["findings"]:
             if finding["kind"] not in NUMBERS:

@@ -17,8 +17,8 @@ from tesserae.data.cache import open_cache
 from tesserae.data.transforms import to_uint8
 from tesserae.metrics.fidelity import Statistics, fid
 from tesserae.metrics.reconstruction import psnr
-from tesserae.stages.common import float_images
-from tesserae.stages.scoring import score
+from tesserae.stages.shared.common import float_images
+from tesserae.stages.shared.scoring import score
 from tesserae.workflow.plan import Plan, read_plan
 
 

@@ -28,7 +28,7 @@ def project(folder: Path, jobs: int) -> None:
     """A copy of the project with toy stages and enough recipes for about `jobs` jobs."""
     from tests.workflow.conftest import TOY
 
-    from tesserae.workflow.graph_job import OUTPUTS
+    from tesserae.workflow.graph.job import OUTPUTS
 
     for name in ("src", "config", "notebooks", "data", "workflow"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
@@ -77,9 +77,9 @@ def main() -> None:
             seconds(folder, *snakemake)
             nothing, said = seconds(folder, *snakemake)
             assert "Nothing to be done" in said, said
-            stale, _ = seconds(folder, "tesserae.cli", "--scale", "smoke", "stale")
-            seconds(folder, "tesserae.cli", "--scale", "smoke", "reproduce")
-            reproduce, _ = seconds(folder, "tesserae.cli", "--scale", "smoke", "reproduce")
+            stale, _ = seconds(folder, "tesserae.cli.main", "--scale", "smoke", "stale")
+            seconds(folder, "tesserae.cli.main", "--scale", "smoke", "reproduce")
+            reproduce, _ = seconds(folder, "tesserae.cli.main", "--scale", "smoke", "reproduce")
             print(
                 f"  nothing to do: snakemake {nothing:.1f} s, tesserae stale {stale:.1f} s, reproduce {reproduce:.1f} s"
             )

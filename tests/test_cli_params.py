@@ -5,12 +5,12 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from tesserae.cli_params import counted
-from tesserae.cli_params import params as command
+from tesserae.cli.params import counted
+from tesserae.cli.params import params as command
 from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project, read_project
-from tesserae.workflow.graph import jobs
-from tesserae.workflow.graph_job import Job
+from tesserae.workflow.graph.job import Job
+from tesserae.workflow.graph.whole import jobs
 from tests.conftest import ROOT
 
 CLIP = 123_650_304

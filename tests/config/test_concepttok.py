@@ -10,8 +10,8 @@ from tesserae.config.claims import Series, read_claims
 from tesserae.config.project import Project, read_project
 from tesserae.reporting import published
 from tesserae.stages.settings import settings
-from tesserae.workflow.graph import jobs
-from tesserae.workflow.graph_job import Job
+from tesserae.workflow.graph.job import Job
+from tesserae.workflow.graph.whole import jobs
 from tests.conftest import ROOT
 
 PRINTED = published.load(ROOT / "config/published/concepttok.csv")

@@ -12,7 +12,7 @@ from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import read_yaml
 from tesserae.config.project import read_project
-from tesserae.workflow.graph import jobs
+from tesserae.workflow.graph.whole import jobs
 from tests.conftest import ROOT
 
 

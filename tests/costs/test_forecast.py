@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tesserae.cli_plan import plan as command
+from tesserae.cli.plan import plan as command
 from tesserae.config.types import TRAININGS
 from tesserae.costs.assumed import LIGHT
 from tesserae.costs.calibration import Rates, calibrate, published_hours
@@ -16,7 +16,7 @@ from tesserae.costs.forecast import forecast
 from tesserae.costs.gpus import GPUS
 from tesserae.costs.stages import NEEDS, Task, need
 from tesserae.reporting.forecast import gantt, section, write_page
-from tesserae.workflow.graph_job import OUTPUTS
+from tesserae.workflow.graph.job import OUTPUTS
 from tests.conftest import ROOT
 from tests.costs.conftest import PUBLISHED, described
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from tesserae.cli_plan import plan as command
+from tesserae.cli.plan import plan as command
 from tesserae.costs import measured, networks
 from tesserae.costs.assumed import DECODED
 from tesserae.costs.measured import Known, Timed, Unmeasured

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from tesserae.cli_data import data
+from tesserae.cli.data import data
 from tesserae.config.files import read_yaml, validated
 from tesserae.config.types import Datasets
 from tesserae.data import textocr, visual_genome
@@ -207,7 +207,7 @@ def test_every_provider_is_configured():
 def test_a_check_loads_no_torch(project: Path):
     made(project, "llava_next")
     code = (
-        "import sys, pathlib; from click.testing import CliRunner; from tesserae.cli_data import data; "
+        "import sys, pathlib; from click.testing import CliRunner; from tesserae.cli.data import data; "
         "result = CliRunner().invoke(data, ['check', 'llava_next', '--deep'], "
         "obj={'root': pathlib.Path(sys.argv[1])}); "
         "sys.exit(result.exit_code or 2 * any(name in sys.modules for name in ('torch', 'torchvision')))"

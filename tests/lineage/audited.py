@@ -15,14 +15,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tesserae.audit import numbers as tables
+from tesserae.audit.audit import audit
+from tesserae.audit.evidence import Planned
+from tesserae.audit.findings import Report
 from tesserae.config.types import Equivalent
 from tesserae.lineage import code, fingerprint
 from tesserae.lineage import manifest as manifests
-from tesserae.lineage.audit import audit
-from tesserae.lineage.evidence import Planned
-from tesserae.lineage.findings import Report
 from tesserae.lineage.work import Work
-from tesserae.reporting import audit as tables
 from tesserae.reporting import published
 from tesserae.reporting.table_files import fragment_of
 from tesserae.stages import claims, table

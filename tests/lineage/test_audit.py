@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from tesserae.audit.evidence import AuditError
+from tesserae.audit.findings import KINDS, Report, render
 from tesserae.config.types import Equivalent
 from tesserae.lineage import fingerprint
-from tesserae.lineage.evidence import AuditError
-from tesserae.lineage.findings import KINDS, Report, render
 from tesserae.reporting.table_files import fragment_of
 from tests.lineage.audited import CORPUS, FID, MODULE, PUBLISHED, SCALE, TOP, WEIGHTS, Results, build, sign
 

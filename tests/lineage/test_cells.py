@@ -7,7 +7,7 @@ import pytest
 from tesserae.config.project import read_project
 from tesserae.config.seeds import of_seed, of_seeds, seed_of
 from tesserae.lineage.cells import CITED, NO_NUMBER, Source, Summary, over_seeds, rows, source, sources
-from tesserae.workflow.graph import jobs
+from tesserae.workflow.graph.whole import jobs
 from tests.conftest import ROOT
 
 SPEC = {

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tesserae.cli_claims import claims as command
+from tesserae.cli.claims import claims as command
 from tesserae.config.claims import read_claims
 from tesserae.reporting import claims, claims_files, published
 from tesserae.reporting.tables import TableError

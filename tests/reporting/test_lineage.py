@@ -16,7 +16,6 @@ from rich.console import Console
 from tesserae.lineage import code
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.trace import node, trace
-from tesserae.lineage.words import commit, moment, size
 from tesserae.lineage.work import Work
 from tesserae.reporting import table_csv, table_files, tables
 from tesserae.reporting.lineage import write_page, write_trace
@@ -26,6 +25,7 @@ from tesserae.reporting.table_files import fragment_of
 from tesserae.reporting.tables import build_table
 from tesserae.reporting.tree import render
 from tesserae.stages import lineage
+from tesserae.words import commit, moment, size
 from tests.lineage.results import COLUMNS, NUMBERS, ROWS, SCALE, WEIGHTS, add, fill, seeds
 from tests.reporting import synthetic
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tesserae.lineage import manifest as manifests
-from tesserae.workflow.graph_job import OUTPUTS
+from tesserae.workflow.graph.job import OUTPUTS
 from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 from tests.slurm.cluster import Cluster, Unavailable, running

@@ -12,8 +12,9 @@ from tesserae.data.ragged import open_ragged
 from tesserae.metrics.concepts import class_prior, f1
 from tesserae.reporting import style
 from tesserae.sae import topk
-from tesserae.stages import concept_examples, concept_f1, concept_scores, concepts, figure, latent_clusters
-from tesserae.stages.side_inputs import shuffled
+from tesserae.stages import concept_examples, concept_f1, concepts, figure, latent_clusters
+from tesserae.stages.shared import concept_scores
+from tesserae.stages.shared.side_inputs import shuffled
 from tesserae.tokenizers import concepttok
 from tesserae.training import weights
 from tests.stages.works import work

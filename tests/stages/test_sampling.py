@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tesserae.stages.sampling import FINAL, SEARCH, labels_of, seeds_of
+from tesserae.stages.shared.sampling import FINAL, SEARCH, labels_of, seeds_of
 
 
 @given(st.integers(1, 500), st.integers(1, 50))

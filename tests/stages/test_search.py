@@ -6,8 +6,8 @@ import torch
 
 from tesserae.metrics.fidelity import statistics
 from tesserae.stages import metrics, search, search_samples
-from tesserae.stages.common import read_json, same_whole, write_json
-from tesserae.stages.scoring import scored
+from tesserae.stages.shared.common import read_json, same_whole, write_json
+from tesserae.stages.shared.scoring import scored
 from tests.stages.works import work
 
 GUIDED = [{"guidance": g, "temperature": 1.0} for g in (2.0, 4.0)]

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tesserae.stages import tokenizer, tokens
-from tesserae.stages.token_parts import read_sums, standardisation
+from tesserae.stages.shared.token_parts import read_sums, standardisation
 from tesserae.tokenizers import detok
 from tesserae.training import weights
 from tests.small import SMALLER

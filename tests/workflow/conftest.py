@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tesserae.workflow.graph_job import OUTPUTS
+from tesserae.workflow.graph.job import OUTPUTS
 from tests.conftest import ROOT
 
 
@@ -67,7 +67,7 @@ def smoke(tmp_path_factory) -> Path:
 
 def reproduce(root: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "tesserae.cli", "--scale", "smoke", "reproduce"],
+        [sys.executable, "-m", "tesserae.cli.main", "--scale", "smoke", "reproduce"],
         cwd=root,
         capture_output=True,
         text=True,
@@ -135,7 +135,7 @@ class Toys(Copy):
 
     def tesserae(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
         return self.python(
-            "-m", "tesserae.cli", "--scale", "smoke", *arguments, **{"TESSERAE_WARM": "off"} | environment
+            "-m", "tesserae.cli.main", "--scale", "smoke", *arguments, **{"TESSERAE_WARM": "off"} | environment
         )
 
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tesserae.audit.audit import audit
+from tesserae.audit.evidence import Planned
+from tesserae.audit.numbers import check
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
-from tesserae.lineage.audit import audit
-from tesserae.lineage.evidence import Planned
-from tesserae.reporting.audit import check
 from tesserae.stages import claims as claimed
 from tesserae.stages import table
-from tesserae.workflow.graph_job import OUTPUTS
+from tesserae.workflow.graph.job import OUTPUTS
 from tesserae.workflow.plan import read_plan
 from tests.conftest import ROOT
 
@@ -75,7 +75,7 @@ def readers(root: Path, artifact: str) -> set[str]:
 
 def command(root: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "tesserae.cli", "--scale", "smoke", "audit", *arguments],
+        [sys.executable, "-m", "tesserae.cli.main", "--scale", "smoke", "audit", *arguments],
         cwd=root,
         capture_output=True,
         text=True,
@@ -202,7 +202,7 @@ def test_other_code_is_found_whatever_a_cache_of_analysed_modules_says(smoke, co
     key = f"{module}:{fingerprint.ENGINE}:{hashlib.sha256(raw).hexdigest()}"
     (copy.root / ".tesserae").mkdir()
     (copy.root / ".tesserae/modules.json").write_text(json.dumps({key: [before.digest, list(before.imports)]}))
-    done = copy.python("-m", "tesserae.cli", "--scale", "smoke", "audit", "--json")
+    done = copy.python("-m", "tesserae.cli.main", "--scale", "smoke", "audit", "--json")
     assert done.returncode == 1, done.stderr
     findings = json.loads(done.stdout)["findings"]
     assert {finding["kind"] for finding in findings} == {"code", "upstream"}

@@ -6,7 +6,7 @@ import pytest
 
 from tesserae.config.errors import ConfigError
 from tesserae.workflow import foreign
-from tesserae.workflow.graph_job import Job
+from tesserae.workflow.graph.job import Job
 
 JOB = "tokenizer/detok_sb_joint"
 EXCEPTION = """exceptions:

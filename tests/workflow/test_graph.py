@@ -7,8 +7,8 @@ import pytest
 from tesserae.config.errors import ConfigError
 from tesserae.config.project import read_project
 from tesserae.config.seeds import of_seed
-from tesserae.workflow.graph import jobs
-from tesserae.workflow.graph_job import Job
+from tesserae.workflow.graph.job import Job
+from tesserae.workflow.graph.whole import jobs
 from tesserae.workflow.plan import open_plan_for, read_plan
 from tests.config.test_config import edit
 from tests.conftest import ROOT

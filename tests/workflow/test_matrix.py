@@ -23,7 +23,7 @@ class Project(Copy):
     """A copy of code, configuration and all results of a smoke run."""
 
     def tesserae(self, *arguments: str) -> str:
-        done = self.python("-m", "tesserae.cli", "--scale", "smoke", *arguments)
+        done = self.python("-m", "tesserae.cli.main", "--scale", "smoke", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tesserae.stages.common import part_of
-from tesserae.stages.token_parts import open_tokens, read_sums
+from tesserae.stages.shared.common import part_of
+from tesserae.stages.shared.token_parts import open_tokens, read_sums
 from tests.workflow.conftest import Copy, copy  # noqa: F401 (fixture)
 
 

@@ -24,9 +24,11 @@ MAY = {
     "generators": {"nn", "quantizers", "diffusion", "encoders", "losses"},
     "sae": {"nn", "quantizers", "diffusion", "encoders", "losses", "metrics"},
     "metrics": {"encoders", "data"},
-    "reporting": {"config", "lineage"},
-    "workflow": {"config", "lineage", "costs"},
-    "costs": {"config", "lineage", "nn", "encoders", "sae", "tokenizers", "generators", "losses"},
+    "reporting": {"config", "lineage", "words"},
+    "tracking": {"lineage"},
+    "audit": {"config", "lineage", "reporting"},
+    "workflow": {"config", "lineage", "costs", "words"},
+    "costs": {"config", "lineage", "nn", "encoders", "sae", "tokenizers", "generators", "losses", "words"},
     "stages": {
         "data",
         "nn",
@@ -41,9 +43,23 @@ MAY = {
         "metrics",
         "reporting",
         "lineage",
-        "workflow",
         "costs",
     },
+    # The command line shows what all rooms say, of stages what tables and claims are drawn from.
+    "cli": {
+        "config",
+        "lineage",
+        "workflow",
+        "tracking",
+        "audit",
+        "reporting",
+        "costs",
+        "data",
+        "training",
+        "stages",
+        "words",
+    },
+    "words": set(),
 }
 SYSTEMS = {
     "tokenizers": {"detok", "kl_vae", "va_vae", "maetok", "concepttok", "llamagen_vq"},
@@ -66,11 +82,13 @@ def imports(file: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("file", sorted(SOURCE.glob("*/*.py")), ids=lambda file: str(file.relative_to(SOURCE)))
+@pytest.mark.parametrize("file", sorted(SOURCE.rglob("*.py")), ids=lambda file: str(file.relative_to(SOURCE)))
 def test_imports_point_down(file):
-    room = file.parent.name
+    room = file.relative_to(SOURCE).with_suffix("").parts[0]
     for name in imports(file):
         target = name.split(".")[1]
+        if name == "tesserae.workflow.runner.by_hand" and room == "stages":  # the entry point of a stage run by hand
+            continue
         assert target == room or target in MAY[room], f"{file.name} imports {name}"
         if target == room and room in SYSTEMS:
             own, other = system(room, file.stem), system(room, name.split(".")[2])
@@ -84,9 +102,9 @@ def test_packages_are_empty():
 @pytest.mark.parametrize(
     "module",
     [
-        "tesserae.cli",
-        "tesserae.cli_data",
-        "tesserae.cli_plan",
+        "tesserae.cli.main",
+        "tesserae.cli.data",
+        "tesserae.cli.plan",
         "tesserae.stages.forecast",
         "tesserae.reporting.forecast",
         "tesserae.workflow.plan",
@@ -96,8 +114,8 @@ def test_packages_are_empty():
         "tesserae.stages.figure",
         "tesserae.stages.report",
         "tesserae.stages.lineage",
-        "tesserae.lineage.audit",
-        "tesserae.reporting.audit",
+        "tesserae.audit.audit",
+        "tesserae.audit.numbers",
         "tesserae.reporting.figures",
     ],
 )

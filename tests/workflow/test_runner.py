@@ -7,7 +7,7 @@ import pytest
 
 STAGE = """
 from tesserae.lineage.work import Work
-from tesserae.workflow.graph_job import OUTPUTS
+from tesserae.workflow.graph.job import OUTPUTS
 
 
 def run(work: Work):

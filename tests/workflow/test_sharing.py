@@ -33,7 +33,7 @@ class Clone(Project):
         self.git("commit", "-qm", message)
 
     def fails(self, *arguments: str) -> str:
-        done = self.python("-m", "tesserae.cli", "--scale", "smoke", *arguments)
+        done = self.python("-m", "tesserae.cli.main", "--scale", "smoke", *arguments)
         assert done.returncode == 1, done.stdout + done.stderr
         return done.stderr
 
@@ -160,10 +160,12 @@ def test_the_gate_judges_committed_results_without_data(clone):
     assert "what is committed is what this code makes" in clone.tesserae("stale", "--committed")
     assert not (clone.root / "results/smoke").exists()
     clone.edit("src/tesserae/generators/mar_sampler.py", "import torch\n", "import torch\n\nX = 1\n")
-    done = clone.python("-m", "tesserae.cli", "--scale", "smoke", "stale", "--committed")
+    done = clone.python("-m", "tesserae.cli.main", "--scale", "smoke", "stale", "--committed")
     assert done.returncode == 1 and "search_samples/mar_b_joint: its code, settings or sources changed" in done.stdout
     assert "tokenizer" not in done.stdout
-    assert "nothing was shared at scale pocket" in clone.python("-m", "tesserae.cli", "stale", "--committed").stderr
+    assert (
+        "nothing was shared at scale pocket" in clone.python("-m", "tesserae.cli.main", "stale", "--committed").stderr
+    )
 
 
 def test_what_is_stale_is_not_shared(clone):
@@ -196,7 +198,7 @@ def test_a_remote_that_lost_an_object(clone, origin):
 
 def test_a_pull_that_was_killed_goes_on(clone):
     process = subprocess.Popen(
-        [sys.executable, "-m", "tesserae.cli", "--scale", "smoke", "pull"],
+        [sys.executable, "-m", "tesserae.cli.main", "--scale", "smoke", "pull"],
         cwd=clone.root,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ import sys
 import pandas as pd
 import pytest
 
-from tesserae.workflow.graph_job import OUTPUTS
+from tesserae.workflow.graph.job import OUTPUTS
 from tesserae.workflow.plan import read_plan
 from tests.conftest import ROOT
 from tests.workflow.conftest import reproduce
@@ -86,7 +86,7 @@ def test_mlflow_has_one_run_per_artifact_and_a_second_sync_adds_none(smoke, plan
 
     def sync():
         return subprocess.run(
-            [sys.executable, "-m", "tesserae.cli", "--scale", "smoke", "mlflow", "sync"],
+            [sys.executable, "-m", "tesserae.cli.main", "--scale", "smoke", "mlflow", "sync"],
             cwd=smoke,
             capture_output=True,
             text=True,

@@ -21,10 +21,13 @@ import pytest
 from mlflow.tracking import MlflowClient
 from mlflow.utils.validation import path_not_unique, validate_param_and_metric_name
 
-from tesserae.workflow import following, tracking, tracking_runs, tracking_store
-from tesserae.workflow.following import Curves, follow, start_follower, stop
-from tesserae.workflow.tracking import sync, sync_if_new, up_to_date
-from tesserae.workflow.tracking_store import Store, StoreError
+from tesserae.tracking import follow as following
+from tesserae.tracking import runs as tracking_runs
+from tesserae.tracking import store as tracking_store
+from tesserae.tracking import sync as tracking
+from tesserae.tracking.follow import Curves, follow, start_follower, stop
+from tesserae.tracking.store import Store, StoreError
+from tesserae.tracking.sync import sync, sync_if_new, up_to_date
 from tests.conftest import ROOT
 from tests.waiting import runs, until
 from tests.workflow.tracked import Written, curve, lines
@@ -194,7 +197,7 @@ def test_nothing_new_is_found_out_without_mlflow(written):
     written.road()
     assert sync_if_new(written.root, written.scale) == f"MLflow: {len(written.records)} runs added, 0 already there"
     code = (
-        "import sys; from pathlib import Path; from tesserae.workflow.tracking import sync_if_new;"
+        "import sys; from pathlib import Path; from tesserae.tracking.sync import sync_if_new;"
         f"print(sync_if_new(Path({str(written.root)!r}), {written.scale!r}), 'mlflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -292,7 +295,7 @@ def test_every_name_becomes_one_that_mlflow_accepts(written):
 
 
 def _python(written, code: str, **environment: str) -> subprocess.Popen:
-    imports = "import sys; from pathlib import Path; from tesserae.workflow.tracking import sync;"
+    imports = "import sys; from pathlib import Path; from tesserae.tracking.sync import sync;"
     return subprocess.Popen(
         [sys.executable, "-c", f"{imports} root, scale = Path({str(written.root)!r}), {written.scale!r}; {code}"],
         stdout=subprocess.PIPE,
@@ -631,7 +634,7 @@ def test_a_follower_process_shows_a_curve_and_ends_with_its_starter(written):
     finally:
         stop(follower)
     assert follower.returncode == 0
-    code = "from tesserae.workflow.following import start_follower; print(start_follower(root, scale).pid)"
+    code = "from tesserae.tracking.follow import start_follower; print(start_follower(root, scale).pid)"
     orphan = int(_python(written, code).communicate()[0])  # its starter is gone
     try:
         until(lambda: not runs(orphan), lambda: "the follower outlived its starter")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tesserae.workflow.following import Curves
-from tesserae.workflow.tracking import sync, sync_if_new
-from tesserae.workflow.tracking_store import StoreError
+from tesserae.tracking.follow import Curves
+from tesserae.tracking.store import StoreError
+from tesserae.tracking.sync import sync, sync_if_new
 from tests.waiting import until
 from tests.workflow.tracked import Written, curve
 

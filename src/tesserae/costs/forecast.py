@@ -11,7 +11,7 @@ from tesserae.costs.assumed import CORES, PER_NODE, sentences
 from tesserae.costs.calibration import as_json, calibrate, published_hours
 from tesserae.costs.gpus import REFERENCE, gpu
 from tesserae.costs.stages import Need, Task, check_gpus, need
-from tesserae.lineage.words import size
+from tesserae.words import size
 
 DOMINATES = 0.6  # share of all GPU-hours from which a stage is named
 RESUMED = TRAININGS  # stages that go on where a wall limit stopped them

@@ -20,7 +20,7 @@ PACKAGE = "tesserae"
 SOURCE = Path(__file__).resolve().parents[2]
 # The engine never shapes a number. When it does, raise ENGINE: that invalidates everything.
 ENGINE = 1
-PLUMBING = (f"{PACKAGE}.workflow", f"{PACKAGE}.cli")
+PLUMBING = (f"{PACKAGE}.workflow", f"{PACKAGE}.tracking", f"{PACKAGE}.audit", f"{PACKAGE}.cli")
 # What a module counts as when a reviewed equivalence says that its mere existence changes nothing.
 ABSENT = "absent"
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tesserae.lineage.words import duration, size
 from tesserae.reporting.style import INK, look, page, render, template
+from tesserae.words import duration, size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

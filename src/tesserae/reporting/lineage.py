@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tesserae.lineage import code, words
+from tesserae import words
+from tesserae.lineage import code
 from tesserae.lineage.changes import leaves, origin_of
 from tesserae.reporting import links
 from tesserae.reporting.lineage_page import CONTENT, SCRIPT, STYLE

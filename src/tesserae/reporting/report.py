@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tesserae.config.seeds import seed_of
-from tesserae.lineage.words import duration
 from tesserae.reporting import codebooks, figures
 from tesserae.reporting.links import anchor
 from tesserae.reporting.style import RC, TABLE_CSS, page, render, template
 from tesserae.reporting.table_files import fragment_of
+from tesserae.words import duration
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

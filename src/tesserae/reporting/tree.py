@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tesserae.lineage import words
+from tesserae import words
 from tesserae.lineage.changes import leaves
 from tesserae.lineage.trace import AWAY
 

@@ -6,8 +6,8 @@ import torch
 from tesserae.data.cache import open_cache
 from tesserae.lineage.work import Work
 from tesserae.metrics.codebook import health
-from tesserae.stages.common import float_images, part_of, pick_device, slices
-from tesserae.stages.side_inputs import open_prompts
+from tesserae.stages.shared.common import float_images, part_of, pick_device, slices
+from tesserae.stages.shared.side_inputs import open_prompts
 from tesserae.training import weights
 
 

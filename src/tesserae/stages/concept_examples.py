@@ -9,9 +9,9 @@ from tesserae.data.ragged import open_ragged
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.concepts import members, ranking, spread, within
-from tesserae.stages.common import float_images, pick_device, slices, write_json
-from tesserae.stages.concept_scores import activations, grid, measure, open_sae, prompts_of, score, strongest
-from tesserae.stages.side_inputs import Prompts
+from tesserae.stages.shared.common import float_images, pick_device, slices, write_json
+from tesserae.stages.shared.concept_scores import activations, grid, measure, open_sae, prompts_of, score, strongest
+from tesserae.stages.shared.side_inputs import Prompts
 from tesserae.training import weights
 
 

@@ -9,9 +9,9 @@ from tesserae.data.ragged import open_ragged
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.concepts import class_prior, f1, prior
-from tesserae.stages.common import float_images, pick_device, slices, write_json
-from tesserae.stages.concept_scores import measure, prompts_of
-from tesserae.stages.side_inputs import shuffled
+from tesserae.stages.shared.common import float_images, pick_device, slices, write_json
+from tesserae.stages.shared.concept_scores import measure, prompts_of
+from tesserae.stages.shared.side_inputs import shuffled
 from tesserae.training import weights
 
 

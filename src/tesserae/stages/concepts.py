@@ -8,7 +8,7 @@ from tesserae.data.cache import open_cache
 from tesserae.data.ragged import write_ragged
 from tesserae.encoders.semantic import patch_features
 from tesserae.lineage.work import Work
-from tesserae.stages.common import float_images, pick_device, slices
+from tesserae.stages.shared.common import float_images, pick_device, slices
 from tesserae.training import weights
 
 

@@ -11,7 +11,7 @@ from tesserae.data.transforms import to_uint8
 from tesserae.diffusion.latent_noise import interpolate
 from tesserae.lineage.work import Work
 from tesserae.metrics.reconstruction import psnr
-from tesserae.stages.common import float_images, pick_device
+from tesserae.stages.shared.common import float_images, pick_device
 from tesserae.training import weights
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from tesserae.lineage.work import Work
 from tesserae.metrics.features import default_layer, extract
-from tesserae.stages.common import pick_device
+from tesserae.stages.shared.common import pick_device
 
 
 def run(work: Work) -> dict[str, int]:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from tesserae.lineage.work import Work
 from tesserae.quantizers.gaussian import GaussianPosterior
-from tesserae.stages.official import take_official
-from tesserae.stages.token_parts import open_codes, open_tokens, standardisation
+from tesserae.stages.shared.official import take_official
+from tesserae.stages.shared.token_parts import open_codes, open_tokens, standardisation
 from tesserae.training import weights
 from tesserae.training.loop import train
 from tesserae.training.order import Order

@@ -9,8 +9,8 @@ from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics import clusters
 from tesserae.metrics.concepts import members
-from tesserae.stages.common import float_images, pick_device, slices, write_json
-from tesserae.stages.concept_scores import measure, open_sae, prompts_of, score, strongest
+from tesserae.stages.shared.common import float_images, pick_device, slices, write_json
+from tesserae.stages.shared.concept_scores import measure, open_sae, prompts_of, score, strongest
 from tesserae.training import weights
 
 

@@ -6,8 +6,8 @@ import torch
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid, precision_recall
-from tesserae.stages.common import same_whole, write_json
-from tesserae.stages.scoring import scored
+from tesserae.stages.shared.common import same_whole, write_json
+from tesserae.stages.shared.scoring import scored
 
 
 def run(work: Work) -> dict[str, float]:

@@ -6,7 +6,7 @@ import torch
 from tesserae.data.cache import read_index
 from tesserae.encoders.text import text_features
 from tesserae.lineage.work import Work
-from tesserae.stages.common import pick_device, slices, write_json
+from tesserae.stages.shared.common import pick_device, slices, write_json
 
 CONSTANT = "thing"  # stands in every image's prompt in one of the leakage controls
 

@@ -9,9 +9,9 @@ from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid
 from tesserae.metrics.reconstruction import psnr
-from tesserae.stages.common import float_images, pick_device, slices, write_json
-from tesserae.stages.scoring import score
-from tesserae.stages.side_inputs import open_prompts, shuffled
+from tesserae.stages.shared.common import float_images, pick_device, slices, write_json
+from tesserae.stages.shared.scoring import score
+from tesserae.stages.shared.side_inputs import open_prompts, shuffled
 from tesserae.training import weights
 
 

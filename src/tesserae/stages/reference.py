@@ -6,7 +6,7 @@ from tesserae.data.cache import open_cache
 from tesserae.lineage.work import Work
 from tesserae.metrics.features import extract
 from tesserae.metrics.fidelity import statistics
-from tesserae.stages.common import pick_device
+from tesserae.stages.shared.common import pick_device
 
 
 def run(work: Work) -> dict[str, int]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics import sparse
-from tesserae.stages.common import slices, write_json
-from tesserae.stages.feature_parts import Features, open_features
+from tesserae.stages.shared.common import slices, write_json
+from tesserae.stages.shared.feature_parts import Features, open_features
 from tesserae.training import weights
 from tesserae.training.loop import train
 from tesserae.training.order import Order

@@ -3,8 +3,8 @@
 import numpy as np
 
 from tesserae.lineage.work import Work
-from tesserae.stages.common import read_json, write_json
-from tesserae.stages.sampling import FINAL, draw_all
+from tesserae.stages.shared.common import read_json, write_json
+from tesserae.stages.shared.sampling import FINAL, draw_all
 
 
 def run(work: Work) -> dict[str, float]:

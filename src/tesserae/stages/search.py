@@ -5,8 +5,8 @@ import numpy as np
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid
-from tesserae.stages.common import pick_device, same_whole, write_json
-from tesserae.stages.scoring import score
+from tesserae.stages.shared.common import pick_device, same_whole, write_json
+from tesserae.stages.shared.scoring import score
 
 STATISTIC = "fid"  # the lowest is selected
 

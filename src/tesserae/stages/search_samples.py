@@ -1,8 +1,8 @@
 """Stage `search_samples`: images at every candidate of guidance and, without guidance, of temperature."""
 
 from tesserae.lineage.work import Work
-from tesserae.stages.common import write_json
-from tesserae.stages.sampling import SEARCH, draw_all
+from tesserae.stages.shared.common import write_json
+from tesserae.stages.shared.sampling import SEARCH, draw_all
 
 
 def run(work: Work) -> dict[str, int]:

@@ -6,7 +6,7 @@ import torch
 from tesserae.data.cache import open_cache
 from tesserae.encoders.semantic import patch_features
 from tesserae.lineage.work import Work
-from tesserae.stages.common import float_images, part_of, pick_device, slices
+from tesserae.stages.shared.common import float_images, part_of, pick_device, slices
 
 
 @torch.inference_mode()

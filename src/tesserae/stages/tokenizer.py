@@ -8,9 +8,9 @@ from tesserae.data.cache import open_cache
 from tesserae.data.ragged import open_ragged
 from tesserae.data.transforms import random_flip
 from tesserae.lineage.work import Work
-from tesserae.stages.common import float_images
-from tesserae.stages.official import take_official
-from tesserae.stages.side_inputs import open_prompts
+from tesserae.stages.shared.common import float_images
+from tesserae.stages.shared.official import take_official
+from tesserae.stages.shared.side_inputs import open_prompts
 from tesserae.training import weights
 from tesserae.training.loop import train
 from tesserae.training.order import Order

@@ -5,8 +5,8 @@ import torch
 
 from tesserae.data.cache import open_cache
 from tesserae.lineage.work import Work
-from tesserae.stages.common import float_images, part_of, pick_device, slices
-from tesserae.stages.token_parts import Sums
+from tesserae.stages.shared.common import float_images, part_of, pick_device, slices
+from tesserae.stages.shared.token_parts import Sums
 from tesserae.training import weights
 
 

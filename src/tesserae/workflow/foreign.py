@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tesserae.config.errors import ConfigError
 from tesserae.lineage.foreign import FOLDER_VARIABLE, weights_file
-from tesserae.workflow.graph_job import Job
+from tesserae.workflow.graph.job import Job
 
 
 def published_weights(job: Job) -> Path | None:

@@ -14,8 +14,8 @@ from tesserae.config.types import Resources
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
 from tesserae.workflow import scheduling
-from tesserae.workflow.graph import jobs
-from tesserae.workflow.graph_job import OUTPUTS, Job
+from tesserae.workflow.graph.job import OUTPUTS, Job
+from tesserae.workflow.graph.whole import jobs
 
 TELL_OF_COSTS = ("forecast", "report")
 

@@ -32,7 +32,7 @@ from tesserae.lineage.work import Work  # noqa: E402
 from tesserae.workflow import space, staleness  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.foreign import published_weights  # noqa: E402
-from tesserae.workflow.graph_job import OUTPUTS, Job  # noqa: E402
+from tesserae.workflow.graph.job import OUTPUTS, Job  # noqa: E402
 from tesserae.workflow.plan import Plan, open_plan_for  # noqa: E402
 from tesserae.workflow.processes import REQUEUE, THREADS, Died, conduct_together  # noqa: E402
 
@@ -288,7 +288,7 @@ def _engine(name: str) -> bool:
     # The runner itself loads these; a stage that imports them has them in its fingerprint anyway.
     return (
         fingerprint.is_plumbing(name)
-        or name.startswith(("tesserae.config", "tesserae.lineage", "tesserae.costs"))
+        or name.startswith(("tesserae.config", "tesserae.lineage", "tesserae.costs", "tesserae.words"))
         or (name == fingerprint.PACKAGE)
     )
 

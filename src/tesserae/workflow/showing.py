@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tesserae.lineage.words import duration
+from tesserae.words import duration
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import Standing, other_libraries, seconds, why
 

@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tesserae.lineage import words
+from tesserae import words
 
 PROBE = 1 << 20  # bytes
 

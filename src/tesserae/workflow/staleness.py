@@ -14,7 +14,7 @@ from tesserae.lineage import changes, foreign
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.fingerprint import ENGINE
 from tesserae.lineage.hashes import Hashes
-from tesserae.workflow.graph_job import OUTPUTS
+from tesserae.workflow.graph.job import OUTPUTS
 from tesserae.workflow.plan import Plan
 
 LIBRARIES = "libraries"  # what --remake calls everything that other library versions made

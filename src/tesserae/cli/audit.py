@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tesserae.cli_common import make_console, plan_of, scale_of
+from tesserae.cli.common import make_console, plan_of, scale_of
 
 
 @click.command()
@@ -54,14 +54,14 @@ def audit(settings: dict, as_json: bool) -> None:
 
     Looks at all results of a scale; exits with 1 if anything is not as it should be.
     """
-    from tesserae.lineage.audit import audit as run
-    from tesserae.lineage.evidence import AuditError, Planned
-    from tesserae.lineage.findings import render
-    from tesserae.reporting.audit import check
+    from tesserae.audit.audit import audit as run
+    from tesserae.audit.evidence import AuditError, Planned
+    from tesserae.audit.findings import render
+    from tesserae.audit.numbers import check
     from tesserae.stages import claims as claimed
     from tesserae.stages import table
     from tesserae.workflow import staleness
-    from tesserae.workflow.graph_job import OUTPUTS
+    from tesserae.workflow.graph.job import OUTPUTS
 
     with tempfile.TemporaryDirectory() as memory:
         os.environ["TESSERAE_CACHE"] = memory  # an audit believes no cache of what modules mean

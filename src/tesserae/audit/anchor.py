@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from tesserae.audit.evidence import Evidence, Sha256
+from tesserae.audit.findings import Finding, Note, listed, minute
 from tesserae.lineage import code
-from tesserae.lineage.evidence import Evidence, Sha256
-from tesserae.lineage.findings import Finding, Note, listed, minute
 
 
 class Shared(BaseModel):

@@ -2,7 +2,7 @@
 
 import click
 
-from tesserae.cli_common import plan_of
+from tesserae.cli.common import plan_of
 
 
 @click.group()
@@ -15,8 +15,8 @@ def mlflow() -> None:
 @click.pass_obj
 def sync(settings: dict, uri: str | None) -> None:
     """Turn manifests and curves into one MLflow run per artifact; what is there already is left alone."""
-    from tesserae.workflow.tracking import sync as run
-    from tesserae.workflow.tracking_store import StoreError
+    from tesserae.tracking.store import StoreError
+    from tesserae.tracking.sync import sync as run
 
     plan = plan_of(settings)
     try:
@@ -32,7 +32,7 @@ def sync(settings: dict, uri: str | None) -> None:
 @click.pass_obj
 def follow(settings: dict, uri: str | None, every: float) -> None:
     """Show trainings in MLflow while they run, until Ctrl-C. `reproduce` does so by itself."""
-    from tesserae.workflow.following import follow as run
+    from tesserae.tracking.follow import follow as run
 
     plan = plan_of(settings)
     try:

@@ -15,9 +15,9 @@ from typing import Any
 
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
-from tesserae.workflow import tracking_runs as runs
-from tesserae.workflow.tracking_live import CHECKOUT, Begun, Trainings, checkout, log, logged, unfinished
-from tesserae.workflow.tracking_store import PATIENCE, Store
+from tesserae.tracking import runs
+from tesserae.tracking.live import CHECKOUT, Begun, Trainings, checkout, log, logged, unfinished
+from tesserae.tracking.store import PATIENCE, Store
 
 Record = dict[str, Any]
 

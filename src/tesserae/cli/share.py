@@ -2,7 +2,7 @@
 
 import click
 
-from tesserae.cli_common import artifact_of, plan_of, unless_refused
+from tesserae.cli.common import artifact_of, plan_of, unless_refused
 
 
 @click.command()

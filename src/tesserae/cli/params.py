@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tesserae.cli_common import make_console
+from tesserae.cli.common import make_console
 
 PAPER = "paper"  # the scale of the published sizes
 STAGES = ("sae", "tokenizer", "generator")
@@ -28,7 +28,7 @@ def params(settings: dict, as_json: bool, recipe: str) -> None:
     """
     from tesserae.config.errors import ConfigError
     from tesserae.config.project import read_project
-    from tesserae.workflow.graph import jobs
+    from tesserae.workflow.graph.whole import jobs
 
     try:
         ours = read_project(settings["root"], settings["scale"])

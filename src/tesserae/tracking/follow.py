@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tesserae.workflow import tracking
-from tesserae.workflow.tracking_live import Trainings, unfinished
-from tesserae.workflow.tracking_store import Busy, Store
+from tesserae.tracking import sync as tracking
+from tesserae.tracking.live import Trainings, unfinished
+from tesserae.tracking.store import Busy, Store
 
 EVERY = 5.0  # seconds between two looks at the curves
 SYNC_EVERY = 60.0  # seconds between two exports of what was finished
@@ -95,7 +95,7 @@ def start_follower(root: Path, scale: str) -> subprocess.Popen:
     log.parent.mkdir(exist_ok=True)
     with open(log, "w") as out:
         return subprocess.Popen(
-            [sys.executable, "-m", "tesserae.workflow.following", str(root), scale, str(os.getpid())],
+            [sys.executable, "-m", "tesserae.tracking.follow", str(root), scale, str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -15,8 +15,8 @@ from tesserae.data.cache import Images, open_cache, read_captions
 from tesserae.encoders.semantic import patch_features
 from tesserae.lineage.work import Work
 from tesserae.metrics.concepts import purest, typical_words
-from tesserae.stages.common import float_images, pick_device, slices
-from tesserae.stages.side_inputs import Prompts, open_prompts
+from tesserae.stages.shared.common import float_images, pick_device, slices
+from tesserae.stages.shared.side_inputs import Prompts, open_prompts
 from tesserae.training import weights
 
 SPARE = 8  # times as many candidates as are shown: some may turn out to be dense or dead

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tesserae.cli_common import make_console
+from tesserae.cli.common import make_console
 
 COLOURS = {"reproduced": "green", "contradicted": "red", "inconclusive": "default", "not run": "dim"}
 

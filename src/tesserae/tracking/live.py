@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tesserae.lineage import manifest as manifests
-from tesserae.workflow import tracking_runs as runs
+from tesserae.tracking import runs
 
 CHECKOUT = "tesserae.checkout"  # which copy of the project wrote a run: the trainings of others are not ours to end
 PARAMS, METRICS = 100, 800  # in one request; MLflow's limits are 100, and 1000 of all kinds

@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from tesserae.audit.findings import Finding, minute
 from tesserae.config.types import Equivalent
 from tesserae.lineage import code, fingerprint
 from tesserae.lineage import manifest as manifests
-from tesserae.lineage.findings import Finding, minute
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Identity = Annotated[str, Field(pattern="^[0-9a-f]{16}-[0-9a-f]{16}$")]

@@ -12,12 +12,13 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tesserae.audit import anchor
+from tesserae.audit.evidence import STATE, Evidence, Planned, gather
+from tesserae.audit.findings import KINDS, Finding, Note, Report, listed, minute
 from tesserae.config.seeds import seed_of
 from tesserae.config.types import Equivalent
-from tesserae.lineage import anchor, code, fingerprint, foreign, hashes
+from tesserae.lineage import code, fingerprint, foreign, hashes
 from tesserae.lineage import manifest as manifests
-from tesserae.lineage.evidence import STATE, Evidence, Planned, gather
-from tesserae.lineage.findings import KINDS, Finding, Note, Report, listed, minute
 
 Check = Callable[[Evidence], Iterable[Finding | Note]]
 CLOCKS = timedelta(seconds=2)  # by so much may the clocks of two machines differ

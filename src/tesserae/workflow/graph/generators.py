@@ -6,8 +6,8 @@ from typing import Any
 from tesserae.config import spec as specs
 from tesserae.config.project import Project
 from tesserae.config.resolve import Spec
-from tesserae.workflow.graph_job import KINDS, Job, Part, extended, gathered, home, parts_of
-from tesserae.workflow.graph_tokenizers import dataset_job, measured_as, module_of, tokens_stage
+from tesserae.workflow.graph.job import KINDS, Job, Part, extended, gathered, home, parts_of
+from tesserae.workflow.graph.tokenizers import dataset_job, measured_as, module_of, tokens_stage
 
 
 def generator_job(project: Project, recipe: Any) -> Job:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import click
 
-from tesserae.cli_audit import audit, export, trace
-from tesserae.cli_claims import claims
-from tesserae.cli_common import artifact_of, make_console, plan_of, unless_refused
-from tesserae.cli_data import data
-from tesserae.cli_mlflow import mlflow
-from tesserae.cli_params import params
-from tesserae.cli_plan import plan
-from tesserae.cli_share import pull, share
+from tesserae.cli.audit import audit, export, trace
+from tesserae.cli.claims import claims
+from tesserae.cli.common import artifact_of, make_console, plan_of, unless_refused
+from tesserae.cli.data import data
+from tesserae.cli.mlflow import mlflow
+from tesserae.cli.params import params
+from tesserae.cli.plan import plan
+from tesserae.cli.share import pull, share
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +45,8 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
     Says what will run and why, restores what is in the cache, runs the rest and shows it in MLflow. ARGUMENTS go to
     snakemake.
     """
-    from tesserae.workflow import following, launch, showing, staleness, store
+    from tesserae.tracking import follow as following
+    from tesserae.workflow import launch, showing, staleness, store
 
     plan = plan_of(settings)
     root = plan.project.root
@@ -256,8 +257,8 @@ def times(settings: dict) -> None:
 
 
 def _sync_if_new(root: Path, scale: str) -> None:
-    from tesserae.workflow.tracking import sync_if_new
-    from tesserae.workflow.tracking_store import StoreError
+    from tesserae.tracking.store import StoreError
+    from tesserae.tracking.sync import sync_if_new
 
     try:
         click.echo(sync_if_new(root, scale))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tesserae.cli_common import make_console
+from tesserae.cli.common import make_console
 
 
 @click.group()

@@ -5,7 +5,7 @@ from pathlib import Path
 from tesserae.config.project import Project
 from tesserae.config.types import TRAININGS
 from tesserae.lineage import manifest as manifests
-from tesserae.workflow.graph_job import OUTPUTS, Job, upstream
+from tesserae.workflow.graph.job import OUTPUTS, Job, upstream
 
 # What notebooks may import of the package: they run in a process of their own, so their imports are named here.
 NOTEBOOK_MODULES = ["tesserae.reporting.figures", "tesserae.reporting.report", "tesserae.reporting.table_csv"]

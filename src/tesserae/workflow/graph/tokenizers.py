@@ -8,7 +8,7 @@ from tesserae.config import spec as specs
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Spec, Text
-from tesserae.workflow.graph_job import PROMPTS, Job, extended, gathered, home, parts_of
+from tesserae.workflow.graph.job import PROMPTS, Job, extended, gathered, home, parts_of
 
 TEMPLATE = "A photo of a {}."  # of prompts
 SHOWN = {  # DECISION (D25): the paper gives no counts for Figures 3, 4 and 5

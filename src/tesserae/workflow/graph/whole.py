@@ -14,12 +14,12 @@ from tesserae.config.project import Project, read_project
 from tesserae.config.seeds import of_seeds
 from tesserae.config.types import Forecast
 from tesserae.costs.describe import describe
-from tesserae.workflow.graph_generators import evaluation_jobs, generator_job
-from tesserae.workflow.graph_job import OUTPUTS, PAPER, Job, seeds_of, upstream
-from tesserae.workflow.graph_recipes import settings_jobs, size_jobs
-from tesserae.workflow.graph_report import lineage_job, notebook_job, report_job
-from tesserae.workflow.graph_shown import claims_jobs, figure_jobs, table_jobs
-from tesserae.workflow.graph_tokenizers import (
+from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
+from tesserae.workflow.graph.job import OUTPUTS, PAPER, Job, seeds_of, upstream
+from tesserae.workflow.graph.recipes import settings_jobs, size_jobs
+from tesserae.workflow.graph.report import lineage_job, notebook_job, report_job
+from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
+from tesserae.workflow.graph.tokenizers import (
     concept_jobs,
     dataset_job,
     denoising_job,

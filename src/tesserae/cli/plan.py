@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from tesserae.cli_common import make_console
+from tesserae.cli.common import make_console
 
 PUBLISHED = Path("config/published/detok.csv")  # the hours that costs are calibrated on
 PAPER = "paper"  # the scale of the trainings that took them
@@ -174,8 +174,8 @@ def _show_cpu(found: dict[str, Any]) -> None:
 
 
 def _show(found: dict[str, Any]) -> None:
-    from tesserae.lineage.words import size
     from tesserae.reporting.forecast import hours, reported
+    from tesserae.words import size
 
     console, total = make_console(100, highlight=False), found["total"]
     console.print(

@@ -6,8 +6,8 @@ from typing import Any
 from tesserae.config import spec as specs
 from tesserae.config.project import Project, read_project
 from tesserae.config.resolve import Spec
-from tesserae.workflow.graph_job import PAPER, Job, home
-from tesserae.workflow.graph_tokenizers import tokenizer_spec_of
+from tesserae.workflow.graph.job import PAPER, Job, home
+from tesserae.workflow.graph.tokenizers import tokenizer_spec_of
 
 
 def size_jobs(project: Project) -> Iterator[Job]:

@@ -8,8 +8,8 @@ import torch
 
 from tesserae.data.transforms import to_uint8
 from tesserae.lineage.work import Work
-from tesserae.stages.common import part_of, pick_device, slices
-from tesserae.stages.token_parts import standardisation
+from tesserae.stages.shared.common import part_of, pick_device, slices
+from tesserae.stages.shared.token_parts import standardisation
 from tesserae.training import weights
 
 FINAL, SEARCH, LABELS = 0, 1, 2  # streams of random numbers: a search must not see the samples that are reported

@@ -18,10 +18,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tesserae.audit.audit import Check
+from tesserae.audit.evidence import Evidence, File, Manifest
+from tesserae.audit.findings import Finding, Note
 from tesserae.lineage import cells, code, fingerprint
-from tesserae.lineage.audit import Check
-from tesserae.lineage.evidence import Evidence, File, Manifest
-from tesserae.lineage.findings import Finding, Note
 from tesserae.lineage.work import Work
 from tesserae.reporting import seeds, tables
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tesserae.config.project import Project
-from tesserae.workflow.graph_job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of
+from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of
 
 # The files of each stage that figures draw from.
 DRAWN_FROM = {
