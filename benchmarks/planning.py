@@ -26,16 +26,16 @@ sys.path.insert(0, str(ROOT))
 
 def project(folder: Path, jobs: int) -> None:
     """A copy of the project with toy stages and enough recipes for about `jobs` jobs."""
-    from tests.workflow.conftest import TOY
+    from tests.workflow.conftest import toy
 
-    from tesserae.workflow.graph.job import OUTPUTS
+    from tesserae.config.stages import STAGES
 
     for name in ("src", "config", "notebooks", "data", "workflow"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "profiles").symlink_to("workflow/profiles")
-    for stage, outputs in OUTPUTS.items():
-        (folder / f"src/tesserae/stages/{stage}.py").write_text(TOY.format(stage=stage, outputs=outputs))
+    for stage in STAGES:
+        (folder / f"src/tesserae/stages/{stage}.py").write_text(toy(stage))
     rows = max(0, (jobs - ALREADY) // PER_ROW)
     file = folder / "config/papers/detok.yaml"
     text = file.read_text()

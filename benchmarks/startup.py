@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 
-LIGHT = ("dataset", "table", "figure", "lineage", "report")
 TIMES = 5
 CODE = """
 import importlib, pathlib, sys
@@ -40,6 +39,7 @@ def median(code: str) -> float:
 def main() -> None:
     from pathlib import Path
 
+    from tesserae.config.stages import STAGES
     from tesserae.workflow.plan import read_plan
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,9 +47,10 @@ def main() -> None:
     scale = parser.parse_args().scale
     print(f"python -c pass: {median('pass'):.2f} s")
     jobs = read_plan(Path.cwd(), scale).jobs
-    for stage in (*LIGHT, "metrics"):
+    light = [stage for stage, told in STAGES.items() if not told.torch]
+    for stage in (*light, "metrics"):
         name = next(name for name, job in jobs.items() if job.stage == stage)
-        code = CODE.format(scale=scale, job=name, stage=stage, torch=stage not in LIGHT)
+        code = CODE.format(scale=scale, job=name, stage=stage, torch=stage not in light)
         print(f"{name}: {median(code):.2f} s")
 
 

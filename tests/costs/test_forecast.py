@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from tesserae.cli.plan import plan as command
-from tesserae.config.types import TRAININGS
+from tesserae.config.stages import STAGES, TRAININGS
 from tesserae.costs.assumed import LIGHT
 from tesserae.costs.calibration import Rates, calibrate, published_hours
 from tesserae.costs.describe import SELF
@@ -16,7 +16,6 @@ from tesserae.costs.forecast import forecast
 from tesserae.costs.gpus import GPUS
 from tesserae.costs.stages import NEEDS, Task, need
 from tesserae.reporting.forecast import gantt, section, write_page
-from tesserae.workflow.graph.job import OUTPUTS
 from tests.conftest import ROOT
 from tests.costs.conftest import PUBLISHED, described
 
@@ -126,7 +125,7 @@ def test_no_job_is_killed_by_its_own_limit(paper):
 
 
 def test_every_stage_has_a_cost():
-    assert OUTPUTS.keys() == NEEDS.keys() | LIGHT.keys() | {SELF}
+    assert STAGES.keys() == NEEDS.keys() | LIGHT.keys() | {SELF}
     assert not NEEDS.keys() & LIGHT.keys()
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from tesserae.config.stages import STAGES
 from tesserae.lineage import manifest as manifests
-from tesserae.workflow.graph.job import OUTPUTS
 from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 from tests.slurm.cluster import Cluster, Unavailable, running
 from tests.waiting import until
-from tests.workflow.conftest import TOY, Toys
+from tests.workflow.conftest import Toys, toy
 
 # Snakemake's command line, except that it looks after its jobs every second. The executor's own pauses grow by ten
 # seconds each time that nothing ended: right for a cluster, long for a toy.
@@ -58,8 +58,8 @@ def fresh(root: Path) -> Toys:
 def fresh_toys(root: Path) -> Toys:
     """The same with stages that take no time."""
     project = fresh(root)
-    for stage, outputs in OUTPUTS.items():
-        (root / f"src/tesserae/stages/{stage}.py").write_text(TOY.format(stage=stage, outputs=outputs))
+    for stage in STAGES:
+        (root / f"src/tesserae/stages/{stage}.py").write_text(toy(stage))
     return project
 
 
@@ -149,7 +149,7 @@ class Site:
 
     def run(self, *targets: str, options: tuple[str, ...] = ()) -> Run:
         """Ask Snakemake for artifacts."""
-        files = [f"results/smoke/{target}/{OUTPUTS[target.split('/')[0]][0]}" for target in targets]
+        files = [f"results/smoke/{target}/{STAGES[target.split('/')[0]].files[0]}" for target in targets]
         return Run(self.toys, self.cluster, (*files, *options))
 
     def gate(self, stage: str) -> None:
@@ -191,7 +191,7 @@ class Site:
         jobs = open_plan(self.root, "smoke").jobs
         for name in artifacts:
             folder, record = self.root / "results/smoke" / name, manifests.read(self.root / "results/smoke" / name)
-            for output, entry in zip(OUTPUTS[name.split("/")[0]], record["outputs"], strict=True):
+            for output, entry in zip(STAGES[name.split("/")[0]].files, record["outputs"], strict=True):
                 assert (folder / output).read_text() == text(jobs, name)
                 assert manifests.describe(folder / output, self.root) == entry
             assert not (self.root / "results/smoke/.state" / name).exists()
@@ -214,7 +214,7 @@ class Site:
 def text(jobs: dict, name: str) -> str:
     """What a toy writes into each of its files (TOY in tests/workflow/conftest.py), worked out without running it."""
     job = jobs[name]
-    read = [text(jobs, producer) * len(OUTPUTS[producer.split("/")[0]]) for producer in job.inputs.values()]
+    read = [text(jobs, producer) * len(STAGES[producer.split("/")[0]].files) for producer in job.inputs.values()]
     return hashlib.sha256("".join(["1", repr(job.spec), *read]).encode()).hexdigest()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tesserae.workflow.graph.job import OUTPUTS
+from tesserae.config.stages import STAGES
 from tests.conftest import ROOT
 
 
@@ -98,27 +98,14 @@ def run(work: Work):
 def content(folder):
     if PARTS:
         return manifests.read(folder)["fingerprint"]
-    only = ONLY.get(("{stage}", folder.parent.name))
+    only = ONLY.get(folder.parent.name)
     return "".join((folder / name).read_text() for name in sorted(os.listdir(folder))
                    if (name in only if only else
                        name != "manifest.json" and not name.startswith(".") and not name.endswith(".log")))
 
 
 # What the plan lets a stage read of another one's files, if not all: the runner refuses more.
-WEIGHTS, NUMBERS, DRAWING = ["weights.safetensors"], ["metrics.json"], ("search_samples", "samples")
-ONLY = {{
-    ("tokenizer", "tokenizer"): WEIGHTS,
-    **{{(stage, network): WEIGHTS for stage in DRAWING for network in ("tokenizer", "generator")}},
-    **{{(stage, "tokens"): ["sums.npz"] for stage in DRAWING}},
-    ("features", "samples"): ["samples.npy"],
-    ("metrics", "samples"): ["index.json"],
-    **{{("table", measured): NUMBERS for measured in ("metrics", "reconstruction", "sizes")}},
-    **{{("claims", measured): NUMBERS for measured in ("metrics", "reconstruction", "sizes")}},
-    **{{(stage, "search"): ["search.json"] for stage in ("figure", "claims")}},
-    ("figure", "metrics"): ["metrics.json", "preview.npy"],
-    ("figure", "reconstruction"): ["images.npz"],
-    ("figure", "denoising"): ["denoising.npz"],
-}}
+ONLY = {only!r}
 PARTS = "{stage}" in ("notebook", "lineage", "report")  # these read parts of their inputs
 
 if __name__ == "__main__":
@@ -126,6 +113,16 @@ if __name__ == "__main__":
 
     by_hand("{stage}")
 """
+
+
+def toy(stage: str) -> str:
+    """The text of a toy that stands for a stage."""
+    only = {
+        "table": {name: (told.numbers,) for name, told in STAGES.items() if told.numbers},
+        "claims": {name: (told.numbers,) for name, told in STAGES.items() if told.numbers},
+        "figure": {name: told.drawn for name, told in STAGES.items() if told.drawn},
+    }.get(stage, {name: files for name, files in STAGES[stage].reads.items() if files})
+    return TOY.format(stage=stage, outputs=STAGES[stage].files, only=only)
 
 
 class Toys(Copy):
@@ -167,6 +164,6 @@ def toys(copy: Copy) -> Toys:
         f"      {row}\n" for row in ["sd_vae: SD-VAE", "mar_vae: MAR-VAE", "va_vae: VA-VAE", "maetok: MAETok"]
     )
     copy.edit("config/papers/detok.yaml", rows, "")  # of `target`: what is left has a fine-tuned tokenizer as well
-    for stage, outputs in OUTPUTS.items():
-        (copy.root / f"src/tesserae/stages/{stage}.py").write_text(TOY.format(stage=stage, outputs=outputs))
+    for stage in STAGES:
+        (copy.root / f"src/tesserae/stages/{stage}.py").write_text(toy(stage))
     return Toys(copy.root)

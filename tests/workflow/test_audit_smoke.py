@@ -13,11 +13,11 @@ import pytest
 from tesserae.audit.audit import audit
 from tesserae.audit.evidence import Planned
 from tesserae.audit.numbers import check
+from tesserae.config.stages import STAGES
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
 from tesserae.stages import claims as claimed
 from tesserae.stages import table
-from tesserae.workflow.graph.job import OUTPUTS
 from tesserae.workflow.plan import read_plan
 from tests.conftest import ROOT
 
@@ -43,7 +43,7 @@ def planned(smoke) -> dict[str, Planned]:
     return {
         job.id: Planned(
             plan.fingerprint(job),
-            OUTPUTS[job.stage],
+            STAGES[job.stage].files,
             {producer: plan.reads(job, producer) for producer in job.inputs.values()},
         )
         for job in plan.jobs.values()

@@ -7,6 +7,7 @@ import pytest
 from tesserae.config.errors import ConfigError
 from tesserae.config.project import read_project
 from tesserae.config.seeds import of_seed
+from tesserae.config.stages import STAGES, stage_of
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.graph.whole import jobs
 from tesserae.workflow.plan import open_plan_for, read_plan
@@ -169,8 +170,7 @@ def twice(project) -> tuple[dict[str, Job], dict[str, Job]]:
 
 def test_all_that_is_random_exists_once_per_seed(twice):
     once, found = twice
-    single = {"dataset", "reference", "sizes", "table", "figure", "claims", "notebook", "lineage", "report"}
-    single |= {"semantic_features", "sae", "concepts", "prompts", "settings"}  # one autoencoder for all seeds
+    single = {name for name, stage in STAGES.items() if not stage.seeded}
     for name, job in once.items():
         assert (of_seed(name, 2) in found) == (job.stage not in single), name
     assert found.keys() == once.keys() | {of_seed(name, 2) for name, job in once.items() if job.stage not in single}
@@ -195,9 +195,8 @@ def test_what_a_seed_makes_is_made_from_what_the_same_seed_made(twice):
     for name, job in once.items():
         if of_seed(name, 2) in found:
             other = found[of_seed(name, 2)]
-            shared = {"dataset", "reference", "sae", "concepts", "prompts"}
             assert other.inputs == {
-                role: producer if producer.split("/")[0] in shared else of_seed(producer, 2)
+                role: of_seed(producer, 2) if STAGES[stage_of(producer)].seeded else producer
                 for role, producer in job.inputs.items()
             }, name
     generator = found["generator/sit_b_joint.seed2"]

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 STAGE = """
+from tesserae.config.stages import STAGES
 from tesserae.lineage.work import Work
-from tesserae.workflow.graph.job import OUTPUTS
 
 
 def run(work: Work):
-    for name in OUTPUTS["dataset"]:
+    for name in STAGES["dataset"].files:
         (work.out / name).write_text("made")
     return {"count": 1}
 

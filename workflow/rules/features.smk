@@ -1,10 +1,13 @@
-rule semantic_features:  # images -> features of a frozen encoder, a part in each job
-    input: PLAN.rule_inputs("semantic_features"), sources=ancient(PLAN.rule_sources("semantic_features"))
-    output:
-        features="results/{scale}/semantic_features/{recipe}/features.npy",
-        manifest="results/{scale}/semantic_features/{recipe}/manifest.json",
-    params: fingerprint=PLAN.rule_fingerprint("semantic_features"), spec=PLAN.rule_spec("semantic_features")
-    log: "results/{scale}/semantic_features/{recipe}/stage.log"
-    threads: PLAN.threads("semantic_features")
-    resources: **PLAN.resources("semantic_features")
-    shell: RUNNER
+# Features of frozen encoders. Of each stage, src/tesserae/config/stages.py says what it is for and what it writes.
+for STAGE in (
+    "semantic_features",
+):
+    rule:
+        name: STAGE
+        input: PLAN.rule_inputs(STAGE), sources=ancient(PLAN.rule_sources(STAGE))
+        output: **PLAN.rule_outputs(STAGE)
+        params: fingerprint=PLAN.rule_fingerprint(STAGE), spec=PLAN.rule_spec(STAGE)
+        log: PLAN.rule_log(STAGE)
+        threads: PLAN.threads(STAGE)
+        resources: **PLAN.resources(STAGE)
+        shell: RUNNER

@@ -1,11 +1,13 @@
-rule generator:  # tokens -> trained generator
-    input: PLAN.rule_inputs("generator"), sources=ancient(PLAN.rule_sources("generator"))
-    output:
-        weights="results/{scale}/generator/{recipe}/weights.safetensors",
-        curves="results/{scale}/generator/{recipe}/curves.jsonl",
-        manifest="results/{scale}/generator/{recipe}/manifest.json",
-    params: fingerprint=PLAN.rule_fingerprint("generator"), spec=PLAN.rule_spec("generator")
-    log: "results/{scale}/generator/{recipe}/stage.log"
-    threads: PLAN.threads("generator")
-    resources: **PLAN.resources("generator")
-    shell: RUNNER
+# Generators. Of each stage, src/tesserae/config/stages.py says what it is for and what it writes.
+for STAGE in (
+    "generator",
+):
+    rule:
+        name: STAGE
+        input: PLAN.rule_inputs(STAGE), sources=ancient(PLAN.rule_sources(STAGE))
+        output: **PLAN.rule_outputs(STAGE)
+        params: fingerprint=PLAN.rule_fingerprint(STAGE), spec=PLAN.rule_spec(STAGE)
+        log: PLAN.rule_log(STAGE)
+        threads: PLAN.threads(STAGE)
+        resources: **PLAN.resources(STAGE)
+        shell: RUNNER

@@ -58,10 +58,10 @@ def audit(settings: dict, as_json: bool) -> None:
     from tesserae.audit.evidence import AuditError, Planned
     from tesserae.audit.findings import render
     from tesserae.audit.numbers import check
+    from tesserae.config.stages import STAGES
     from tesserae.stages import claims as claimed
     from tesserae.stages import table
     from tesserae.workflow import staleness
-    from tesserae.workflow.graph.job import OUTPUTS
 
     with tempfile.TemporaryDirectory() as memory:
         os.environ["TESSERAE_CACHE"] = memory  # an audit believes no cache of what modules mean
@@ -69,7 +69,9 @@ def audit(settings: dict, as_json: bool) -> None:
         standings = staleness.examine(plan, content=False)
         planned = {
             job.id: Planned(
-                plan.fingerprint(job), OUTPUTS[job.stage], {name: plan.reads(job, name) for name in job.inputs.values()}
+                plan.fingerprint(job),
+                STAGES[job.stage].files,
+                {name: plan.reads(job, name) for name in job.inputs.values()},
             )
             for job in plan.jobs.values()
         }

@@ -12,7 +12,6 @@ import click
 from tesserae.cli.common import make_console
 
 PAPER = "paper"  # the scale of the published sizes
-STAGES = ("sae", "tokenizer", "generator")
 NAMES = {"quantize": "codebook"}  # parts whose name in the weights would not tell
 
 
@@ -79,10 +78,11 @@ def counted(project: Any, plan: dict[str, Any], recipe: str) -> dict[str, Any]:
     """
     from tesserae.config import spec as specs
     from tesserae.config.errors import ConfigError
+    from tesserae.config.stages import TRAININGS
 
     if recipe in project.omitted:
         return {"omitted": project.omitted[recipe]}
-    made = {job.recipe: job for job in plan.values() if job.stage in STAGES}
+    made = {job.recipe: job for job in plan.values() if job.stage in TRAININGS}
     if recipe not in made:
         known = ", ".join(sorted(name for name in made if "." not in name))
         raise ConfigError("config/papers", recipe, "no such recipe, or one that nothing shows", f"one of {known}")

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Sequence
 
-UNSEEDED = ("sizes/", "settings/", "sae/")  # what no seed changes: it exists once
-
 
 def of_seed(name: str, seed: int) -> str:
     """The name of what the training with the `seed`-th seed (from 1) leaves."""
@@ -18,5 +16,5 @@ def seed_of(name: str) -> tuple[str, int]:
 
 
 def of_seeds(artifact: str, seeds: Sequence[int]) -> list[str]:
-    """The ids of an artifact for each of the seeds; one id for what no seed changes."""
-    return [artifact] if artifact.startswith(UNSEEDED) else [of_seed(artifact, seed) for seed in seeds]
+    """The ids of an artifact that is made once for each of the seeds."""
+    return [of_seed(artifact, seed) for seed in seeds]

@@ -10,6 +10,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 from tesserae.config.files import Strict
 from tesserae.config.parts import Discriminator, Size
 from tesserae.config.registry import SYSTEMS
+from tesserae.config.stages import TRAININGS
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
 
@@ -175,9 +176,6 @@ class Evaluation(Strict):
     batch: int = Field(gt=0)
     shown: int = Field(gt=0, description="images in qualitative figures")
     seed: int
-
-
-TRAININGS = ("sae", "tokenizer", "generator")  # stages that several processes can share
 
 
 class Resources(Strict):

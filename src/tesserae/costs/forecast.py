@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tesserae.config.types import TRAININGS
+from tesserae.config.stages import STAGES
 from tesserae.costs import simulate
 from tesserae.costs.assumed import CORES, PER_NODE, sentences
 from tesserae.costs.calibration import as_json, calibrate, published_hours
@@ -14,7 +14,6 @@ from tesserae.costs.stages import Need, Task, check_gpus, need
 from tesserae.words import size
 
 DOMINATES = 0.6  # share of all GPU-hours from which a stage is named
-RESUMED = TRAININGS  # stages that go on where a wall limit stopped them
 HOUR = 3600
 
 
@@ -157,7 +156,7 @@ def _warnings(
         if over:
             what = (
                 f"are requeued and go on, {longest.id} in {segments} segments"
-                if name in RESUMED
+                if STAGES[name].resumes
                 else f"are killed and can never end, {longest.id} first: raise it, or scatter the stage"
             )
             found.append(f"{name}: {over} of {len(some)} jobs exceed their limit of {limit // 60} minutes and {what}")

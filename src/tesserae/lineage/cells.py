@@ -47,8 +47,9 @@ def rows(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
 def source(spec: Mapping[str, Any], row: str, column: str) -> Source:
     """Where the number of a cell comes from, by its table's spec, the row's key and the column's name.
 
-    A spec has `rows`, `published_rows`, `columns` (config.types.Column with a name), `seeds` and `missing`; all but
-    rows and columns may be absent. KeyError for a row or column that the table does not have.
+    A spec has `rows`, `published_rows`, `columns` (config.types.Column with a name), `seeds`, `unseeded` (stages whose
+    artifacts no seed changes) and `missing`; all but rows and columns may be absent. KeyError for a row or column that
+    the table does not have.
     """
     column = plain(column)
     told = next((told for told in spec["columns"] if plain(told["name"]) == column), None)
@@ -63,7 +64,8 @@ def source(spec: Mapping[str, Any], row: str, column: str) -> Source:
         if (entry["row"], plain(entry["column"])) == (row, column):
             return Source((), value, "omitted", entry["reason"])
     artifact = (told.get("artifacts") or {}).get(row) or told["artifact"].format(row=row)
-    return Source(tuple(of_seeds(artifact, spec.get("seeds", (1,)))), value, "measured")
+    seeds = (1,) if artifact.partition("/")[0] in spec.get("unseeded", ()) else spec.get("seeds", (1,))
+    return Source(tuple(of_seeds(artifact, seeds)), value, "measured")
 
 
 def sources(spec: Mapping[str, Any]) -> Iterator[tuple[str, str, Source]]:

@@ -5,39 +5,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tesserae.config.stages import STAGES
 from tesserae.reporting.style import INK, look, page, render, template
 from tesserae.words import duration, size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# After Okabe and Ito and ColorBrewer, in the order of the road; what trains is dark, what measures is light.
-COLOURS = {
-    "semantic_features": "#b2df8a",
-    "sae": "#1b6b3a",
-    "concepts": "#66a61e",
-    "tokenizer": "#0072b2",
-    "generator": "#d55e00",
-    "search_samples": "#e69f00",
-    "samples": "#f0e442",
-    "tokens": "#56b4e9",
-    "codes": "#a6cee3",
-    "features": "#009e73",
-    "reference": "#7f7f7f",
-    "reconstruction": "#cc79a7",
-    "denoising": "#5e3c99",
-    "concept_f1": "#fb9a99",
-    "concept_examples": "#cab2d6",
-    "latent_clusters": "#fdbf6f",
-    "search": "#8c510a",
-}
-OTHER = "#bdbdbd"
+OTHER = "#bdbdbd"  # of stages that have no colour of their own
 MOST_LANES = 64  # up to so many GPUs every GPU has a lane of its own height
 
 
 def hours(count: float) -> str:
     """Hours as a reader writes them."""
     return duration(3600 * count)
+
+
+def _colour(stage: str) -> str:
+    return STAGES[stage].colour or OTHER
 
 
 def gantt(forecast: Mapping[str, Any]) -> "Figure":
@@ -60,7 +45,7 @@ def gantt(forecast: Mapping[str, Any]) -> "Figure":
                     (start, first),
                     end - start,
                     last - first + 1,
-                    facecolor=COLOURS.get(stage, OTHER),
+                    facecolor=_colour(stage),
                     edgecolor=INK if on_path else "white",
                     linewidth=1.2 if on_path else 0.3,
                     zorder=3 if on_path else 2,
@@ -68,7 +53,7 @@ def gantt(forecast: Mapping[str, Any]) -> "Figure":
                 axes.add_patch(box)
                 wide = (end - start) / total["wall_hours"]
                 if last - first >= count / 12 and wide > 0.006 * len(recipe) + 0.01:
-                    colour = "white" if stage in ("sae", "tokenizer", "generator") else INK
+                    colour = "white" if STAGES[stage].trains else INK
                     axes.text(
                         (start + end) / 2,
                         (first + last + 1) / 2,
@@ -87,8 +72,8 @@ def gantt(forecast: Mapping[str, Any]) -> "Figure":
             f"{forecast['scale']} on {count} x {forecast['gpu'].upper()}: {hours(total['wall_hours'])}, "
             f"{total['gpu_hours']:,.0f} GPU-hours, {busy:.0%} of the GPUs' time used"
         )
-        order = [stage for stage in COLOURS if stage in found] + [stage for stage in found if stage not in COLOURS]
-        handles = [Patch(facecolor=COLOURS.get(stage, OTHER), label=stage.replace("_", " ")) for stage in order]
+        order = [stage for stage in STAGES if stage in found]
+        handles = [Patch(facecolor=_colour(stage), label=stage.replace("_", " ")) for stage in order]
         handles.append(Patch(facecolor="none", edgecolor=INK, linewidth=1.2, label="critical path"))
         figure.legend(handles=handles, loc="outside lower left", ncols=6, fontsize=8)
     return figure

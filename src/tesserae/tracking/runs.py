@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tesserae.config.stages import STAGES
 from tesserae.lineage import changes, walk
 from tesserae.lineage import manifest as manifests
 
@@ -20,7 +21,8 @@ FINGERPRINT, ARTIFACT, STARTED = "tesserae.fingerprint", "tesserae.artifact", "t
 STAGE, UPSTREAM, CURRENT = "tesserae.stage", "tesserae.upstream", "tesserae.current"
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 CURVES = "curves.jsonl"  # among the outputs of a trained thing, and of nothing else
-SHOWING = ("table", "figure", "notebook", "report")  # stages that show what many trained things did
+SHOWING = {name for name, stage in STAGES.items() if stage.shows}  # stages that show what many trained things did
+NAMED = {name for name, stage in STAGES.items() if stage.named}
 COPIED = (".csv", ".md", ".html", ".png")  # outputs that MLflow can show
 COPIED_BYTES = 10_000_000
 # What a manifest must say to be exported.
@@ -97,7 +99,7 @@ def _upstream(fingerprint: str, known: Mapping[str, Made]) -> set[str]:
 
 def title(record: Mapping[str, Any], *, trained: bool) -> str:
     """The name of a run: the recipe; of what was made or measured with it, the stage as well."""
-    plain = trained or record["stage"] in ("table", "figure")
+    plain = trained or record["stage"] in NAMED
     return record["recipe"] if plain else f"{record['recipe']} · {record['stage']}"
 
 

@@ -10,12 +10,10 @@ import socket
 import sys
 import time
 
-LIGHT = {"dataset", "table", "figure", "claims", "notebook", "lineage", "report"}  # no torch, no wait
-
 
 def main() -> None:
     path = os.environ.get("TESSERAE_WARM", "")
-    connection = _connect(path, wait=sys.argv[1] not in LIGHT) if path not in ("", "off") else None
+    connection = _connect(path, sys.argv[1]) if path not in ("", "off") else None
     if connection is None:
         os.execv(sys.executable, [sys.executable, "-m", "tesserae.workflow.runner", *sys.argv[1:]])
     request = {"arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}
@@ -26,7 +24,8 @@ def main() -> None:
     sys.exit(answer[0] if answer else "the warm parent died; see its log in .tesserae")
 
 
-def _connect(path: str, wait: bool) -> "socket.socket | None":
+def _connect(path: str, stage: str) -> "socket.socket | None":
+    """The warm parent, or None. One that is starting is waited for, unless it says that the stage needs no torch."""
     while True:
         connection = socket.socket(socket.AF_UNIX)
         try:
@@ -34,7 +33,12 @@ def _connect(path: str, wait: bool) -> "socket.socket | None":
             return connection
         except OSError:
             connection.close()
-            if not wait or not os.path.exists(path + ".starting"):
+            try:
+                with open(path + ".starting") as starting:
+                    light = starting.read().split()
+            except FileNotFoundError:
+                return None
+            if stage in light:
                 return None
             time.sleep(0.1)
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tesserae.config.project import Project, read_project
+from tesserae.config.stages import STAGES
 from tesserae.config.types import Resources
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
 from tesserae.workflow import scheduling
-from tesserae.workflow.graph.job import OUTPUTS, Job
+from tesserae.workflow.graph.job import Job
 from tesserae.workflow.graph.whole import jobs
-
-TELL_OF_COSTS = ("forecast", "report")
 
 
 class Plan:
@@ -60,11 +59,11 @@ class Plan:
         return Path("results") / self.scale
 
     def outputs(self, job: Job) -> list[Path]:
-        return [self.folder(job.id) / name for name in (*OUTPUTS[job.stage], manifests.NAME)]
+        return [self.folder(job.id) / name for name in (*STAGES[job.stage].files, manifests.NAME)]
 
     def reads(self, job: Job, producer: str) -> tuple[str, ...]:
         """The files of a producer's artifact that a job reads: what it declares, else all but the manifest."""
-        return job.reads.get(producer, OUTPUTS[self.jobs[producer].stage])
+        return job.reads.get(producer, STAGES[self.jobs[producer].stage].files)
 
     def inputs(self, job: Job) -> list[Path]:
         """All files that a job reads of its producers."""
@@ -102,6 +101,19 @@ class Plan:
     def rule_spec(self, stage: str) -> Callable[[Any], str]:
         return lambda wildcards: json.dumps(self._job(stage, wildcards).spec, sort_keys=True)
 
+    def rule_outputs(self, stage: str) -> dict[str, str]:
+        """What a stage writes, by the names of its table entry, and the manifest: patterns of paths."""
+        files = {**STAGES[stage].outputs, "manifest": manifests.NAME}
+        return {name: f"{self._pattern(stage)}/{file}" for name, file in files.items()}
+
+    def rule_log(self, stage: str) -> str:
+        """Where the output of a stage's jobs goes: a pattern of paths."""
+        return f"{self._pattern(stage)}/{'report' if stage == 'report' else 'stage'}.log"
+
+    @staticmethod
+    def _pattern(stage: str) -> str:
+        return "results/{scale}" if stage == "report" else f"results/{{scale}}/{stage}/{{recipe}}"
+
     def resources(self, stage: str) -> dict[str, Any]:
         """What a stage's jobs ask for, by the names that Snakemake and its SLURM executor know."""
         return scheduling.resources(self.asked(stage), stage, self.project.cluster)
@@ -128,7 +140,7 @@ class Plan:
     @cached_property
     def named(self) -> dict[str, str]:
         """Tables and figures by the name a user asks for: `detok_table_1` -> job id."""
-        return {job.recipe: job.id for job in self.jobs.values() if job.stage in ("table", "figure")}
+        return {job.recipe: job.id for job in self.jobs.values() if STAGES[job.stage].named}
 
     def find(self, wanted: str) -> str:
         """The job a user means by an id, a recipe or table that is unique, or an output file.
@@ -170,7 +182,7 @@ def open_plan_for(stage: str, root: Path, scale: str | None = None) -> Plan:
     What another scale would cost is planned only for those who tell of it.
     """
     project = read_project(root, scale)
-    if stage not in TELL_OF_COSTS:
+    if stage != "forecast" and "forecast" not in STAGES[stage].reads:
         project = replace(project, scale=project.scale.model_copy(update={"forecast": None}))
     return Plan(project)
 

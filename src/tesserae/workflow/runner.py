@@ -25,6 +25,7 @@ from tesserae.workflow import loading
 loading.remember()  # before anything else of the package is imported
 
 from tesserae.config.errors import ConfigError  # noqa: E402
+from tesserae.config.stages import STAGES  # noqa: E402
 from tesserae.lineage import code, fingerprint  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
 from tesserae.lineage.hashes import sha256  # noqa: E402
@@ -32,7 +33,7 @@ from tesserae.lineage.work import Work  # noqa: E402
 from tesserae.workflow import space, staleness  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.foreign import published_weights  # noqa: E402
-from tesserae.workflow.graph.job import OUTPUTS, Job  # noqa: E402
+from tesserae.workflow.graph.job import Job  # noqa: E402
 from tesserae.workflow.plan import Plan, open_plan_for  # noqa: E402
 from tesserae.workflow.processes import REQUEUE, THREADS, Died, conduct_together  # noqa: E402
 
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
         description="Make one artifact: results/<scale>/<stage>/<recipe>/.",
     )
     if not stage:
-        parser.add_argument("stage", choices=sorted(OUTPUTS))
+        parser.add_argument("stage", choices=sorted(STAGES))
     parser.add_argument("recipe", help="name of the recipe, as in config/papers/*.yaml")
     parser.add_argument("--scale", help="default: the scale of config/config.yaml")
     parser.add_argument("--fingerprint", help="the planned identity; without it, the present one")
@@ -125,7 +126,7 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
     try:
         clock = time.perf_counter()
         print(f"{job.id} at scale {plan.scale}: {chained}", flush=True)
-        if "curves.jsonl" in OUTPUTS[stage]:  # for those who follow a training
+        if STAGES[stage].trains:  # for those who follow a training
             state.mkdir(parents=True, exist_ok=True)
             manifests.write(state / manifests.BEGUN, record)
         asked = plan.asked(stage)
@@ -136,18 +137,18 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
         seconds = time.perf_counter() - clock
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # the warning is late; an interpreter that ends would die of it
         _verify_end(plan, job, own, done, before)
-        missing = [name for name in OUTPUTS[stage] if not (making / name).is_file()]
+        missing = [name for name in STAGES[stage].files if not (making / name).is_file()]
         if missing:
             raise Refused(f"{job.id} did not write {', '.join(missing)}")
         _keep_code(root / plan.top, own, root, job)
         _keep_replaced(plan, job, chained)
         (folder / manifests.NAME).unlink(missing_ok=True)  # never an old record beside new files
-        for name in OUTPUTS[stage]:
+        for name in STAGES[stage].files:
             os.replace(making / name, folder / name)
     finally:
         shutil.rmtree(making, ignore_errors=True)
     record |= {
-        "outputs": [manifests.describe(folder / name, root) for name in OUTPUTS[stage]],
+        "outputs": [manifests.describe(folder / name, root) for name in STAGES[stage].files],
         "environment": manifests.environment(),
         "hardware": manifests.hardware() | {"processes": asked.world},
         "ended": manifests.now(),

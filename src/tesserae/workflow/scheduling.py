@@ -8,9 +8,8 @@ Locally only cores and memory count.
 from collections.abc import Callable
 from typing import Any
 
-from tesserae.config.types import TRAININGS, Cluster, Resources
-
-RESUMABLE = (*TRAININGS, "dataset")  # they keep what they did, and listen to the warning
+from tesserae.config.stages import STAGES
+from tesserae.config.types import Cluster, Resources
 
 Resource = int | str | Callable[..., int | str]
 
@@ -20,7 +19,7 @@ def resources(asked: Resources, stage: str, site: Cluster) -> dict[str, Resource
     kind = "gpu" if asked.gpus else "cpu"
     found: dict[str, Any] = {
         "mem_mb": asked.mem_mb,
-        "runtime": asked.runtime if stage in RESUMABLE else _longer(asked.runtime),
+        "runtime": asked.runtime if STAGES[stage].resumes else _longer(asked.runtime),
         "cpus_per_task": asked.threads,
         "nodes": asked.nodes,  # without it SLURM may give the GPUs of two nodes
         "slurm_partition": getattr(site.partition, kind),
@@ -51,7 +50,7 @@ def _options(asked: Resources, stage: str, site: Cluster) -> Callable[..., str]:
 
     def options(wildcards: Any, attempt: int) -> str:
         found = ["--open-mode=append"]  # a job that was queued again adds to its log
-        if stage in RESUMABLE:
+        if STAGES[stage].resumes:  # it keeps what it did, and listens to the warning
             # Never in the first three quarters of its time: it has to get somewhere before it is stopped.
             found.append(f"--signal=USR1@{min(60 * site.warn_minutes, 15 * asked.runtime)}")
         if attempt > 1 and site.backoff_minutes:

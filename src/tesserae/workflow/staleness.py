@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tesserae.config.stages import STAGES
 from tesserae.lineage import changes, foreign
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.fingerprint import ENGINE
 from tesserae.lineage.hashes import Hashes
-from tesserae.workflow.graph.job import OUTPUTS
 from tesserae.workflow.plan import Plan
 
 LIBRARIES = "libraries"  # what --remake calls everything that other library versions made
@@ -66,7 +66,7 @@ def _standing(
     job, folder = plan.jobs[name], plan.folder(name)
     record = _record(plan.project.root / folder / manifests.NAME)
     if record is None:
-        return Standing(name, None, missing=[*OUTPUTS[job.stage], manifests.NAME])
+        return Standing(name, None, missing=[*STAGES[job.stage].files, manifests.NAME])
     standing = Standing(name, record)
     if record.get("manifest") != manifests.VERSION:
         standing.stale.append(f"its manifest is of version {record.get('manifest')}, this is {manifests.VERSION}")

@@ -20,6 +20,8 @@ import tempfile
 import traceback
 from pathlib import Path
 
+from tesserae.config.stages import STAGES
+
 PRELOAD = (
     "numpy",
     "torch",
@@ -49,7 +51,8 @@ def wanted() -> bool:
 def start(log: Path, preload: tuple[str, ...] = PRELOAD) -> subprocess.Popen:
     """Start a warm parent for this process's children; they find it through TESSERAE_WARM."""
     path = os.path.join(tempfile.mkdtemp(prefix="tesserae-"), "warm")
-    Path(path + ".starting").touch()
+    light = [name for name, stage in STAGES.items() if not stage.torch]
+    Path(path + ".starting").write_text("\n".join(light))  # clients of these stages do not wait
     log.parent.mkdir(parents=True, exist_ok=True)
     os.environ["TESSERAE_WARM"] = path
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -6,7 +6,7 @@ from typing import Any
 from tesserae.config import spec as specs
 from tesserae.config.project import Project
 from tesserae.config.resolve import Spec
-from tesserae.workflow.graph.job import KINDS, Job, Part, extended, gathered, home, parts_of
+from tesserae.workflow.graph.job import KINDS, Job, Part, extended, gathered, home, parts_of, reads_of
 from tesserae.workflow.graph.tokenizers import dataset_job, measured_as, module_of, tokens_stage
 
 
@@ -44,8 +44,6 @@ def evaluation_jobs(
     continuous = tokens_stage(project, recipe.typed.tokenizer) == "tokens"
     tokens = gathered(project, "tokens", "tokens", recipe.typed.tokenizer) if continuous else {}
     models = {"generator": generator.id, "tokenizer": tokenizer, **tokens}
-    sums = dict.fromkeys(tokens.values(), ("sums.npz",))  # of the tokens, samplers need mean and std alone
-    weights = {generator.id: ("weights.safetensors",), tokenizer: ("weights.safetensors",)}
 
     def sampling_spec(part: Part, count: str) -> Spec:
         spec = measured_as(project, recipe, count, "quantisation", "batch", "seed")
@@ -62,30 +60,30 @@ def evaluation_jobs(
         )
         return spec
 
-    def job(stage: str, name: str, spec: Spec, inputs: dict[str, str], reads: dict[str, tuple[str, ...]]) -> Job:
+    def job(stage: str, name: str, spec: Spec, inputs: dict[str, str]) -> Job:
+        reads = reads_of(stage, inputs)
         return Job(stage, name, spec.values, spec.origins, inputs, reads, papers=generator.papers)
 
     reference = f"reference/{dataset.recipe}"
-    reads = {**weights, **sums}
     for part in parts_of(project, "search_samples"):
         spec = sampling_spec(part, "search_samples")
         spec.set("search", sampler.values["search"], f"{recipe.file}: generators.{recipe.name}.sampling")
         unguided = "nocfg" in kinds or "best" in kinds
         spec.set("unguided", unguided, "whether a table shows numbers without guidance")
-        yield job("search_samples", part.of(name), spec, models, reads)
+        yield job("search_samples", part.of(name), spec, models)
     spec = specs.evaluation(context, "extractor", "layer", "splits", "batch")
     searched = gathered(project, "search_samples", "search_samples", name)
-    yield job("search", name, spec, {**searched, "reference": reference}, {})
+    yield job("search", name, spec, {**searched, "reference": reference})
     for kind in kinds:
         selected = extended(name, kind)
         for part in parts_of(project, "samples"):
             spec = sampling_spec(part, "samples")
             spec.set("selected", kind, "with guidance, without, or the best of both: what the table shows")
-            yield job("samples", part.of(selected), spec, {**models, "search": f"search/{name}"}, reads)
+            yield job("samples", part.of(selected), spec, {**models, "search": f"search/{name}"})
             spec = specs.evaluation(context, "extractor", "layer", "batch", "shown")
             drawn = f"samples/{part.of(selected)}"
-            yield job("features", part.of(selected), spec, {"samples": drawn}, {drawn: ("samples.npy",)})
+            yield job("features", part.of(selected), spec, {"samples": drawn})
         spec = specs.evaluation(context, "extractor", "layer", "splits", "neighbourhood", "shown")
         drawn = gathered(project, "samples", "samples", selected)
         inputs = {**drawn, **gathered(project, "features", "samples", selected), "reference": reference}
-        yield job("metrics", selected, spec, inputs, dict.fromkeys(drawn.values(), ("index.json",)))
+        yield job("metrics", selected, spec, inputs)

@@ -1,4 +1,4 @@
-"""What a step of the graph is, which files each stage leaves, and how seeds and parts are named."""
+"""What a step of the graph is, what it reads of others, and how seeds and parts are named."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,54 +8,9 @@ from typing import Any
 from tesserae.config.project import Project
 from tesserae.config.resolve import Spec
 from tesserae.config.seeds import of_seeds
+from tesserae.config.stages import STAGES, stage_of
 from tesserae.lineage import walk
 
-# stage -> the files of its artifact, beside the manifest. The rules of workflow/rules name the same (a test looks).
-OUTPUTS: dict[str, tuple[str, ...]] = {
-    "dataset": (
-        "train_images.npy",
-        "train_labels.npy",
-        "val_images.npy",
-        "val_labels.npy",
-        "index.json",
-        "captions.json",
-    ),
-    "reference": ("train.npz", "val.npz", "val_features.npy"),
-    "semantic_features": ("features.npy",),
-    "sae": ("weights.safetensors", "curves.jsonl", "metrics.json"),
-    "prompts": ("features.npy", "prompts.json"),
-    "concepts": (
-        "train_indices.npy",
-        "train_offsets.npy",
-        "val_indices.npy",
-        "val_offsets.npy",
-        "counts.npy",
-        "class_counts.npy",
-    ),
-    "tokenizer": ("weights.safetensors", "curves.jsonl"),
-    "reconstruction": ("metrics.json", "images.npz"),
-    "denoising": ("denoising.npz",),
-    "concept_f1": ("metrics.json",),
-    "concept_examples": ("examples.npz", "metrics.json"),
-    "latent_clusters": ("clusters.npz", "metrics.json"),
-    "tokens": ("moments.npy", "labels.npy", "sums.npz"),
-    "codes": ("codes.npy", "labels.npy", "counts.npy"),
-    "generator": ("weights.safetensors", "curves.jsonl"),
-    "sizes": ("metrics.json",),
-    "settings": ("metrics.json",),
-    "search_samples": ("samples.npy", "index.json"),
-    "search": ("search.json",),
-    "samples": ("samples.npy", "labels.npy", "index.json"),
-    "features": ("features.npy", "logits.npy", "preview.npy"),
-    "metrics": ("metrics.json", "preview.npy"),
-    "table": ("table.csv", "table.md", "table.tex", "table.html", "metrics.json"),
-    "figure": ("figure.png", "figure.svg", "figure.pdf"),
-    "claims": ("claims.json", "claims.html", "claims.md", "metrics.json"),
-    "notebook": ("notebook.ipynb", "notebook.html"),
-    "lineage": ("lineage.html",),
-    "forecast": ("forecast.json", "gantt.png", "gantt.svg"),
-    "report": ("index.html",),
-}
 KINDS = ("cfg", "nocfg", "best")  # samples with guidance, without, at the best point of the whole search
 PROMPTS = ("shuffled", "constant")  # instead of the prompt of an image's own class
 PAPER = "paper"  # the scale of published sizes, and of trainings whose published hours costs are calibrated on
@@ -85,6 +40,15 @@ class Job:
 def upstream(found: dict[str, Job], wanted: Iterable[str]) -> set[str]:
     """Ids of `wanted` and of all that they are made from."""
     return walk.upstream(lambda name: found[name].inputs.values(), wanted)
+
+
+def reads_of(stage: str, inputs: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """Job id -> the files that a job of `stage` reads of it, for those `inputs` of which it does not read all.
+
+    KeyError for an input of a stage that the table of stages does not let it read.
+    """
+    told = STAGES[stage].reads
+    return {name: told[stage_of(name)] for name in inputs.values() if told[stage_of(name)]}
 
 
 def home(recipe: Any) -> tuple[str]:
@@ -136,6 +100,11 @@ def seeds_of(project: Project) -> list[int]:
     return list(range(1, project.scale.seeds + 1))
 
 
+def made_of(project: Project, artifact: str) -> list[str]:
+    """Ids of an artifact for each seed; one id for what no seed changes."""
+    return of_seeds(artifact, seeds_of(project)) if STAGES[stage_of(artifact)].seeded else [artifact]
+
+
 def roles_of_seeds(project: Project, artifact: str) -> dict[str, str]:
     """Role -> id of an artifact for each seed: both the same, so that the role tells the seed."""
-    return {name: name for name in of_seeds(artifact, seeds_of(project))}
+    return {name: name for name in made_of(project, artifact)}

@@ -3,27 +3,25 @@
 from pathlib import Path
 
 from tesserae.config.project import Project
-from tesserae.config.types import TRAININGS
+from tesserae.config.stages import CURVES, METRICS, STAGES, stage_of
 from tesserae.lineage import manifest as manifests
-from tesserae.workflow.graph.job import OUTPUTS, Job, upstream
+from tesserae.workflow.graph.job import Job, upstream
 
 # What notebooks may import of the package: they run in a process of their own, so their imports are named here.
 NOTEBOOK_MODULES = ["tesserae.reporting.figures", "tesserae.reporting.report", "tesserae.reporting.table_csv"]
 
 
 def notebook_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
-    shown = [job for job in found.values() if job.papers == (paper,) and job.stage in ("table", "figure", "claims")]
-    inputs, reads = {job.id: job.id for job in shown}, {}
-    for job in found.values():
-        if job.stage in TRAININGS and job.papers == (paper,):
-            inputs[job.id], reads[job.id] = job.id, ("curves.jsonl",)
+    own = [job for job in found.values() if job.papers == (paper,)]
+    shown = [job.id for job in own if STAGES[job.stage].shows == "paper"]
+    trained = [job.id for job in own if STAGES[job.stage].trains]
     spec = {"paper": paper, "scale": project.scale.scale, "modules": NOTEBOOK_MODULES}
     return Job(
         "notebook",
         paper,
         spec,
-        inputs=inputs,
-        reads=reads,
+        inputs={name: name for name in (*shown, *trained)},
+        reads=dict.fromkeys(trained, (CURVES,)),
         sources={"notebook": Path(project.papers[paper].notebook)},
         papers=(paper,),
     )
@@ -31,10 +29,8 @@ def notebook_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
 
 def lineage_job(project: Project, found: dict[str, Job]) -> Job:
     """The page that leads from any number to what it was made from: it reads manifests, and the numbers themselves."""
-    numbers = {"table.csv", "metrics.json"}
-    shown = upstream(
-        found, [job.id for job in found.values() if job.stage in ("table", "figure", "claims", "notebook")]
-    )
+    numbers = {"table.csv", METRICS}
+    shown = upstream(found, [job.id for job in found.values() if STAGES[job.stage].shows == "paper"])
     names = [name for name in found if name in shown]
     return Job(
         "lineage",
@@ -42,7 +38,8 @@ def lineage_job(project: Project, found: dict[str, Job]) -> Job:
         {"scale": project.scale.scale},
         inputs={name: name for name in names},
         reads={
-            name: (manifests.NAME, *(file for file in OUTPUTS[found[name].stage] if file in numbers)) for name in names
+            name: (manifests.NAME, *(file for file in STAGES[found[name].stage].files if file in numbers))
+            for name in names
         },
     )
 
@@ -64,11 +61,11 @@ def report_job(project: Project, found: dict[str, Job]) -> Job:
         for kind, keys in (("table", paper["tables"]), ("figure", paper["figures"]))
         for key in keys
     ]
-    whole = ("table", "figure", "claims", "notebook", "forecast")
-    summed = ("claims", "notebook", *TRAININGS, "reconstruction", "codes", "search", "metrics")
-    inputs += [job.id for stage in summed for job in found.values() if job.stage == stage]
-    reads = {name: (manifests.NAME,) for name in inputs if name.split("/")[0] not in whole}
-    reads |= {name: (*files, "curves.jsonl") for name, files in reads.items() if name.startswith("tokenizer/")}
+    told = [name for name, stage in STAGES.items() if stage.shows == "paper" and not stage.named]
+    listed = {name: stage for name, stage in STAGES.items() if stage.listed is not None}
+    told += sorted(listed, key=lambda name: not listed[name].trains)  # what was trained, then what was measured
+    inputs += [job.id for stage in told for job in found.values() if job.stage == stage]
+    reads = {name: (manifests.NAME, *listed[stage_of(name)].listed) for name in inputs if stage_of(name) in listed}
     if project.scale.forecast:
         inputs.append(f"forecast/{project.scale.forecast.scale}")
     return Job(

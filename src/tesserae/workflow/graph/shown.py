@@ -5,22 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tesserae.config.project import Project
+from tesserae.config.stages import METRICS, STAGES, stage_of
 from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of
-
-# The files of each stage that figures draw from.
-DRAWN_FROM = {
-    "search": ("search.json",),
-    "metrics": ("metrics.json", "preview.npy"),
-    "reconstruction": ("images.npz",),
-    "denoising": ("denoising.npz",),
-    "concept_examples": ("examples.npz", "metrics.json"),
-    "latent_clusters": ("clusters.npz", "metrics.json"),
-}
-# Where the numbers of a stage stand.
-NUMBERS = {
-    "search": ("search.json",),
-    **dict.fromkeys(("metrics", "reconstruction", "sizes", "concept_f1", "latent_clusters"), ("metrics.json",)),
-}
 
 
 def _missing(project: Project, artifact: str, found: dict[str, Job]) -> str | None:
@@ -60,12 +46,15 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[
             "seeds": seeds_of(project),
             "missing": missing,
         }
+        if len(seeds_of(project)) > 1:
+            read = {stage_of(name) for name in inputs}
+            spec["unseeded"] = [stage for stage in STAGES if stage in read and not STAGES[stage].seeded]
         yield Job(
             "table",
             f"{paper}_{name}",
             spec,
             inputs=inputs,
-            reads=dict.fromkeys(inputs.values(), ("metrics.json",)),
+            reads=dict.fromkeys(inputs.values(), (METRICS,)),
             sources={"published": Path(project.papers[paper].published)},
             papers=(paper,),
         )
@@ -93,7 +82,7 @@ def figure_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
             f"{paper}_{name}",
             spec,
             inputs=inputs,
-            reads={name: DRAWN_FROM[name.split("/")[0]] for name in inputs.values()},
+            reads={name: STAGES[stage_of(name)].drawn for name in inputs.values()},
             sources={"published": Path(project.papers[paper].published)} if figure.published else {},
             papers=(paper,),
         )
@@ -134,7 +123,7 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
         paper,
         spec,
         inputs=dict(sorted(inputs.items())),
-        reads={name: NUMBERS[name.split("/")[0]] for name in inputs.values()},
+        reads={name: (STAGES[stage_of(name)].numbers,) for name in inputs.values()},
         sources={"published": Path(told.published)},
         papers=(paper,),
     )

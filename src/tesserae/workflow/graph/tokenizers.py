@@ -8,7 +8,7 @@ from tesserae.config import spec as specs
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Spec, Text
-from tesserae.workflow.graph.job import PROMPTS, Job, extended, gathered, home, parts_of
+from tesserae.workflow.graph.job import PROMPTS, Job, extended, gathered, home, parts_of, reads_of
 
 TEMPLATE = "A photo of a {}."  # of prompts
 SHOWN = {  # DECISION (D25): the paper gives no counts for Figures 3, 4 and 5
@@ -69,15 +69,15 @@ def side_input_jobs(project: Project, recipe: Any, dataset: Job) -> Iterator[Job
         spec.set("encoder", text.encoder, origin)
         spec.set("tokens", text.tokens, origin)
         spec.set("template", TEMPLATE, "the papers' template (D4)")
-        name = _prompts(text, dataset)
-        yield Job("prompts", name, spec.values, spec.origins, {"dataset": dataset.id}, {dataset.id: ("index.json",)})
+        name, inputs = _prompts(text, dataset), {"dataset": dataset.id}
+        yield Job("prompts", name, spec.values, spec.origins, inputs, reads_of("prompts", inputs))
     if (sae := _sae_of(project, recipe)) is not None:
         spec = specs.features(sae, project.context)
         spec.set("concepts", project.context.scaled("topk_sae", sae, "concept_set"))
         spec.set("sae", specs.SAE, "the SAE's module")
         spec.set("batch", project.context.scale.evaluation.batch, f"{project.context.scale_file}: evaluation.batch")
         inputs = {"dataset": dataset.id, "sae": f"sae/{sae.name}"}
-        reads = {inputs["sae"]: ("weights.safetensors",)}
+        reads = reads_of("concepts", inputs)
         yield Job(
             "concepts", f"{sae.name}-{dataset.recipe}", spec.values, spec.origins, inputs, reads, papers=home(sae)
         )
@@ -120,7 +120,7 @@ def tokenizer_job(project: Project, recipe: Any, dataset: Job) -> Job:
         spec.values,
         spec.origins,
         inputs,
-        {inputs["start"]: ("weights.safetensors",)} if "start" in inputs else {},
+        reads_of("tokenizer", inputs),
         papers=home(recipe),
         weights=recipe.typed.file,
     )
@@ -177,9 +177,7 @@ def concept_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job) ->
                 spec.set(key, project.context.scaled("topk_sae", sae, key))
         for key, value in SHOWN.get(stage, {}).items():
             spec.set(key, value, "D25: the paper gives no counts")
-        reads = {tokenizer.id: ("weights.safetensors",)} | (
-            {shown["sae"]: ("weights.safetensors",)} if "sae" in read else {}
-        )
+        reads = reads_of(stage, read)
         yield Job(stage, tokenizer.recipe, spec.values, spec.origins, read, reads, papers=tokenizer.papers)
 
 

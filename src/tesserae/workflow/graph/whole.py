@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project, read_project
-from tesserae.config.seeds import of_seeds
+from tesserae.config.stages import STAGES
 from tesserae.config.types import Forecast
 from tesserae.costs.describe import describe
 from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
-from tesserae.workflow.graph.job import OUTPUTS, PAPER, Job, seeds_of, upstream
+from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
 from tesserae.workflow.graph.recipes import settings_jobs, size_jobs
 from tesserae.workflow.graph.report import lineage_job, notebook_job, report_job
 from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
@@ -78,7 +78,7 @@ def _add(job: Job, found: dict[str, Job]) -> None:
 
 def _near(wanted: str, found: dict[str, Job]) -> str:
     stage = wanted.split("/")[0]
-    return ", ".join(sorted(name for name in found if name.startswith(stage + "/"))) or ", ".join(OUTPUTS)
+    return ", ".join(sorted(name for name in found if name.startswith(stage + "/"))) or ", ".join(STAGES)
 
 
 def _asked(project: Project) -> set[str]:
@@ -90,7 +90,7 @@ def _asked(project: Project) -> set[str]:
         for figure in paper.figures.values():
             patterns = [pattern for group in figure.inputs.values() for pattern in group.values()]
             named |= {pattern.format(row=row) for pattern in patterns for row in figure.rows}
-    return {one for name in named for one in of_seeds(name, seeds_of(project))}
+    return {one for name in named for one in made_of(project, name)}
 
 
 def _made(project: Project, asked: set[str]) -> Iterator[Job]:

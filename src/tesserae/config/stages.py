@@ -1,0 +1,286 @@
+"""The table of stages: what each step of the workflow is for, writes, reads, and how it is treated.
+
+A stage is an entry here, its module in `stages/`, its word in a list of `workflow/rules/*.smk` and its cost (`NEEDS` in
+costs/stages.py, or LIGHT in costs/assumed.py where it takes a moment); docs/extending.md adds one. Everything that
+asks something of stages asks this table. Imports no torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+ALL: tuple[str, ...] = ()  # of what a stage reads: all files of the artifact but its manifest
+CURVES = "curves.jsonl"
+WEIGHTS = ("weights.safetensors",)
+METRICS = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the workflow. What is not said has the meaning of most stages."""
+
+    purpose: str  # in one line
+    outputs: Mapping[str, str]  # name in the rule -> file of the artifact, beside the manifest
+    # Stage -> the files of its artifact that are read. What shows results reads what the paper's file names, see
+    # `numbers` and `drawn`; the pages of a whole paper or scale read what workflow/graph/report.py says.
+    reads: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    trains: bool = False  # it learns weights: several processes can share the work
+    resumes: bool = False  # an interrupted job goes on where it was
+    seeded: bool = True  # a scale with several seeds makes it once for each
+    numbers: str | None = None  # the file whose numbers tables and claims can show
+    drawn: tuple[str, ...] = ()  # files that figures are drawn from; none: no figure can show it
+    listed: tuple[str, ...] | None = None  # files that the report reads beside the manifest; None: it lists no such job
+    shows: Literal["paper", "scale"] | None = None  # results for a reader: of one paper, or of the whole scale
+    named: bool = False  # a recipe of it is a name of its own, `detok_table_1`, and no trained thing's
+    torch: bool = True  # it needs torch, and so waits for the warm parent that imports it
+    colour: str | None = None  # in the forecast's chart; what trains is dark, what measures is light
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the output files, without the manifest."""
+        return tuple(self.outputs.values())
+
+
+# In the order of the road. Colours after Okabe and Ito and ColorBrewer.
+STAGES: dict[str, Stage] = {
+    "dataset": Stage(
+        "images -> uint8 memory-mapped cache",
+        {
+            "train_images": "train_images.npy",
+            "train_labels": "train_labels.npy",
+            "val_images": "val_images.npy",
+            "val_labels": "val_labels.npy",
+            "index": "index.json",
+            "captions": "captions.json",
+        },
+        resumes=True,
+        seeded=False,
+        torch=False,
+    ),
+    "reference": Stage(
+        "statistics of real images, computed once",
+        {"train": "train.npz", "val": "val.npz", "val_features": "val_features.npy"},
+        {"dataset": ALL},
+        seeded=False,
+        colour="#7f7f7f",
+    ),
+    "semantic_features": Stage(
+        "images -> features of a frozen encoder, a part in each job",
+        {"features": "features.npy"},
+        {"dataset": ALL},
+        seeded=False,
+        colour="#b2df8a",
+    ),
+    "sae": Stage(
+        "features -> sparse autoencoder",
+        {"weights": "weights.safetensors", "curves": CURVES, "metrics": METRICS},
+        {"semantic_features": ALL},
+        trains=True,
+        resumes=True,
+        seeded=False,  # one for all seeds
+        numbers=METRICS,
+        listed=(),
+        colour="#1b6b3a",
+    ),
+    "prompts": Stage(
+        "class names -> features of a text encoder",
+        {"features": "features.npy", "prompts": "prompts.json"},
+        {"dataset": ("index.json",)},
+        seeded=False,
+    ),
+    "concepts": Stage(
+        "images -> the concepts in each",
+        {
+            "train_indices": "train_indices.npy",
+            "train_offsets": "train_offsets.npy",
+            "val_indices": "val_indices.npy",
+            "val_offsets": "val_offsets.npy",
+            "counts": "counts.npy",
+            "class_counts": "class_counts.npy",
+        },
+        {"dataset": ALL, "sae": WEIGHTS},
+        seeded=False,
+        colour="#66a61e",
+    ),
+    "tokenizer": Stage(
+        "images -> trained tokenizer",
+        {"weights": "weights.safetensors", "curves": CURVES},
+        {"dataset": ALL, "prompts": ALL, "concepts": ALL, "tokenizer": WEIGHTS},  # one: it starts from its weights
+        trains=True,
+        resumes=True,
+        listed=(CURVES,),  # how much of a codebook was in use
+        colour="#0072b2",
+    ),
+    "reconstruction": Stage(
+        "rFID, rIS, PSNR on the validation set",
+        {"metrics": METRICS, "images": "images.npz"},
+        {"dataset": ALL, "reference": ALL, "tokenizer": ALL, "prompts": ALL},
+        numbers=METRICS,
+        drawn=("images.npz",),
+        listed=(),
+        colour="#cc79a7",
+    ),
+    "denoising": Stage(
+        "l-DeTok's Figures A.1 and A.2: decoding corrupted latents",
+        {"images": "denoising.npz"},
+        {"dataset": ALL, "tokenizer": ALL},
+        drawn=("denoising.npz",),
+        colour="#5e3c99",
+    ),
+    "concept_f1": Stage(
+        "which concepts a tokenizer names",
+        {"metrics": METRICS},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "concepts": ALL},
+        numbers=METRICS,
+        colour="#fb9a99",
+    ),
+    "concept_examples": Stage(
+        "patches and images of a concept",
+        {"examples": "examples.npz", "metrics": METRICS},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "sae": WEIGHTS, "concepts": ALL},
+        numbers=METRICS,
+        drawn=("examples.npz", METRICS),
+        colour="#cab2d6",
+    ),
+    "latent_clusters": Stage(
+        "how latents lie by concept",
+        {"clusters": "clusters.npz", "metrics": METRICS},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "sae": WEIGHTS, "concepts": ALL},
+        numbers=METRICS,
+        drawn=("clusters.npz", METRICS),
+        colour="#fdbf6f",
+    ),
+    "tokens": Stage(
+        "images -> token cache, a part of it in each job",
+        {"moments": "moments.npy", "labels": "labels.npy", "sums": "sums.npz"},
+        {"dataset": ALL, "tokenizer": ALL},
+        colour="#56b4e9",
+    ),
+    "codes": Stage(
+        "images -> codes of a discrete tokenizer, a part of them in each job",
+        {"codes": "codes.npy", "labels": "labels.npy", "counts": "counts.npy"},
+        {"dataset": ALL, "tokenizer": ALL, "prompts": ALL},
+        listed=(),
+        colour="#a6cee3",
+    ),
+    "generator": Stage(
+        "tokens -> trained generator",
+        {"weights": "weights.safetensors", "curves": CURVES},
+        {"tokens": ALL, "codes": ALL},
+        trains=True,
+        resumes=True,
+        listed=(),
+        colour="#d55e00",
+    ),
+    "search_samples": Stage(
+        "a part of the images at every candidate of guidance and temperature",
+        {"samples": "samples.npy", "index": "index.json"},
+        {"generator": WEIGHTS, "tokenizer": WEIGHTS, "tokens": ("sums.npz",)},  # of tokens, mean and std alone
+        colour="#e69f00",
+    ),
+    "search": Stage(
+        "the whole sweep, and what it selects",
+        {"search": "search.json"},
+        {"search_samples": ALL, "reference": ALL},
+        numbers="search.json",
+        drawn=("search.json",),
+        listed=(),
+        colour="#8c510a",
+    ),
+    "samples": Stage(
+        "a part of the images at what the search selected",
+        {"samples": "samples.npy", "labels": "labels.npy", "index": "index.json"},
+        {"generator": WEIGHTS, "tokenizer": WEIGHTS, "tokens": ("sums.npz",), "search": ALL},
+        colour="#f0e442",
+    ),
+    "features": Stage(
+        "a part of the samples through the extractor",
+        {"features": "features.npy", "logits": "logits.npy", "preview": "preview.npy"},
+        {"samples": ("samples.npy",)},
+        colour="#009e73",
+    ),
+    "metrics": Stage(
+        "FID, IS, precision and recall of all parts",
+        {"metrics": METRICS, "preview": "preview.npy"},
+        {"samples": ("index.json",), "features": ALL, "reference": ALL},
+        numbers=METRICS,
+        drawn=(METRICS, "preview.npy"),
+        listed=(),
+    ),
+    "sizes": Stage(
+        "parameters of a network at the paper's size: counted, not run",
+        {"metrics": METRICS},
+        seeded=False,
+        numbers=METRICS,
+    ),
+    "settings": Stage(
+        "hyper-parameters of a recipe, as the paper's scale says them",
+        {"metrics": METRICS},
+        seeded=False,
+        numbers=METRICS,
+    ),
+    "table": Stage(
+        "published beside measured",
+        {
+            "csv": "table.csv",
+            "markdown": "table.md",
+            "latex": "table.tex",
+            "html": "table.html",
+            "metrics": METRICS,
+        },
+        seeded=False,
+        shows="paper",
+        named=True,
+        torch=False,
+    ),
+    "figure": Stage(
+        "one figure of a paper",
+        {"png": "figure.png", "svg": "figure.svg", "pdf": "figure.pdf"},
+        seeded=False,
+        shows="paper",
+        named=True,
+        torch=False,
+    ),
+    "claims": Stage(
+        "a verdict for every statement of a paper",
+        {"json": "claims.json", "html": "claims.html", "markdown": "claims.md", "metrics": METRICS},
+        seeded=False,
+        shows="paper",
+        torch=False,
+    ),
+    "notebook": Stage(
+        "the story of a paper's results, executed",
+        {"notebook": "notebook.ipynb", "html": "notebook.html"},
+        seeded=False,
+        shows="paper",
+        torch=False,
+    ),
+    "lineage": Stage(
+        "from any number to what it was made from, as a page",
+        {"html": "lineage.html"},
+        seeded=False,
+        shows="scale",
+        torch=False,
+    ),
+    "forecast": Stage(
+        "what a scale would cost on a cluster: counted, not run",
+        {"json": "forecast.json", "png": "gantt.png", "svg": "gantt.svg"},
+        seeded=False,
+        shows="scale",
+    ),
+    "report": Stage(
+        "what there is, on one page",
+        {"html": "index.html"},
+        {"lineage": ALL, "forecast": ALL},
+        seeded=False,
+        shows="scale",
+        torch=False,
+    ),
+}
+TRAININGS = tuple(name for name, stage in STAGES.items() if stage.trains)
+
+
+def stage_of(artifact: str) -> str:
+    """The stage of an artifact's id, `<stage>/<recipe>`."""
+    return artifact.partition("/")[0]

@@ -1,0 +1,106 @@
+"""A new stage is its module, its entry in the table of stages, its word in a list of rules and its cost: nothing else.
+
+Shown on a copy of the project whose other stages are toys: it is planned, run, drawn in a table, traced and audited.
+"""
+
+import json
+import shutil
+
+import pytest
+
+from tesserae.config.stages import STAGES
+from tesserae.lineage import fingerprint
+from tests.conftest import ROOT
+
+MODULE = '''"""Stage `brightness`: a number of each tokenizer."""
+
+import hashlib
+import json
+
+from tesserae.lineage import fingerprint
+from tesserae.lineage.work import Work
+
+MEASURE = {"counted": "what the tokenizer's weights add up to"}
+
+
+def run(work: Work) -> dict[str, float]:
+    """Writes metrics.json."""
+    weights = (work.inputs["tokenizer"] / "weights.safetensors").read_bytes()
+    values = {"mean": hashlib.sha256(weights).digest()[0] / 255}
+    content = {"values": values, "deviation": {}, "measure": MEASURE, "measure_id": fingerprint.digest(MEASURE)}
+    (work.out / "metrics.json").write_text(json.dumps(content | {"selection": None}))
+    return values
+
+
+if __name__ == "__main__":
+    from tesserae.workflow.runner import by_hand
+
+    by_hand("brightness")
+'''
+ENTRY = """    "brightness": Stage(
+        "how bright a tokenizer is",
+        {"metrics": METRICS},
+        {"tokenizer": WEIGHTS},
+        numbers=METRICS,
+        torch=False,
+    ),
+"""
+JOB = """        yield Job(
+            "brightness",
+            recipe.name,
+            {},
+            inputs={"tokenizer": tokenizer.id},
+            reads={tokenizer.id: ("weights.safetensors",)},
+            papers=tokenizer.papers,
+        )
+"""
+TABLE = """tables:
+  bright:
+    source: Toy
+    title: A new stage's numbers
+    rows: {detok_sb_joint: Joint noise}
+    columns:
+      Brightness: {artifact: "brightness/{row}", value: mean, direction: none}
+"""
+TARGET = "results/smoke/table/detok_bright/table.csv"
+
+
+@pytest.fixture
+def extended(toys):
+    """The toys with one stage more, whose numbers a table shows; tables are drawn by their real stage."""
+    (toys.root / "workflow").unlink()
+    shutil.copytree(ROOT / "workflow", toys.root / "workflow")
+    (toys.root / "src/tesserae/stages/brightness.py").write_text(MODULE)
+    shutil.copy(ROOT / "src/tesserae/stages/table.py", toys.root / "src/tesserae/stages/table.py")
+    toys.edit("src/tesserae/config/stages.py", '    "concept_f1": Stage(', f'{ENTRY}    "concept_f1": Stage(')
+    toys.edit("workflow/rules/tokenizers.smk", '    "denoising",\n', '    "denoising",\n    "brightness",\n')
+    toys.edit("src/tesserae/costs/assumed.py", "LIGHT = {\n", 'LIGHT = {\n    "brightness": 30.0,\n')
+    line = "        yield denoising_job(project, tokenizer, dataset)\n"
+    toys.edit("src/tesserae/workflow/graph/whole.py", line, line + JOB)
+    toys.edit("config/papers/detok.yaml", "tables:\n", TABLE)
+    with open(toys.root / "config/published/detok.csv", "a") as published:
+        published.write("Toy,,Joint noise,,Brightness,none,,\n")
+    return toys
+
+
+def test_a_new_stage_is_planned_run_traced_and_audited(extended):
+    done = extended.python("-m", "snakemake", TARGET, "--config", "scale=smoke", TESSERAE_WARM="off")
+    assert done.returncode == 0, done.stdout + done.stderr
+    measured = extended.manifest("brightness/detok_sb_joint")["metrics"]["mean"]
+    table = json.loads((extended.root / TARGET).with_name("metrics.json").read_text())
+    assert table == {"Joint noise": {"Brightness": measured}}
+    traced = extended.tesserae("trace", "detok_bright[Joint noise, Brightness]", "--verify")
+    assert traced.returncode == 0, traced.stdout + traced.stderr
+    assert all(name in traced.stdout for name in ("brightness/detok_sb_joint", "tokenizer/detok_sb_joint", "dataset/"))
+    audited = extended.tesserae("audit")
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    (extended.root / "results/smoke/brightness/detok_sb_joint/metrics.json").write_text("{}")
+    audited = extended.tesserae("audit")
+    assert audited.returncode == 1 and "brightness/detok_sb_joint" in audited.stdout
+
+
+def test_a_new_stage_makes_nothing_stale_but_the_pages_that_speak_of_stages():
+    readers = {
+        stage for stage in STAGES if "tesserae.config.stages" in fingerprint.closure((f"tesserae.stages.{stage}",))
+    }
+    assert readers == {"forecast", "report"}
