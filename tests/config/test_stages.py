@@ -4,6 +4,7 @@ import pytest
 
 from tesserae.config.project import read_project
 from tesserae.config.stages import STAGES, stage_of
+from tesserae.config.types import Measures
 from tesserae.workflow.graph.job import reads_of
 from tesserae.workflow.graph.whole import jobs
 from tests.conftest import ROOT
@@ -38,3 +39,10 @@ def test_jobs_read_what_the_table_says(scale):
 def test_an_input_that_the_table_does_not_name_is_refused():
     with pytest.raises(KeyError, match="metrics"):
         reads_of("tokenizer", {"numbers": "metrics/x-cfg"})
+
+
+def test_every_diagnostic_can_be_made_from_its_entry():
+    for name, stage in STAGES.items():
+        if stage.diagnostic is not None:
+            assert {"dataset", "tokenizer"} <= stage.reads.keys(), name
+            assert (stage.diagnostic.settings is not None) == (name in Measures.model_fields), name

@@ -1,6 +1,7 @@
 """A new stage is its module, its entry in the table of stages, its word in a list of rules and its cost: nothing else.
 
-Shown on a copy of the project whose other stages are toys: it is planned, run, drawn in a table, traced and audited.
+Shown on a copy of the project whose other stages are toys, with a stage that looks at tokenizers and has settings in
+the paper's file: it is planned, run, drawn in a table, traced and audited.
 """
 
 import json
@@ -26,7 +27,7 @@ MEASURE = {"counted": "what the tokenizer's weights add up to"}
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json."""
     weights = (work.inputs["tokenizer"] / "weights.safetensors").read_bytes()
-    values = {"mean": hashlib.sha256(weights).digest()[0] / 255}
+    values = {"mean": work.spec["level"] * hashlib.sha256(weights).digest()[0] / 255}
     content = {"values": values, "deviation": {}, "measure": MEASURE, "measure_id": fingerprint.digest(MEASURE)}
     (work.out / "metrics.json").write_text(json.dumps(content | {"selection": None}))
     return values
@@ -40,19 +41,16 @@ if __name__ == "__main__":
 ENTRY = """    "brightness": Stage(
         "how bright a tokenizer is",
         {"metrics": METRICS},
-        {"tokenizer": WEIGHTS},
+        {"dataset": ("index.json",), "tokenizer": WEIGHTS},
         numbers=METRICS,
+        diagnostic=Diagnostic(("batch",), measures.Brightness),
         torch=False,
     ),
 """
-JOB = """        yield Job(
-            "brightness",
-            recipe.name,
-            {},
-            inputs={"tokenizer": tokenizer.id},
-            reads={tokenizer.id: ("weights.safetensors",)},
-            papers=tokenizer.papers,
-        )
+SETTINGS = """
+
+class Brightness(Strict):
+    level: Followed = Field(description="of what is bright")
 """
 TABLE = """tables:
   bright:
@@ -75,8 +73,10 @@ def extended(toys):
     toys.edit("src/tesserae/config/stages.py", '    "concept_f1": Stage(', f'{ENTRY}    "concept_f1": Stage(')
     toys.edit("workflow/rules/tokenizers.smk", '    "denoising",\n', '    "denoising",\n    "brightness",\n')
     toys.edit("src/tesserae/costs/assumed.py", "LIGHT = {\n", 'LIGHT = {\n    "brightness": 30.0,\n')
-    line = "        yield denoising_job(project, tokenizer, dataset)\n"
-    toys.edit("src/tesserae/workflow/graph/whole.py", line, line + JOB)
+    with open(toys.root / "src/tesserae/config/measures.py", "a") as types:
+        types.write(SETTINGS)
+    level = "measures:\n  brightness: {level: {key: gamma, otherwise: detok_bb_extended}}\n"
+    toys.edit("config/papers/detok.yaml", "measures:\n", level)
     toys.edit("config/papers/detok.yaml", "tables:\n", TABLE)
     with open(toys.root / "config/published/detok.csv", "a") as published:
         published.write("Toy,,Joint noise,,Brightness,none,,\n")
@@ -86,7 +86,10 @@ def extended(toys):
 def test_a_new_stage_is_planned_run_traced_and_audited(extended):
     done = extended.python("-m", "snakemake", TARGET, "--config", "scale=smoke", TESSERAE_WARM="off")
     assert done.returncode == 0, done.stdout + done.stderr
-    measured = extended.manifest("brightness/detok_sb_joint")["metrics"]["mean"]
+    record = extended.manifest("brightness/detok_sb_joint")
+    assert record["spec"] == {"batch": 20, "tokenizer": "tesserae.tokenizers.detok", "level": 3.0}
+    assert record["origins"]["level"] == "config/papers/detok.yaml: tokenizers.detok_sb_joint.gamma"
+    measured = record["metrics"]["mean"]
     table = json.loads((extended.root / TARGET).with_name("metrics.json").read_text())
     assert table == {"Joint noise": {"Brightness": measured}}
     traced = extended.tesserae("trace", "detok_bright[Joint noise, Brightness]", "--verify")

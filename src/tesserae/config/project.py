@@ -30,6 +30,7 @@ class Project:
     saes: dict[str, Recipe]  # one for all seeds
     tokenizers: dict[str, Recipe]
     generators: dict[str, Recipe]
+    every_tokenizer: dict[str, Recipe]  # of the first seed, with those that this scale does without
     decoded: dict[str, Decoded]
     claims: dict[str, list[Claim]]  # of each paper
     omitted: dict[str, str]  # name -> why this scale does without it
@@ -117,6 +118,7 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         read,
         saes,
         **seeded,
+        every_tokenizer=recipes["tokenizers"],
         claims={name: read_claims(root, Path(paper.claims)) for name, paper in read.items() if paper.claims},
         decoded=_seeded_decoders(decoded, scale_.seeds, omitted),
         omitted=omitted,

@@ -10,10 +10,27 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from tesserae.config import measures
+from tesserae.config.files import Strict
+
 ALL: tuple[str, ...] = ()  # of what a stage reads: all files of the artifact but its manifest
 CURVES = "curves.jsonl"
 WEIGHTS = ("weights.safetensors",)
 METRICS = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """Of a stage that looks at one tokenizer: which tokenizers, and what a job is told.
+
+    The graph makes the jobs from this and from what the stage reads (workflow/graph/diagnostics.py). Beside what is
+    said here a job is told the tokenizer's module, and how to find concepts if it reads them or their autoencoder.
+    """
+
+    evaluation: tuple[str, ...]  # settings of the scale's `evaluation`
+    settings: type[Strict] | None = None  # of `measures.<stage>` in the paper's file; without them there are no jobs
+    naming: bool = False  # only of tokenizers that learned to name concepts
+    by_prompt: bool = False  # of tokenizers that read prompts: a job for the images' own, shuffled and constant ones
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,7 @@ class Stage:
     listed: tuple[str, ...] | None = None  # files that the report reads beside the manifest; None: it lists no such job
     shows: Literal["paper", "scale"] | None = None  # results for a reader: of one paper, or of the whole scale
     named: bool = False  # a recipe of it is a name of its own, `detok_table_1`, and no trained thing's
+    diagnostic: Diagnostic | None = None  # it looks at one tokenizer: each recipe that something shows gets its job
     torch: bool = True  # it needs torch, and so waits for the warm parent that imports it
     colour: str | None = None  # in the forecast's chart; what trains is dark, what measures is light
 
@@ -119,6 +137,9 @@ STAGES: dict[str, Stage] = {
         numbers=METRICS,
         drawn=("images.npz",),
         listed=(),
+        diagnostic=Diagnostic(
+            ("extractor", "layer", "splits", "quantisation", "batch", "shown"), measures.Reconstruction, by_prompt=True
+        ),
         colour="#cc79a7",
     ),
     "denoising": Stage(
@@ -126,30 +147,8 @@ STAGES: dict[str, Stage] = {
         {"images": "denoising.npz"},
         {"dataset": ALL, "tokenizer": ALL},
         drawn=("denoising.npz",),
+        diagnostic=Diagnostic(("shown", "seed", "batch"), measures.Denoising),
         colour="#5e3c99",
-    ),
-    "concept_f1": Stage(
-        "which concepts a tokenizer names",
-        {"metrics": METRICS},
-        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "concepts": ALL},
-        numbers=METRICS,
-        colour="#fb9a99",
-    ),
-    "concept_examples": Stage(
-        "patches and images of a concept",
-        {"examples": "examples.npz", "metrics": METRICS},
-        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "sae": WEIGHTS, "concepts": ALL},
-        numbers=METRICS,
-        drawn=("examples.npz", METRICS),
-        colour="#cab2d6",
-    ),
-    "latent_clusters": Stage(
-        "how latents lie by concept",
-        {"clusters": "clusters.npz", "metrics": METRICS},
-        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "sae": WEIGHTS, "concepts": ALL},
-        numbers=METRICS,
-        drawn=("clusters.npz", METRICS),
-        colour="#fdbf6f",
     ),
     "tokens": Stage(
         "images -> token cache, a part of it in each job",
@@ -163,6 +162,32 @@ STAGES: dict[str, Stage] = {
         {"dataset": ALL, "tokenizer": ALL, "prompts": ALL},
         listed=(),
         colour="#a6cee3",
+    ),
+    "latent_clusters": Stage(
+        "how latents lie by concept",
+        {"clusters": "clusters.npz", "metrics": METRICS},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "sae": WEIGHTS, "concepts": ALL},
+        numbers=METRICS,
+        drawn=("clusters.npz", METRICS),
+        diagnostic=Diagnostic(("batch", "seed"), measures.LatentClusters),  # without concepts, by those of the paper's
+        colour="#fdbf6f",
+    ),
+    "concept_f1": Stage(
+        "which concepts a tokenizer names",
+        {"metrics": METRICS},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "concepts": ALL},
+        numbers=METRICS,
+        diagnostic=Diagnostic(("batch", "seed"), naming=True),
+        colour="#fb9a99",
+    ),
+    "concept_examples": Stage(
+        "patches and images of a concept",
+        {"examples": "examples.npz", "metrics": METRICS},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "sae": WEIGHTS, "concepts": ALL},
+        numbers=METRICS,
+        drawn=("examples.npz", METRICS),
+        diagnostic=Diagnostic(("batch", "seed"), measures.ConceptExamples, naming=True),
+        colour="#cab2d6",
     ),
     "generator": Stage(
         "tokens -> trained generator",
@@ -279,6 +304,12 @@ STAGES: dict[str, Stage] = {
     ),
 }
 TRAININGS = tuple(name for name, stage in STAGES.items() if stage.trains)
+# Stage -> the type of `measures.<stage>` in a paper's file.
+SETTINGS = {
+    name: stage.diagnostic.settings
+    for name, stage in STAGES.items()
+    if stage.diagnostic is not None and stage.diagnostic.settings is not None
+}
 
 
 def stage_of(artifact: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 from tesserae.config.files import Strict
 from tesserae.config.parts import Discriminator, Size
 from tesserae.config.registry import SYSTEMS
-from tesserae.config.stages import TRAININGS
+from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
 
@@ -60,12 +60,29 @@ class Decoded(Strict):
     decoder: str = Field(description="tokenizer recipe, fine-tuned from the one that the generator learned")
 
 
-class Measures(Strict):
+class _Measures(Strict):
     """How a paper's numbers are taken, where it is not as the scale's `evaluation` says."""
 
     labels: Literal["cycled", "random"] = Field("cycled", description="classes of the samples: in turn, or drawn")
     quantisation: Literal["truncate", "round"] | None = Field(None, description="how 255x becomes uint8")
-    reconstruction_splits: int | None = Field(None, gt=0, description="splits of the inception score of rIS")
+    prompt: str | None = Field(
+        None, description="what tokenizers that read prompts are given; {} stands for the class", pattern=r"\{\}"
+    )
+
+
+def _default(settings: type[Strict]) -> Strict | None:
+    """What holds if a paper's file says nothing of a stage: None where something must be said."""
+    return None if any(field.is_required() for field in settings.model_fields.values()) else settings()
+
+
+Measures = create_model(
+    "Measures",
+    __base__=_Measures,
+    **{
+        name: (told | None, Field(_default(told), description=f"settings of the stage: {STAGES[name].purpose}"))
+        for name, told in SETTINGS.items()
+    },
+)
 
 
 class Paper(Strict):

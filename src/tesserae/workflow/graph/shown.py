@@ -46,9 +46,9 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[
             "seeds": seeds_of(project),
             "missing": missing,
         }
-        if len(seeds_of(project)) > 1:
-            read = {stage_of(name) for name in inputs}
-            spec["unseeded"] = [stage for stage in STAGES if stage in read and not STAGES[stage].seeded]
+        unseeded = sorted({stage for stage in map(stage_of, inputs) if not STAGES[stage].seeded})
+        if unseeded and len(seeds_of(project)) > 1:  # else no cell needs to know
+            spec["unseeded"] = unseeded
         yield Job(
             "table",
             f"{paper}_{name}",

@@ -1,27 +1,15 @@
-"""The graph up to tokens: data sets, sparse autoencoders, what tokenizers read, and what is measured."""
+"""The graph up to tokens: data sets, sparse autoencoders, tokenizers and what they read."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tesserae.config import spec as specs
+from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Spec, Text
-from tesserae.workflow.graph.job import PROMPTS, Job, extended, gathered, home, parts_of, reads_of
-
-TEMPLATE = "A photo of a {}."  # of prompts
-SHOWN = {  # DECISION (D25): the paper gives no counts for Figures 3, 4 and 5
-    "concept_examples": {"shown": 5, "images": 8, "ranked": 200},
-    "latent_clusters": {
-        "shown": 10,
-        "images": 100,
-        "components": 50,
-        "neighbours": 10,
-        "perplexity": 30.0,
-        "iterations": 1000,
-    },
-}
+from tesserae.workflow.graph.job import Job, gathered, home, parts_of, reads_of
 
 
 def dataset_job(project: Project, recipe: Any) -> Job:
@@ -68,10 +56,10 @@ def side_input_jobs(project: Project, recipe: Any, dataset: Job) -> Iterator[Job
         spec, origin = specs.evaluation(project.context, "batch"), recipe["text_encoder"].origin
         spec.set("encoder", text.encoder, origin)
         spec.set("tokens", text.tokens, origin)
-        spec.set("template", TEMPLATE, "the papers' template (D4)")
+        spec.set("template", *_template(project, recipe))
         name, inputs = _prompts(text, dataset), {"dataset": dataset.id}
         yield Job("prompts", name, spec.values, spec.origins, inputs, reads_of("prompts", inputs))
-    if (sae := _sae_of(project, recipe)) is not None:
+    if (sae := sae_of(project, recipe)) is not None:
         spec = specs.features(sae, project.context)
         spec.set("concepts", project.context.scaled("topk_sae", sae, "concept_set"))
         spec.set("sae", specs.SAE, "the SAE's module")
@@ -83,7 +71,16 @@ def side_input_jobs(project: Project, recipe: Any, dataset: Job) -> Iterator[Job
         )
 
 
-def _sae_of(project: Project, recipe: Any) -> Any:
+def _template(project: Project, recipe: Any) -> tuple[str, str]:
+    """The prompt that the recipe's paper gives, and where it says so; ConfigError if it gives none."""
+    prompt = project.papers[recipe.file.stem].measures.prompt
+    if prompt is None:
+        problem = f"the tokenizer {recipe.name} reads prompts, and the paper gives none"
+        raise ConfigError(recipe.file, "measures.prompt", problem, 'such as "A photo of a {}."')
+    return prompt, f"{recipe.file}: measures.prompt"
+
+
+def sae_of(project: Project, recipe: Any) -> Any:
     """The SAE that a tokenizer is looked at with: its own, or its paper's; None for tokenizers that know of none."""
     if not hasattr(recipe.typed, "sae"):
         return None
@@ -95,10 +92,16 @@ def _prompts(text: Text, dataset: Job) -> str:
     return f"{text.encoder}{text.tokens}-{dataset.recipe}"
 
 
+def prompts_of(project: Project, recipe: Any, dataset: Job) -> str | None:
+    """Id of the prompts that a tokenizer reads; None if it reads none."""
+    text = specs.text(recipe, project.context)
+    return None if text is None else f"prompts/{_prompts(text, dataset)}"
+
+
 def _reading(project: Project, recipe: Any, dataset: Job) -> dict[str, str]:
     """Role and id of the prompts that a tokenizer reads, if it does."""
-    text = specs.text(recipe, project.context)
-    return {} if text is None else {"prompts": f"prompts/{_prompts(text, dataset)}"}
+    prompts = prompts_of(project, recipe, dataset)
+    return {} if prompts is None else {"prompts": prompts}
 
 
 def _naming(project: Project, recipe: Any, dataset: Job) -> dict[str, str]:
@@ -135,52 +138,6 @@ def measured_as(project: Project, recipe: Any, *keys: str) -> Spec:
     return spec
 
 
-def reconstruction_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iterator[Job]:
-    prompts, told = _reading(project, recipe, dataset), project.papers[recipe.file.stem].measures
-    for prompt in ("given", *PROMPTS) if prompts else (None,):
-        keys = ("extractor", "layer", "splits", "quantisation", "batch", "shown", *(("seed",) if prompt else ()))
-        spec = measured_as(project, recipe, *keys)
-        if told.reconstruction_splits is not None:
-            spec.set("splits", told.reconstruction_splits, f"{recipe.file}: measures.reconstruction_splits")
-        spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
-        if prompt is not None:
-            spec.set("prompt", prompt, "whose class the prompt names")
-        name = tokenizer.recipe if prompt in (None, "given") else extended(tokenizer.recipe, prompt)
-        inputs = {"dataset": dataset.id, "reference": f"reference/{dataset.recipe}", "tokenizer": tokenizer.id}
-        yield Job("reconstruction", name, spec.values, spec.origins, inputs | prompts, papers=tokenizer.papers)
-
-
-def concept_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iterator[Job]:
-    """F1 of the concepts that a tokenizer names, examples of concepts, and how latents cluster by concept.
-
-    A tokenizer that learned no concepts is clustered by those of its paper's SAE.
-    """
-    sae = _sae_of(project, recipe)
-    if sae is None:
-        return
-    inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id} | _reading(project, recipe, dataset)
-    concepts, told = f"concepts/{sae.name}-{dataset.recipe}", specs.features(sae, project.context)
-    shown = {"sae": f"sae/{sae.name}", "concepts": concepts}
-    named = project.sae(recipe) is not None
-    wanted = {"latent_clusters": inputs | shown} | (
-        {"concept_f1": inputs | {"concepts": concepts}, "concept_examples": inputs | shown} if named else {}
-    )
-    for stage, read in wanted.items():
-        spec = specs.evaluation(project.context, "batch", "seed")
-        spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
-        spec.set("concepts", project.context.scaled("topk_sae", sae, "concept_set"))
-        if stage != "concept_f1":
-            spec.values |= told.values
-            spec.origins |= told.origins
-            spec.set("sae", specs.SAE, "the SAE's module")
-            for key in ("frequency", "dense"):
-                spec.set(key, project.context.scaled("topk_sae", sae, key))
-        for key, value in SHOWN.get(stage, {}).items():
-            spec.set(key, value, "D25: the paper gives no counts")
-        reads = reads_of(stage, read)
-        yield Job(stage, tokenizer.recipe, spec.values, spec.origins, read, reads, papers=tokenizer.papers)
-
-
 def sae_jobs(project: Project, recipe: Any) -> Iterator[Job]:
     """The frozen features of its images, in parts, and the sparse autoencoder that learns them."""
     dataset = dataset_job(project, recipe)
@@ -195,16 +152,6 @@ def sae_jobs(project: Project, recipe: Any) -> Iterator[Job]:
     spec = specs.sae(recipe, project.context)
     inputs = gathered(project, "semantic_features", "semantic_features", recipe.name)
     yield Job("sae", recipe.name, spec.values, spec.origins, inputs, papers=home(recipe))
-
-
-def denoising_job(project: Project, tokenizer: Job, dataset: Job) -> Job:
-    spec = specs.evaluation(project.context, "shown", "seed", "batch")
-    spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
-    spec.set("gamma", 3.0, "Fig. A.1: the noise of the final tokenizer")
-    spec.set("taus", [round(0.1 * k, 1) for k in range(10)], "Fig. A.1")
-    spec.set("ratios", [round(0.1 * k, 1) for k in range(10)], "Fig. A.2")
-    inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id}
-    return Job("denoising", tokenizer.recipe, spec.values, spec.origins, inputs, papers=tokenizer.papers)
 
 
 def tokens_stage(project: Project, tokenizer: str) -> str:

@@ -1,7 +1,7 @@
 """The graph of stages as plain data: which jobs there are, what each reads, writes and is told.
 
 A job is `<stage>/<recipe>`; its artifact lies in results/<scale>/<stage>/<recipe>/. One small function per stage, in
-the order of the road: graph_tokenizers.py, graph_generators.py, graph_recipes.py, graph_shown.py, graph_report.py.
+the order of the road: tokenizers.py, diagnostics.py, generators.py, recipes.py, shown.py, report.py.
 Nothing in them imports torch or runs anything.
 """
 
@@ -11,19 +11,17 @@ from pathlib import Path
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project, read_project
-from tesserae.config.stages import STAGES
+from tesserae.config.stages import SETTINGS, STAGES, stage_of
 from tesserae.config.types import Forecast
 from tesserae.costs.describe import describe
+from tesserae.workflow.graph.diagnostics import diagnostic_jobs
 from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
 from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
 from tesserae.workflow.graph.recipes import settings_jobs, size_jobs
 from tesserae.workflow.graph.report import lineage_job, notebook_job, report_job
 from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
 from tesserae.workflow.graph.tokenizers import (
-    concept_jobs,
     dataset_job,
-    denoising_job,
-    reconstruction_jobs,
     reference_job,
     sae_jobs,
     side_input_jobs,
@@ -41,7 +39,10 @@ def jobs(project: Project) -> dict[str, Job]:
     """
     asked = _asked(project)
     found: dict[str, Job] = {}
+    clashes: dict[str, ConfigError] = {}  # of what is made only if it is needed
     for job in _made(project, asked):
+        if job.id in found and (clash := _clash(found[job.id], job)):
+            clashes[job.id] = clash
         _add(job, found)
     shown: list[Job] = []
     for paper in project.papers:
@@ -53,6 +54,8 @@ def jobs(project: Project) -> dict[str, Job]:
     for job in shown:
         _add(job, found)
     needed = upstream(found, [job.id for job in shown])
+    for name in clashes.keys() & needed:
+        raise clashes[name]
     found = {name: job for name, job in found.items() if name in needed}
     for paper in project.papers:
         _add(notebook_job(project, paper, found), found)
@@ -71,14 +74,31 @@ def _add(job: Job, found: dict[str, Job]) -> None:
                     f"config/papers/{job.papers[0] if job.papers else ''}.yaml",
                     f"{job.id}: {role}",
                     f"there is no artifact {producer!r}",
-                    f"one of {_near(producer, found)}",
+                    _remedy(producer, found),
                 )
         found[job.id] = job
 
 
-def _near(wanted: str, found: dict[str, Job]) -> str:
-    stage = wanted.split("/")[0]
-    return ", ".join(sorted(name for name in found if name.startswith(stage + "/"))) or ", ".join(STAGES)
+def _clash(one: Job, other: Job) -> ConfigError | None:
+    """What is wrong if two jobs of one id are told or read different things; nobody can want both."""
+    if (one.spec, one.inputs) == (other.spec, other.inputs):
+        return None
+    differ = sorted(key for key in one.spec.keys() | other.spec.keys() if one.spec.get(key) != other.spec.get(key))
+    origins = {origin for job in (one, other) for key, origin in job.origins.items() if key.split(".")[0] in differ}
+    return ConfigError(
+        "config/papers",
+        one.id,
+        f"asked for with two settings of {', '.join(differ) or 'what it reads'} ({'; '.join(sorted(origins))})",
+        "let all papers say the same, or rename what they call alike",
+    )
+
+
+def _remedy(wanted: str, found: dict[str, Job]) -> str:
+    stage = stage_of(wanted)
+    if stage in SETTINGS and not any(job.stage == stage for job in found.values()):
+        return f"give the stage's settings, measures.{stage}, in the paper's file"
+    same = sorted(name for name in found if stage_of(name) == stage)
+    return f"one of {', '.join(same or STAGES)}"
 
 
 def _asked(project: Project) -> set[str]:
@@ -94,7 +114,8 @@ def _asked(project: Project) -> set[str]:
 
 
 def _made(project: Project, asked: set[str]) -> Iterator[Job]:
-    """Everything that can be trained and measured, producers first."""
+    """Everything that can be trained and measured, producers first; of one tokenizer in the order of the stages."""
+    order = list(STAGES)
     for recipe in project.saes.values():
         yield from sae_jobs(project, recipe)
     for recipe in project.tokenizers.values():
@@ -106,10 +127,11 @@ def _made(project: Project, asked: set[str]) -> Iterator[Job]:
         dataset = dataset_job(project, recipe)
         tokenizer = tokenizer_job(project, recipe, dataset)
         yield tokenizer
-        yield from reconstruction_jobs(project, recipe, tokenizer, dataset)
-        yield denoising_job(project, tokenizer, dataset)
-        yield from token_jobs(project, recipe, tokenizer, dataset)
-        yield from concept_jobs(project, recipe, tokenizer, dataset)
+        of_it = [
+            *token_jobs(project, recipe, tokenizer, dataset),
+            *diagnostic_jobs(project, recipe, tokenizer, dataset),
+        ]
+        yield from sorted(of_it, key=lambda job: order.index(job.stage))
     for recipe in project.generators.values():
         generator = generator_job(project, recipe)
         yield generator

@@ -1,0 +1,40 @@
+"""Settings of the stages that look at a tokenizer, as a paper's file gives them: `measures.<stage>`. Imports no torch.
+
+The table of stages names each; the type says what may be written, and which of it can be left out.
+"""
+
+from pydantic import Field
+
+from tesserae.config.files import Strict
+
+
+class Followed(Strict):
+    """A setting that is the value of the tokenizer's own recipe, or of another one where that has none."""
+
+    key: str = Field(description="dotted key of the recipe; no such key, null and 0 all mean that it has none")
+    otherwise: str = Field(description="tokenizer recipe whose value is taken then, even where a scale does without it")
+
+
+class Reconstruction(Strict):
+    splits: int | None = Field(None, gt=0, description="of the inception score of rIS; null: as the scale's evaluation")
+
+
+class Denoising(Strict):
+    gamma: Followed = Field(description="scale of the noise on the latents (Eq. 4)")
+    taus: list[float] = Field(min_length=1, description="noise levels to decode at")
+    ratios: list[float] = Field(min_length=1, description="shares of the patches that the encoder does not see")
+
+
+class ConceptExamples(Strict):
+    shown: int = Field(gt=0, description="concepts")
+    images: int = Field(gt=0, description="of each")
+    ranked: int = Field(gt=0, description="concepts over which rankings of images are averaged")
+
+
+class LatentClusters(Strict):
+    shown: int = Field(gt=0, description="concepts")
+    images: int = Field(gt=0, description="of each")
+    components: int = Field(gt=0, description="principal components of the latents before t-SNE")
+    neighbours: int = Field(gt=0, description="of the purity of neighbourhoods")
+    perplexity: float = Field(gt=0, description="of t-SNE")
+    iterations: int = Field(gt=0, description="of t-SNE")

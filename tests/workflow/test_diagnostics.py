@@ -1,0 +1,126 @@
+"""Jobs that look at one tokenizer: what each is told, and what a paper's file may say of it."""
+
+import pytest
+
+from tesserae.config.errors import ConfigError
+from tesserae.config.project import read_project
+from tesserae.workflow.graph.whole import jobs
+from tests.config.test_config import edit
+
+DETOK, CONCEPTTOK, SCALE = "papers/detok.yaml", "papers/concepttok.yaml", "scales/smoke.yaml"
+
+
+def planned(project):
+    return jobs(read_project(project, "smoke"))
+
+
+def test_the_noise_to_undo_is_that_of_the_tokenizers_own_training(project):
+    def shown(paper):
+        paper["figures"]["figure_a1"]["rows"] |= {"detok_sb_additive": "Additive", "mar_vae": "No noise"}
+
+    edit(project, DETOK, shown)
+    found = planned(project)
+    own, other = found["denoising/detok_sb_additive"], found["denoising/mar_vae"]
+    assert own.spec["gamma"] == 1.0 and own.origins["gamma"].endswith("detok_sb_additive.gamma")
+    assert other.spec["gamma"] == 3.0 and other.origins["gamma"].endswith(
+        "detok_sb_joint.gamma"
+    )  # the final one's base
+    assert found["denoising/detok_bb_baseline"].spec["gamma"] == 3.0
+    assert own.origins["taus"] == "config/papers/detok.yaml: measures.denoising.taus"
+    edit(project, SCALE, lambda c: c["omit"]["recipes"].append("detok_bb_extended*"))
+    assert planned(project)["denoising/detok_bb_baseline"].spec["gamma"] == 3.0  # whoever is trained at this scale
+
+
+def test_any_tokenizer_of_any_paper_can_be_looked_at(project):
+    def shown(paper):
+        paper["measures"]["denoising"] = {
+            "gamma": {"key": "commitment", "otherwise": "concepttok_bb64"},
+            "taus": [0.5],
+            "ratios": [0.5],
+        }
+        paper["figures"]["noise"] = {
+            "title": "Noise",
+            "draw": "denoising",
+            "rows": {"concepttok_bb64_baseline": "Baseline"},
+            "inputs": {"tokenizers": {"images": "denoising/{row}"}},
+        }
+
+    edit(project, CONCEPTTOK, shown)
+    found = planned(project)
+    damaged, clustered = (found[f"{stage}/concepttok_bb64_baseline"] for stage in ("denoising", "latent_clusters"))
+    assert (
+        damaged.spec["gamma"] == 0.25
+        and damaged.spec["taus"] == [0.5]
+        and set(damaged.inputs)
+        == {
+            "dataset",
+            "tokenizer",
+        }
+    )
+    assert set(clustered.inputs) == {
+        "dataset",
+        "tokenizer",
+        "sae",
+        "concepts",
+    }  # it reads no prompts, and knows no concepts
+
+
+def test_concepts_are_asked_of_those_that_name_them_alone(project):
+    edit(project, CONCEPTTOK, lambda c: c["figures"]["figure_3"]["rows"].update(concepttok_bb64_baseline="Baseline"))
+    with pytest.raises(ConfigError, match="there is no artifact 'concept_examples/concepttok_bb64_baseline'"):
+        planned(project)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "key", "told"),
+    [
+        (
+            DETOK,
+            lambda c: c["measures"].pop("denoising"),
+            "detok_figure_a1",
+            "give the stage's settings, measures.denoising",
+        ),
+        (DETOK, lambda c: c["measures"]["denoising"].update(taus=[]), "measures.denoising.taus", "at least 1 item"),
+        (DETOK, lambda c: c["measures"]["denoising"].update(shown=3), "measures.denoising.shown", "Extra inputs"),
+        (
+            DETOK,
+            lambda c: c["measures"]["denoising"]["gamma"].update(otherwise="nothing"),
+            "measures.denoising.gamma.otherwise",
+            "unknown tokenizer recipe 'nothing'",
+        ),
+        (
+            DETOK,
+            lambda c: c["measures"]["denoising"]["gamma"].update(otherwise="detok_sb_baseline"),
+            "measures.denoising.gamma.otherwise",
+            "detok_sb_baseline has no gamma either",
+        ),
+        (
+            CONCEPTTOK,
+            lambda c: c["measures"].pop("prompt"),
+            "measures.prompt",
+            "reads prompts, and the paper gives none",
+        ),
+        (CONCEPTTOK, lambda c: c["measures"].update(prompt="A photo."), "measures.prompt", "match pattern"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(project, file, change, key, told):
+    edit(project, file, change)
+    with pytest.raises(ConfigError) as caught:
+        planned(project)
+    assert key in str(caught.value.key) and told in str(caught.value) and caught.value.remedy
+
+
+def test_two_papers_cannot_give_one_artifact_two_settings(project):
+    def prompted(paper):
+        """A tokenizer of the other paper that reads the same prompts of the same images, in other words."""
+        theirs = read_project(project, "smoke").tokenizers["concepttok_bb64"]
+        recipe = theirs.typed.model_dump() | {"sae": None}
+        recipe["loss_weights"]["concept"] = 0.0
+        paper["measures"]["prompt"] = "A picture of a {}."
+        paper["tokenizers"]["theirs"] = recipe
+        paper["figures"]["reconstructions"]["rows"]["theirs"] = "Theirs"
+
+    edit(project, DETOK, prompted)
+    with pytest.raises(ConfigError, match="asked for with two settings of template") as caught:
+        planned(project)
+    assert "papers/detok.yaml: measures.prompt" in str(caught.value)
