@@ -7,8 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from tesserae.config.errors import ConfigError
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Sourced, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec
 from tesserae.config.systems import kl_vae, va_vae
 
 TRAINING = {
@@ -71,7 +70,7 @@ def leaves(nested, prefix=""):
 
 def described(module, recipe, scaled=None, image_size=None):
     typed = TypeAdapter(module.Recipe).validate_python(recipe)
-    read = Read("r", typed, dict(leaves(typed.model_dump())), Path("paper.yaml"), "tokenizers")
+    read = ResolvedRecipe("r", typed, dict(leaves(typed.model_dump())), Path("paper.yaml"), "tokenizers")
     systems = SimpleNamespace(kl_vae=kl_vae.Scaled(), va_vae=va_vae.Scaled())
     setattr(systems, recipe["system"], module.Scaled(**(scaled or {})))
     maps = {"image_size": image_size or {}, "latent_channels": {16: 8, 32: 8, 4: 2} if scaled else {}}

@@ -8,8 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from tesserae.config.errors import ConfigError
-from tesserae.config.recipes import Recipe
-from tesserae.config.resolve import Context, Sourced, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec
 from tesserae.config.systems import llamagen_vq as settings
 from tesserae.losses import perceptual
 from tesserae.quantizers.vector import squared_distances
@@ -365,7 +364,9 @@ def described(side=32, **ours):
         image_size={256: side}, systems=SimpleNamespace(llamagen_vq=settings.Scaled.model_validate(ours))
     )
     spec, leaves = Spec(), {key: Sourced(value, "here") for key, value in RECIPE.items()}
-    settings.describe(spec, Recipe("a", None, leaves, "paper.yaml", "tokenizers"), Context(scale, "scale", {}, "data"))
+    settings.describe(
+        spec, ResolvedRecipe("a", None, leaves, "paper.yaml", "tokenizers"), Context(scale, "scale", {}, "data")
+    )
     return spec
 
 

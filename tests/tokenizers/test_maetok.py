@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.parts import Size
-from tesserae.config.recipes import Recipe
-from tesserae.config.resolve import Context, Sourced, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec
 from tesserae.config.systems import maetok as settings
 from tesserae.losses import auxiliary, perceptual
 from tesserae.nn.rope import apply_rope
@@ -485,7 +484,9 @@ def described(patch=4, **ours):
         systems=SimpleNamespace(maetok=settings.Scaled(**ours)),
     )
     spec, leaves = Spec(), {key: Sourced(value, "here") for key, value in RECIPE.items()}
-    settings.describe(spec, Recipe("a", None, leaves, "paper.yaml", "tokenizers"), Context(scale, "scale", {}, "data"))
+    settings.describe(
+        spec, ResolvedRecipe("a", None, leaves, "paper.yaml", "tokenizers"), Context(scale, "scale", {}, "data")
+    )
     return spec
 
 

@@ -117,3 +117,21 @@ def test_packages_are_empty():
 def test_starts_without_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_configuration_is_read_in_one_direction():
+    """No two of its modules need each other, not even inside a function or for types alone."""
+    modules = {
+        "tesserae." + ".".join(file.relative_to(SOURCE).with_suffix("").parts): imports(file)
+        for file in (SOURCE / "config").rglob("*.py")
+    }
+    needs = {
+        module: {
+            other for other in modules if other != module and any(f"{name}.".startswith(f"{other}.") for name in used)
+        }
+        for module, used in modules.items()
+    }
+    assert needs["tesserae.config.resolve"] and needs["tesserae.config.project"]
+    while free := {module for module, others in needs.items() if not others}:
+        needs = {module: others - free for module, others in needs.items() if module not in free}
+    assert not needs, f"these need each other: {needs}"

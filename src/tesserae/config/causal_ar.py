@@ -6,8 +6,7 @@ from pydantic import Field
 
 from tesserae.config.files import Strict
 from tesserae.config.parts import DiffLoss, DiffLossScale, Generator
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec
 
 
 class Sampling(Strict):
@@ -30,7 +29,7 @@ class Scaled(Strict):
     sampling: Sampling | None = None
 
 
-def describe(system: str, spec: Spec, recipe: Read, context: Context) -> None:
+def describe(system: str, spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of CausalAR."""
     for key, value in context.size(system, recipe, "size").items():
         spec.set(f"model.{key}", value)

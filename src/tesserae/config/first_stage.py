@@ -7,8 +7,7 @@ from pydantic import Field
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
 from tesserae.config.parts import AdversarialTokenizer
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Spec, Tokens
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
 
 OFFICIAL = "tesserae.tokenizers.kl_vae_weights"  # reads published weights
 
@@ -46,7 +45,7 @@ class Scaled(Strict):
     perceptual: Literal["lpips", "none"] | None = None
 
 
-def describe(system: str, spec: Spec, recipe: Read, context: Context) -> None:
+def describe(system: str, spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of FirstStage, but for what depends on the training's steps."""
     for key in ("image_size", "latent_channels"):
         spec.set(f"model.{key}", context.mapped(key, recipe[key]))

@@ -8,11 +8,12 @@ from pathlib import Path
 from tesserae.config.claims import Claim, read_claims
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import read_yaml, validated
-from tesserae.config.recipes import Recipe, concrete, read_recipe
+from tesserae.config.recipes import concrete, read_recipe
 from tesserae.config.registry import SECTIONS
-from tesserae.config.resolve import Context, Sourced
+from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
+from tesserae.config.scales import Scale
 from tesserae.config.seeds import of_seed
-from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Scale, Settings
+from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Settings
 
 EQUIVALENTS = Path("config/equivalent-code.yaml")
 CLUSTER = Path("config/cluster.yaml")
@@ -27,10 +28,10 @@ class Project:
     scale: Scale
     datasets: Datasets
     papers: dict[str, Paper]
-    saes: dict[str, Recipe]  # one for all seeds
-    tokenizers: dict[str, Recipe]
-    generators: dict[str, Recipe]
-    every_tokenizer: dict[str, Recipe]  # of the first seed, with those that this scale does without
+    saes: dict[str, ResolvedRecipe]  # one for all seeds
+    tokenizers: dict[str, ResolvedRecipe]
+    generators: dict[str, ResolvedRecipe]
+    every_tokenizer: dict[str, ResolvedRecipe]  # of the first seed, with those that this scale does without
     decoded: dict[str, Decoded]
     claims: dict[str, list[Claim]]  # of each paper
     omitted: dict[str, str]  # name -> why this scale does without it
@@ -46,7 +47,7 @@ class Project:
             Path("config/datasets.yaml"),
         )
 
-    def sae(self, wanted_by: Recipe) -> Recipe | None:
+    def sae(self, wanted_by: ResolvedRecipe) -> ResolvedRecipe | None:
         """The SAE whose concepts a tokenizer learns to name, or None; ConfigError if there is no such recipe."""
         name = getattr(wanted_by.typed, "sae", None)
         if name is not None and name not in self.saes:
@@ -54,7 +55,7 @@ class Project:
             raise ConfigError(file, key, f"unknown SAE recipe {name!r}", f"one of {', '.join(sorted(self.saes))}")
         return self.saes.get(name)
 
-    def tokenizer(self, name: str, wanted_by: Recipe, key: str = "tokenizer") -> Recipe:
+    def tokenizer(self, name: str, wanted_by: ResolvedRecipe, key: str = "tokenizer") -> ResolvedRecipe:
         """The tokenizer a recipe names; ConfigError at the recipe if there is none."""
         if name not in self.tokenizers:
             file, key = wanted_by.where(key)
@@ -76,7 +77,7 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
     read: dict[str, Paper] = {}
-    recipes: dict[str, dict[str, Recipe]] = {section: {} for section in SECTIONS}
+    recipes: dict[str, dict[str, ResolvedRecipe]] = {section: {} for section in SECTIONS}
     for paper in settings.papers:
         file = Path(f"config/papers/{paper}.yaml")
         read[paper] = _read(Paper, root, file)
@@ -137,7 +138,9 @@ def _elsewhere(root: Path, papers: list[str]) -> set[str]:
 # ---- what a scale does without, and what it does several times -------------------------------------------------
 
 
-def _omitted(scale: Scale, recipes: dict[str, dict[str, Recipe]], decoded: dict[str, Decoded]) -> dict[str, str]:
+def _omitted(
+    scale: Scale, recipes: dict[str, dict[str, ResolvedRecipe]], decoded: dict[str, Decoded]
+) -> dict[str, str]:
     """Recipes that the scale omits, and those made from them, with the reason."""
     if scale.omit is None:
         return {}
@@ -161,7 +164,9 @@ def _omitted(scale: Scale, recipes: dict[str, dict[str, Recipe]], decoded: dict[
     return found
 
 
-def _seeded(found: dict[str, Recipe], scale: Scale, scale_file: Path, omitted: dict[str, str]) -> dict[str, Recipe]:
+def _seeded(
+    found: dict[str, ResolvedRecipe], scale: Scale, scale_file: Path, omitted: dict[str, str]
+) -> dict[str, ResolvedRecipe]:
     """Every recipe once for each of the scale's seeds, made from what has the same seed."""
     kept = {name: recipe for name, recipe in found.items() if name not in omitted}
     return kept | {
@@ -171,7 +176,7 @@ def _seeded(found: dict[str, Recipe], scale: Scale, scale_file: Path, omitted: d
     }
 
 
-def _with_seed(recipe: Recipe, seed: int, scale_file: Path) -> Recipe:
+def _with_seed(recipe: ResolvedRecipe, seed: int, scale_file: Path) -> ResolvedRecipe:
     first = recipe["training.seed"]
     number = first.value + seed - 1
     training = recipe.typed.training.model_copy(update={"seed": number})

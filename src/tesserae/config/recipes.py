@@ -1,45 +1,22 @@
 """Recipes: following `base`, laying a scale's exceptions over them, remembering where each value came from."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import validated
-from tesserae.config.resolve import Sourced
-
-if TYPE_CHECKING:
-    from tesserae.config.types import Scale
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One trained thing in paper terms: typed, and as flat leaves `dotted.key -> (value, origin)`."""
-
-    name: str
-    typed: Any
-    leaves: dict[str, Sourced]
-    file: Path
-    section: str
-
-    def __getitem__(self, key: str) -> Sourced:
-        return self.leaves[key]
-
-    def where(self, key: str) -> tuple[Path, str]:
-        """File and key for an error about `key`."""
-        return self.file, f"{self.section}.{self.name}.{key}"
+from tesserae.config.registry import SECTIONS
+from tesserae.config.resolve import ResolvedRecipe, Sourced
+from tesserae.config.scales import Scale
 
 
 def read_recipe(
-    section: str, name: str, entries: dict[str, dict], file: Path, scale: "Scale", scale_file: Path
-) -> Recipe:
+    section: str, name: str, entries: dict[str, dict], file: Path, scale: Scale, scale_file: Path
+) -> ResolvedRecipe:
     """The recipe `name` of a paper's `section`; ConfigError names unknown, cyclic and mistyped entries."""
     merged: dict[str, Sourced] = {}
     for step in reversed(_chain(section, name, entries, file)):
         own = {key: value for key, value in entries[step].items() if key not in ("base", "abstract")}
         merged.update(_leaves(own, f"{file}: {section}.{step}"))
-    from tesserae.config.registry import SECTIONS  # systems describe themselves in terms of this module
-
     systems = SECTIONS[section]
     system = merged.get("system", Sourced(None, "")).value
     if system not in systems:
@@ -65,7 +42,7 @@ def read_recipe(
     typed = validated(systems[system].Recipe, _nested(merged), file, f"{section}.{name}")
     complete = _leaves(typed.model_dump(), "")
     leaves = {key: merged.get(key, Sourced(value, "default of the type")) for key, (value, _) in complete.items()}
-    return Recipe(name, typed, leaves, file, section)
+    return ResolvedRecipe(name, typed, leaves, file, section)
 
 
 def concrete(entries: dict[str, dict]) -> list[str]:

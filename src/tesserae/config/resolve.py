@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from tesserae.config.errors import ConfigError
-
-if TYPE_CHECKING:
-    from tesserae.config.recipes import Recipe
-    from tesserae.config.types import Dataset, Scale
+from tesserae.config.types import Dataset, GeneralScale
 
 
 class Sourced(NamedTuple):
@@ -16,6 +13,24 @@ class Sourced(NamedTuple):
 
     value: Any
     origin: str
+
+
+@dataclass(frozen=True)
+class ResolvedRecipe:
+    """One trained thing in paper terms, its `base` followed: typed, and as leaves `dotted.key -> (value, origin)`."""
+
+    name: str
+    typed: Any  # the `Recipe` of its system
+    leaves: dict[str, Sourced]
+    file: Path
+    section: str
+
+    def __getitem__(self, key: str) -> Sourced:
+        return self.leaves[key]
+
+    def where(self, key: str) -> tuple[Path, str]:
+        """File and key for an error about `key`."""
+        return self.file, f"{self.section}.{self.name}.{key}"
 
 
 class Tokens(NamedTuple):
@@ -58,9 +73,9 @@ class Spec:
 class Context:
     """What every spec is resolved against."""
 
-    scale: "Scale"
+    scale: GeneralScale  # a config.scales.Scale: its systems are described in terms of this module
     scale_file: Path
-    datasets: dict[str, "Dataset"]
+    datasets: dict[str, Dataset]
     datasets_file: Path
 
     def mapped(self, table: str, paper: Sourced) -> Sourced:
@@ -70,7 +85,7 @@ class Context:
             return paper
         return Sourced(mapping[paper.value], f"{self.scale_file}: {table}.{paper.value} (the paper: {paper.value})")
 
-    def size(self, system: str, recipe: "Recipe", key: str) -> dict[str, Sourced]:
+    def size(self, system: str, recipe: ResolvedRecipe, key: str) -> dict[str, Sourced]:
         """Width, blocks and heads of a named size."""
         name = recipe[key].value
         sizes = self.scale.sizes.get(system, {})
@@ -85,7 +100,7 @@ class Context:
         origin = f"{self.scale_file}: sizes.{system}.{name}"
         return {part: Sourced(value, origin) for part, value in sizes[name].model_dump().items()}
 
-    def dataset(self, recipe: "Recipe") -> tuple[str, "Dataset", str]:
+    def dataset(self, recipe: ResolvedRecipe) -> tuple[str, Dataset, str]:
         """As `images`; ConfigError for a set without classes."""
         name, data, origin = self.images(recipe)
         if not hasattr(data, "classes"):
@@ -93,7 +108,7 @@ class Context:
             raise ConfigError(self.scale_file, key, f"{name} has no classes", "name a data set with classes")
         return name, data, origin
 
-    def images(self, recipe: "Recipe") -> tuple[str, "Dataset", str]:
+    def images(self, recipe: ResolvedRecipe) -> tuple[str, Dataset, str]:
         """Name and description of the data set that plays the recipe's role, and who says so."""
         role = recipe["dataset"]
         if role.value not in self.scale.datasets:
@@ -120,7 +135,7 @@ class Context:
             return paper
         return Sourced(ours, f"{self.scale_file}: {key} (the paper: {paper.value})")
 
-    def scaled(self, system: str, recipe: "Recipe", key: str) -> Sourced:
+    def scaled(self, system: str, recipe: ResolvedRecipe, key: str) -> Sourced:
         """The recipe's value at a dotted key, or what the scale's `systems.<system>` says at the same key."""
         ours: Any = getattr(self.scale.systems, system)
         for part in key.split("."):

@@ -6,7 +6,8 @@ from pydantic import TypeAdapter
 
 from tesserae.config.claims import Claims
 from tesserae.config.registry import SYSTEMS
-from tesserae.config.types import Cluster, Datasets, Equivalents, Paper, Scale, Settings
+from tesserae.config.scales import Scale
+from tesserae.config.types import Cluster, Datasets, Equivalents, Paper, Settings
 
 FILES: dict[str, Any] = {
     "config": Settings,

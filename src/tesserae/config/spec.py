@@ -4,15 +4,14 @@ Mapping rules stand here once for all systems; what is particular to a system is
 """
 
 from tesserae.config.errors import ConfigError
-from tesserae.config.recipes import Recipe
 from tesserae.config.registry import GENERATORS, SAES, TOKENIZERS, tokens_of
-from tesserae.config.resolve import Context, Sourced, Spec, Text
+from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Text
 from tesserae.config.types import Dataset, EmojiData, Evaluation, TrainingScale
 
 SAE = "tesserae.sae.topk"  # the module of every sparse autoencoder there is
 
 
-def sae(recipe: Recipe, context: Context) -> Spec:
+def sae(recipe: ResolvedRecipe, context: Context) -> Spec:
     """Spec of a sparse autoencoder: `module`, `model` (keywords of its `build`) and `training`."""
     spec, system = Spec(), SAES[recipe.typed.system]
     spec.set("module", SAE, recipe["system"].origin)
@@ -22,14 +21,14 @@ def sae(recipe: Recipe, context: Context) -> Spec:
     return spec
 
 
-def features(recipe: Recipe, context: Context) -> Spec:
+def features(recipe: ResolvedRecipe, context: Context) -> Spec:
     """Which frozen features of an image a sparse autoencoder learns: `encoder`, `feature`, `side`."""
     spec = Spec()
     SAES[recipe.typed.system].features(spec, recipe, context)
     return spec
 
 
-def tokenizer(recipe: Recipe, context: Context) -> Spec:
+def tokenizer(recipe: ResolvedRecipe, context: Context) -> Spec:
     """Spec of a tokenizer: `module`, `model` (keywords of its `build`) and `training`, or `official` weights."""
     spec, system = Spec(), recipe.typed.system
     spec.set("module", f"tesserae.tokenizers.{system}", recipe["system"].origin)
@@ -43,19 +42,19 @@ def tokenizer(recipe: Recipe, context: Context) -> Spec:
     return spec
 
 
-def text(recipe: Recipe, context: Context) -> Text | None:
+def text(recipe: ResolvedRecipe, context: Context) -> Text | None:
     """The prompts' features that a tokenizer reads; None if it reads none."""
     described = getattr(TOKENIZERS[recipe.typed.system], "text", None)
     return described and described(recipe, context)
 
 
-def frozen(recipe: Recipe, context: Context) -> int:
+def frozen(recipe: ResolvedRecipe, context: Context) -> int:
     """Parameters of networks that a tokenizer uses and does not train: its text encoder."""
     read = text(recipe, context)
     return TOKENIZERS[recipe.typed.system].TEXT_TOWER[read.encoder] if read else 0
 
 
-def _adversarial(spec: Spec, recipe: Recipe, context: Context) -> None:
+def _adversarial(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     start = recipe["gan_start_epoch"]
     if start.value is None or "training" not in spec.values:
         spec.set("model.gan_start_step", None, start.origin)
@@ -72,12 +71,12 @@ def _adversarial(spec: Spec, recipe: Recipe, context: Context) -> None:
         spec.set(f"model.discriminator.{key}", found)
 
 
-def _official(spec: Spec, recipe: Recipe, importer: str) -> None:
+def _official(spec: Spec, recipe: ResolvedRecipe, importer: str) -> None:
     spec.set("official.file", recipe["file"])
     spec.set("official.importer", importer, recipe["system"].origin)
 
 
-def generator(recipe: Recipe, tokenizer_spec: Spec, data: Dataset, context: Context) -> Spec:
+def generator(recipe: ResolvedRecipe, tokenizer_spec: Spec, data: Dataset, context: Context) -> Spec:
     """Spec of a generator. It never learns which tokenizer feeds it, only what its tokens look like."""
     spec, system = Spec(), recipe.typed.system
     tokens = tokens_of(tokenizer_spec.values["module"], tokenizer_spec.values["model"])
@@ -110,7 +109,7 @@ def generator(recipe: Recipe, tokenizer_spec: Spec, data: Dataset, context: Cont
     return spec
 
 
-def sampling(recipe: Recipe, context: Context) -> Spec:
+def sampling(recipe: ResolvedRecipe, context: Context) -> Spec:
     """Sampler settings of a generator: `module`, `settings` (keywords of `sample`), and the scales to search."""
     spec, system = Spec(), recipe.typed.system
     spec.set("module", f"tesserae.generators.{system}_sampler", recipe["system"].origin)
@@ -129,7 +128,7 @@ def evaluation(context: Context, *keys: str) -> Spec:
     return spec
 
 
-def _training(spec: Spec, recipe: Recipe, scaled: TrainingScale, data: Dataset, context: Context) -> None:
+def _training(spec: Spec, recipe: ResolvedRecipe, scaled: TrainingScale, data: Dataset, context: Context) -> None:
     section = f"{recipe.section[:-1]}_training"
     where = f"{context.scale_file}: {section}"
     epochs, paper_batch = recipe["training.epochs"], recipe["training.batch"]

@@ -5,11 +5,10 @@ Every field is followed by its meaning; `tesserae schema` exports these types as
 
 from typing import Annotated, Literal
 
-from pydantic import Field, create_model, field_validator, model_validator
+from pydantic import Field, create_model, model_validator
 
 from tesserae.config.files import Strict
 from tesserae.config.parts import Discriminator, Size
-from tesserae.config.registry import SYSTEMS
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
@@ -166,11 +165,6 @@ class TrainingScale(Strict):
     )
 
 
-Systems = create_model(
-    "Systems", __base__=Strict, **{name: (system.Scaled, system.Scaled()) for name, system in SYSTEMS.items()}
-)
-
-
 class Parts(Strict):
     """Into how many jobs of equal size a stage is scattered. No sample and no token depends on it."""
 
@@ -240,7 +234,9 @@ class Omitted(Strict):
     reason: str
 
 
-class Scale(Strict):
+class GeneralScale(Strict):
+    """What a scale says of all systems alike; config/scales.py adds what it says of each."""
+
     scale: str
     purpose: str
     image_size: dict[int, int] = Field(description="paper's value -> ours; what is not listed stays")
@@ -251,7 +247,7 @@ class Scale(Strict):
     sae_training: TrainingScale = TrainingScale()
     tokenizer_training: TrainingScale
     generator_training: TrainingScale
-    systems: Systems = Field(description="what is particular to a system")
+    systems: Strict = Field(description="what is particular to a system")
     evaluation: Evaluation
     parts: Parts = Parts()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")
@@ -263,15 +259,8 @@ class Scale(Strict):
     seeds: int = Field(1, gt=0, description="how often each recipe is trained: with its own seed, and the next ones")
     omit: Omitted | None = Field(None, description="recipes that this scale does without")
 
-    @field_validator("sizes")
-    @classmethod
-    def _known(cls, sizes: dict) -> dict:
-        if unknown := set(sizes) - set(SYSTEMS):
-            raise ValueError(f"unknown system {sorted(unknown)[0]!r}; one of {', '.join(SYSTEMS)}")
-        return sizes
-
     @model_validator(mode="after")
-    def _processes(self) -> "Scale":
+    def _processes(self) -> "GeneralScale":
         for stage, asked in self.resources.items():
             if asked.world > 1 and stage not in TRAININGS:
                 raise ValueError(

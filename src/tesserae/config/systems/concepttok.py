@@ -7,8 +7,7 @@ from pydantic import Field, model_validator
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
 from tesserae.config.parts import AdversarialTokenizer
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Spec, Text, Tokens
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Text, Tokens
 
 OFFICIAL = "tesserae.tokenizers.concepttok_weights"  # reads published weights
 OWN_SCHEDULE = ("discriminator",)  # groups whose learning rate counts steps from their own start (official code)
@@ -70,7 +69,7 @@ class Scaled(Strict):
     perceptual: Literal["lpips+convnext", "none"] | None = None
 
 
-def describe(spec: Spec, recipe: Read, context: Context) -> None:
+def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of ConceptTok, but for what depends on the training's steps and for `concepts`."""
     spec.set("model.image_size", context.mapped("image_size", recipe["image_size"]))
     ours = context.scale.systems.concepttok.patch_size
@@ -104,7 +103,7 @@ def describe(spec: Spec, recipe: Read, context: Context) -> None:
         )
 
 
-def text(recipe: Read, context: Context) -> Text | None:
+def text(recipe: ResolvedRecipe, context: Context) -> Text | None:
     """The prompts' features that the tokenizer reads; None if it reads none."""
     if recipe.typed.text == "none":
         return None

@@ -4,8 +4,7 @@ from typing import Literal
 
 from tesserae.config import first_stage
 from tesserae.config.first_stage import OFFICIAL, Scaled, tokens
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec
 
 __all__ = ["OFFICIAL", "Recipe", "Scaled", "describe", "tokens"]
 
@@ -16,6 +15,6 @@ class Recipe(first_stage.FirstStage):
     system: Literal["kl_vae"]
 
 
-def describe(spec: Spec, recipe: Read, context: Context) -> None:
+def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of FirstStage, but for what depends on the training's steps."""
     first_stage.describe("kl_vae", spec, recipe, context)

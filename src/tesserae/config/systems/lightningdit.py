@@ -6,8 +6,7 @@ from pydantic import Field
 
 from tesserae.config.files import Strict
 from tesserae.config.parts import Generator
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec
 
 LAYOUTS = True  # `model.layout` says whether tokens stand on a grid
 
@@ -36,7 +35,7 @@ class Scaled(Strict):
     sampling: Sampling | None = None
 
 
-def describe(spec: Spec, recipe: Read, context: Context) -> None:
+def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of LightningDiT."""
     for key, value in context.size("lightningdit", recipe, "size").items():
         spec.set(f"model.{key}", value)

@@ -8,8 +8,7 @@ from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
 from tesserae.config.first_stage import Network
 from tesserae.config.parts import AdversarialTokenizer
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Spec, Tokens
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
 
 OFFICIAL = "tesserae.tokenizers.llamagen_vq_weights"  # reads published weights
 
@@ -44,7 +43,7 @@ class Scaled(Strict):
     perceptual: Literal["lpips", "none"] | None = None
 
 
-def describe(spec: Spec, recipe: Read, context: Context) -> None:
+def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of LlamaGenVQ, but for what depends on the training's steps."""
     spec.set("model.image_size", context.mapped("image_size", recipe["image_size"]))
     for key in Network.model_fields:

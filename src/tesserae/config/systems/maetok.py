@@ -7,8 +7,7 @@ from pydantic import Field
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
 from tesserae.config.parts import AdversarialTokenizer
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Sourced, Spec, Tokens
+from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 
 OFFICIAL = "tesserae.tokenizers.maetok_weights"  # reads published weights
 
@@ -50,7 +49,7 @@ class Scaled(Strict):
     perceptual: Literal["lpips", "none"] | None = None
 
 
-def describe(spec: Spec, recipe: Read, context: Context) -> None:
+def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of MAETok, but for what depends on the training's steps."""
     for key in ("image_size", "patch_size", "latent_channels"):
         spec.set(f"model.{key}", context.mapped(key, recipe[key]))

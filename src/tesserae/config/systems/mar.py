@@ -6,8 +6,7 @@ from pydantic import Field
 
 from tesserae.config.files import Strict
 from tesserae.config.parts import DiffLoss, DiffLossScale, Generator
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec
 
 
 class Sampling(Strict):
@@ -38,7 +37,7 @@ class Scaled(Strict):
     sampling: Sampling | None = None
 
 
-def describe(spec: Spec, recipe: Read, context: Context) -> None:
+def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of MAR."""
     size = context.size("mar", recipe, "size")
     spec.set("model.width", size["width"])

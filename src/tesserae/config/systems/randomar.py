@@ -4,8 +4,7 @@ from typing import Literal
 
 from tesserae.config import causal_ar
 from tesserae.config.causal_ar import Scaled
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec
 
 __all__ = ["Recipe", "Scaled", "describe"]
 
@@ -16,6 +15,6 @@ class Recipe(causal_ar.CausalAR):
     system: Literal["randomar"]
 
 
-def describe(spec: Spec, recipe: Read, context: Context) -> None:
+def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of CausalAR."""
     causal_ar.describe("randomar", spec, recipe, context)

@@ -6,8 +6,7 @@ from pydantic import Field
 
 from tesserae.config.files import Strict
 from tesserae.config.parts import Training
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec
 
 WIDTHS = {"siglip": 768, "embedded": 112}  # of the semantic encoders' features
 
@@ -47,7 +46,7 @@ class Scaled(Strict):
     tied_init: bool | None = None
 
 
-def describe(spec: Spec, recipe: Read, context: Context) -> None:
+def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of TopKSAE."""
     encoder = context.scaled("topk_sae", recipe, "encoder")
     spec.set("model.width", WIDTHS[encoder.value], encoder.origin)
@@ -57,7 +56,7 @@ def describe(spec: Spec, recipe: Read, context: Context) -> None:
         spec.set(f"model.{key}", recipe[key])
 
 
-def features(spec: Spec, recipe: Read, context: Context) -> None:
+def features(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill what says which features of an image are meant."""
     for key in ("encoder", "side"):
         spec.set(key, context.scaled("topk_sae", recipe, key))

@@ -7,8 +7,7 @@ from pydantic import Field
 from tesserae.config import first_stage
 from tesserae.config.files import Strict
 from tesserae.config.first_stage import OFFICIAL, tokens
-from tesserae.config.recipes import Recipe as Read
-from tesserae.config.resolve import Context, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec
 
 __all__ = ["OFFICIAL", "Recipe", "Scaled", "describe", "tokens"]
 
@@ -31,7 +30,7 @@ class Scaled(first_stage.Scaled):
     foundation: Literal["dinov2", "embedded"] | None = None
 
 
-def describe(spec: Spec, recipe: Read, context: Context) -> None:
+def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of VAVAE, but for what depends on the training's steps."""
     first_stage.describe("va_vae", spec, recipe, context)
     spec.set("model.foundation", context.scaled("va_vae", recipe, "foundation"))
