@@ -20,7 +20,7 @@ def test_an_entry_is_consistent(name):
     stage, known = STAGES[name], list(STAGES)
     assert stage.purpose and "\n" not in stage.purpose and len(set(stage.files)) == len(stage.files) > 0
     assert "manifest" not in stage.outputs
-    assert {*stage.drawn, *(stage.listed or ()), *filter(None, [stage.numbers])} <= set(stage.files)
+    assert {*(stage.listed or ()), *filter(None, [stage.numbers])} <= set(stage.files)
     for producer, files in stage.reads.items():
         assert known.index(producer) <= known.index(name) and set(files) <= set(STAGES[producer].files)
     assert not stage.trains or ("curves.jsonl" in stage.files and stage.resumes)

@@ -6,8 +6,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tesserae.reporting import concepts, figures, style
-from tesserae.reporting.figures import FigureError
+from tesserae.reporting import drawing, style
+from tesserae.reporting.drawing import FigureError
+from tesserae.reporting.figures import clusters, concept_images, concepts
 from tesserae.reporting.seeds import over_seeds
 
 CONCEPTS, SHOWN, SIDE, GRID = 2, 3, 8, 4
@@ -64,11 +65,11 @@ def labels(axes) -> list[str]:
 def row(figure, number: int) -> np.ndarray:
     """The images of a row of a sheet, at their own size: (I, H, W, 3)."""
     axes = figure.axes[0]
-    sheet, factor = np.asarray(axes.images[0].get_array()), figures.SIDE // SIDE
-    centres = axes.get_xticks() if len(axes.get_xticks()) else figures.mosaic([pictures(SHOWN)])[1]
-    top = round(axes.get_yticks()[number] - figures.SIDE / 2)
-    lefts = [round(x - figures.SIDE / 2) for x in centres]
-    return np.stack([sheet[top : top + figures.SIDE : factor, x : x + figures.SIDE : factor, :3] for x in lefts])
+    sheet, factor = np.asarray(axes.images[0].get_array()), drawing.SIDE // SIDE
+    centres = axes.get_xticks() if len(axes.get_xticks()) else drawing.mosaic([pictures(SHOWN)])[1]
+    top = round(axes.get_yticks()[number] - drawing.SIDE / 2)
+    lefts = [round(x - drawing.SIDE / 2) for x in centres]
+    return np.stack([sheet[top : top + drawing.SIDE : factor, x : x + drawing.SIDE : factor, :3] for x in lefts])
 
 
 def test_patches_that_do_not_fire_are_darkened():
@@ -84,7 +85,7 @@ def test_each_concept_has_its_patches_and_what_each_tokenizer_finds(drawn):
     other = examples(found=pictures(CONCEPTS, SHOWN, seed=5), prompted=np.array(False))
     given = {"B-L-128": [examples()], "B-B-64": [other], "S-S-64": []}
     told = {"B-L-128": retrieved(0.25), "B-B-64": retrieved(0.2, 0.4), "S-S-64": None}
-    concepts.concepts("x", tokenizers=given, numbers=told, scale="pocket")
+    concepts.plot("x", tokenizers=given, numbers=told, scale="pocket")
     (figure,) = drawn
     assert labels(figure.axes[0]) == ["concept 12\nbird, beak", "B-L-128", "B-B-64", "concept 345", "B-L-128", "B-B-64"]
     first = examples()
@@ -104,25 +105,25 @@ def test_each_concept_has_its_patches_and_what_each_tokenizer_finds(drawn):
 
 
 def test_frames_are_around_found_images_that_have_the_concept(drawn):
-    concepts.concepts("x", tokenizers={"a": [examples()]}, numbers={"a": retrieved(0.1)}, scale="pocket")
+    concepts.plot("x", tokenizers={"a": [examples()]}, numbers={"a": retrieved(0.1)}, scale="pocket")
     axes = drawn[0].axes[0]
     frames = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     assert {to_hex(frame.get_edgecolor()) for frame in frames} == {concepts.HIT}
     centres = {(round(x), round(y)) for x, y in (frame.get_center() for frame in frames)}
     xs, ys = axes.get_xticks().round().tolist(), axes.get_yticks().round().tolist()
     assert centres == {(xs[0], ys[1]), (xs[2], ys[1]), (xs[2], ys[3])}
-    assert all(frame.get_width() == frame.get_height() == figures.SIDE for frame in frames)
+    assert all(frame.get_width() == frame.get_height() == drawing.SIDE for frame in frames)
 
 
 def test_without_a_head_there_are_patches_alone(drawn):
     alone = {name: array for name, array in examples().items() if name not in ("found", "has", "logits")}
-    concepts.concepts("x", tokenizers={"a": [alone]}, numbers={"a": numbers({})}, scale="pocket")
+    concepts.plot("x", tokenizers={"a": [alone]}, numbers={"a": numbers({})}, scale="pocket")
     assert labels(drawn[0].axes[0]) == ["concept 12\nbird, beak", "concept 345"]
     assert "precision" not in below(drawn[0]) and not drawn[0].axes[0].patches
 
 
 def test_images_of_concepts_are_shown_as_they_are(drawn):
-    concepts.concept_images("x", tokenizers={"a": [], "b": [examples()]}, scale="pocket")
+    concept_images.plot("x", tokenizers={"a": [], "b": [examples()]}, scale="pocket")
     assert labels(drawn[0].axes[0]) == ["concept 12\nbird, beak", "concept 345"]
     assert (row(drawn[0], 1) == examples()["images"][1]).all()
 
@@ -134,13 +135,13 @@ def test_images_of_concepts_are_shown_as_they_are(drawn):
 def test_tokenizers_of_other_concepts_do_not_share_a_figure(drawn, changes, name):
     given = {"a": [examples()], "b": [examples(**changes)]}
     for draw in (
-        lambda: concepts.concepts("x", tokenizers=given, numbers=dict.fromkeys(given, retrieved(0.1)), scale="pocket"),
-        lambda: concepts.concept_images("x", tokenizers=given, scale="pocket"),
+        lambda: concepts.plot("x", tokenizers=given, numbers=dict.fromkeys(given, retrieved(0.1)), scale="pocket"),
+        lambda: concept_images.plot("x", tokenizers=given, scale="pocket"),
     ):
         with pytest.raises(FigureError, match=f"{name} of 'b' are not those of 'a'"):
             draw()
     with pytest.raises(FigureError, match="no tokenizer was run"):
-        concepts.concept_images("x", tokenizers={"a": []}, scale="pocket")
+        concept_images.plot("x", tokenizers={"a": []}, scale="pocket")
 
 
 # ---- clusters --------------------------------------------------------------------------------------------------
@@ -170,7 +171,7 @@ def test_clusters_have_a_panel_per_tokenizer_with_its_numbers(drawn):
         "B-L-128": [],
     }
     told = {"Baseline": separated(-0.05), "+ concepts": separated(0.2, 0.4), "B-L-128": None}
-    concepts.clusters("x", tokenizers=given, numbers=told, scale="pocket")
+    clusters.plot("x", tokenizers=given, numbers=told, scale="pocket")
     (figure,) = drawn
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [
@@ -180,7 +181,7 @@ def test_clusters_have_a_panel_per_tokenizer_with_its_numbers(drawn):
     for axes, found in zip(figure.axes, (given["Baseline"][0], given["+ concepts"][0]), strict=True):
         shown = [points.get_offsets().tolist() for points in axes.collections]
         assert shown == [found["points"][found["labels"] == c].tolist() for c in range(3)]
-        assert [to_hex(points.get_facecolor()[0]) for points in axes.collections] == [c for c, _ in concepts.MARKS[:3]]
+        assert [to_hex(points.get_facecolor()[0]) for points in axes.collections] == [c for c, _ in clusters.MARKS[:3]]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["12: bird, beak", "345: grass", "6"]
     assert "+ concepts: the tokenizer reads the class prompt here as well." in below(figure)
     assert "12 validation images" in below(figure) and "purity by chance: 0.31" in below(figure)
@@ -191,20 +192,18 @@ def test_clusters_have_a_panel_per_tokenizer_with_its_numbers(drawn):
 @pytest.mark.parametrize(("count", "visible"), [(1, [True]), (4, [True] * 4), (5, [True] * 5 + [False])])
 def test_places_without_a_tokenizer_are_left_empty(drawn, count, visible):
     given = {name: [clustered()] for name in "abcde"[:count]}
-    concepts.clusters("x", tokenizers=given, numbers={name: separated(0.1) for name in given}, scale="pocket")
+    clusters.plot("x", tokenizers=given, numbers={name: separated(0.1) for name in given}, scale="pocket")
     assert [axes.get_visible() for axes in drawn[0].axes] == visible
 
 
 def test_clusters_of_other_images_raise(drawn):
     given = {"a": [clustered()], "b": [clustered(labels=np.zeros(12, int))]}
     with pytest.raises(FigureError, match="labels of 'b' are not those of 'a'"):
-        concepts.clusters("x", tokenizers=given, numbers=dict.fromkeys(given, separated(0.1)), scale="pocket")
+        clusters.plot("x", tokenizers=given, numbers=dict.fromkeys(given, separated(0.1)), scale="pocket")
 
 
 def test_figures_are_written_with_the_same_bytes(tmp_path):
     given, told = {"a": [clustered()]}, {"a": separated(0.1)}
-    first, again = (
-        concepts.clusters(tmp_path / name, tokenizers=given, numbers=told, scale="x") for name in ("1", "2")
-    )
+    first, again = (clusters.plot(tmp_path / name, tokenizers=given, numbers=told, scale="x") for name in ("1", "2"))
     assert [path.suffix for path in first] == [".png", ".svg", ".pdf"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tesserae.reporting import figures, style, sweeps
-from tesserae.reporting.denoising import MASK, denoising
-from tesserae.reporting.figures import FigureError
+from tesserae.reporting import curves as training_curves
+from tesserae.reporting import drawing, style
+from tesserae.reporting.damaged import plot_damaged
+from tesserae.reporting.drawing import FigureError
+from tesserae.reporting.figures import guidance_curves, qualitative, samples_sheet, sweep
+from tesserae.reporting.figures.denoising import NOISE
+from tesserae.reporting.figures.unmasking import MASK
 from tesserae.reporting.seeds import over_seeds
 from tesserae.reporting.tables import TableError
 from tests.reporting.synthetic import metrics, search
@@ -68,7 +72,7 @@ def points(line) -> list[list[float]]:
 
 
 def test_published_and_measured_bars_never_share_an_axis(drawn):
-    sweeps.guidance_curves("x", **bars())
+    guidance_curves.plot("x", **bars())
     published, measured, *curves = drawn[0].axes
     assert heights(published) == [2.65, 3.31, 6.97]
     assert heights(measured) == [40.0, 45.0, 50.0]
@@ -87,7 +91,7 @@ def below(figure) -> str:
 
 
 def test_curves_follow_guidance_and_leave_temperatures_out(drawn):
-    sweeps.guidance_curves("x", **inputs(reasons=["too dear"]))
+    guidance_curves.plot("x", **inputs(reasons=["too dear"]))
     fid = drawn[0].axes[0]
     line, ring = fid.lines[:2]
     assert points(line) == [[1.0, 60.0], [2.0, 50.0], [3.0, 55.0]]
@@ -99,7 +103,7 @@ def test_curves_follow_guidance_and_leave_temperatures_out(drawn):
 
 
 def test_curves_of_several_seeds_are_their_mean_in_a_band(drawn):
-    sweeps.guidance_curves("x", **inputs(seeds=3))
+    guidance_curves.plot("x", **inputs(seeds=3))
     fid = drawn[0].axes[0]
     assert points(fid.lines[0]) == [[1.0, 62.0], [2.0, 52.0], [3.0, 57.0]]
     band = fid.collections[0].get_paths()[0].vertices
@@ -110,22 +114,22 @@ def test_curves_of_several_seeds_are_their_mean_in_a_band(drawn):
 def test_seeds_that_selected_differently_have_a_ring_each(drawn):
     given = inputs(seeds=2)
     given["searches"]["baseline", "MAR-B"][1]["selected"]["cfg"]["guidance"] = 3.0
-    sweeps.guidance_curves("x", **given)
+    guidance_curves.plot("x", **given)
     assert points(drawn[0].axes[0].lines[1]) == [[2.0, 51.0], [3.0, 56.0]]
 
 
 def test_without_metrics_the_bars_are_the_searches_own(drawn):
-    sweeps.guidance_curves("x", **bars() | {"measured": None})
+    guidance_curves.plot("x", **bars() | {"measured": None})
     assert heights(drawn[0].axes[1]) == [44.0, 47.0, 50.0]
     assert "256 samples" in drawn[0].axes[1].get_title(loc="left")
 
 
 def test_nothing_run_is_still_a_figure(drawn):
     nothing = {"searches": {place: [] for place in PLACES}, "measured": dict.fromkeys(PLACES)}
-    sweeps.guidance_curves("x", **bars() | nothing)
+    guidance_curves.plot("x", **bars() | nothing)
     assert heights(drawn[0].axes[0]) == [2.65, 3.31, 6.97]
     assert heights(drawn[0].axes[1]) == []
-    sweeps.sweep("x", **inputs() | {"searches": nothing["searches"]})
+    sweep.plot("x", **inputs() | {"searches": nothing["searches"]})
     assert heights(drawn[1].axes[0]) == []
 
 
@@ -133,7 +137,7 @@ def test_any_number_of_generators_and_rows(drawn):
     rows = {f"row{number}": f"Row {number}" for number in range(5)}
     generators = ("MAR", "RandomAR", "RasterAR")
     found = {(row, name): [search({1.0: 5.0, 2.0: 4.0}, 2.0)] for row in rows for name in generators}
-    sweeps.guidance_curves("x", rows=rows, generators=generators, searches=found, scale="smoke")
+    guidance_curves.plot("x", rows=rows, generators=generators, searches=found, scale="smoke")
     assert [axes.get_title(loc="left") for axes in drawn[0].axes] == [
         f"{name}: {statistic}" for name in generators for statistic in ("FID ↓", "IS ↑")
     ]
@@ -143,10 +147,10 @@ def test_two_extractors_on_one_axis_raise(drawn):
     given = bars()
     given["measured"]["baseline", "SiT-B"] = over_seeds([metrics(50.0, 2.0, extractor="inception")])
     with pytest.raises(TableError, match="the measured bars mixes feature extractors"):
-        sweeps.guidance_curves("x", **given)
+        guidance_curves.plot("x", **given)
 
 
-@pytest.mark.parametrize("draw", [sweeps.guidance_curves, sweeps.sweep])
+@pytest.mark.parametrize("draw", [guidance_curves.plot, sweep.plot])
 def test_searches_of_two_sample_counts_raise(drawn, draw):
     given = inputs()
     given["searches"]["joint", "MAR-B"][0]["measure"]["samples"] = 512
@@ -158,14 +162,14 @@ def test_a_search_without_the_point_that_it_selected_raises(drawn):
     given = inputs()
     given["searches"]["joint", "MAR-B"][0]["selected"]["cfg"]["guidance"] = 7.0
     with pytest.raises(FigureError, match="Joint noise, MAR-B has no point at its selected"):
-        sweeps.guidance_curves("x", **given)
+        guidance_curves.plot("x", **given)
 
 
 # ---- sweeps ----------------------------------------------------------------------------------------------------
 
 
 def test_without_numbers_settings_are_bars(drawn):
-    sweeps.sweep("x", **inputs(seeds=3))
+    sweep.plot("x", **inputs(seeds=3))
     left, right = drawn[0].axes
     assert (heights(left), heights(right)) == ([49.0, 52.0], [46.0])
     assert [text.get_text() for text in right.texts] == ["46.00", "not run"]
@@ -184,7 +188,7 @@ def swept(**changes) -> dict:
 
 def test_numbers_are_points_on_a_line(drawn):
     x = {"label": "ratio", "values": {"none": 0.0, "r7": 0.7, "r3": 0.3}}
-    sweeps.sweep("x", **swept(x=x))
+    sweep.plot("x", **swept(x=x))
     line, *levels = sorted(drawn[0].axes[0].lines, key=lambda line: -len(line.get_xdata()))
     assert points(line) == [[0.0, 10.0], [0.3, 20.0], [0.7, 30.0]]
     assert [level.get_ydata()[0] for level in levels] == [40.0]  # c3 has no number
@@ -192,7 +196,7 @@ def test_numbers_are_points_on_a_line(drawn):
 
 
 def test_series_are_lines_of_their_own_and_other_rows_are_levels(drawn):
-    sweeps.sweep("x", **swept(series={"random": ["r3", "r7"], "constant": ["c3", "c7"]}))
+    sweep.plot("x", **swept(series={"random": ["r3", "r7"], "constant": ["c3", "c7"]}))
     lines = {line.get_label(): points(line) for line in drawn[0].axes[0].lines}
     assert lines["random"] == [[0.3, 20.0], [0.7, 30.0]]
     assert lines["constant"] == [[0.3, 40.0]]
@@ -210,28 +214,28 @@ def pictures(count: int, side: int = 4, seed: int = 0) -> np.ndarray:
 
 def test_a_mosaic_keeps_every_pixel_and_leaves_gaps_clear():
     rows = [pictures(3, seed=1), pictures(2, seed=2)]
-    sheet, xs, ys = figures.mosaic(rows)
-    factor = figures.SIDE // 4
+    sheet, xs, ys = drawing.mosaic(rows)
+    factor = drawing.SIDE // 4
     for row, y in zip(rows, ys, strict=True):
         for image, x in zip(row, xs, strict=False):
-            top, left = round(y - figures.SIDE / 2), round(x - figures.SIDE / 2)
-            tile = sheet[top : top + figures.SIDE, left : left + figures.SIDE]
+            top, left = round(y - drawing.SIDE / 2), round(x - drawing.SIDE / 2)
+            tile = sheet[top : top + drawing.SIDE, left : left + drawing.SIDE]
             assert (tile[::factor, ::factor, :3] == image).all()
             assert (tile[factor - 1 :: factor, factor - 1 :: factor, :3] == image).all()
             assert (tile[..., 3] == 255).all()
-    assert (sheet[..., 3] == 255).sum() == 5 * figures.SIDE**2
+    assert (sheet[..., 3] == 255).sum() == 5 * drawing.SIDE**2
 
 
 def test_a_mosaic_refuses_images_of_other_sizes_and_types():
     with pytest.raises(FigureError, match="of one size"):
-        figures.mosaic([pictures(2, 4), pictures(2, 8)])
+        drawing.mosaic([pictures(2, 4), pictures(2, 8)])
     with pytest.raises(FigureError, match="uint8"):
-        figures.mosaic([pictures(2, 4).astype(float)])
+        drawing.mosaic([pictures(2, 4).astype(float)])
 
 
 def test_reconstructions_have_the_originals_first(drawn):
     found = {"Baseline": pictures(3, seed=1)}
-    figures.qualitative("x", originals=pictures(3), reconstructions=found, scale="pocket", missing=["Joint noise"])
+    qualitative.plot("x", originals=pictures(3), reconstructions=found, scale="pocket", missing=["Joint noise"])
     assert [text.get_text() for text in drawn[0].axes[0].get_yticklabels()] == ["original", "Baseline"]
     assert drawn[0].axes[0].get_title(loc="left") == "Reconstructions (scale pocket)\nnot run: Joint noise"
 
@@ -250,14 +254,14 @@ def unmasked(seed: int) -> dict:
 
 def test_denoising_has_a_row_per_tokenizer_and_a_column_per_noise_level(drawn):
     tokenizers = {"Baseline": [denoised()], "Joint noise": [denoised(5)], "+Extended": []}
-    denoising("x", tokenizers=tokenizers, scale="pocket", show=(1,))
+    plot_damaged("x", tokenizers=tokenizers, scale="pocket", show=(1,), damage=NOISE)
     sheet, curves = drawn[0].axes
     assert [text.get_text() for text in sheet.get_yticklabels()] == ["Baseline", "Joint noise"]
     assert [text.get_text() for text in sheet.get_xticklabels()] == ["original", "0.0", "0.5", "0.9"]
     shown = sheet.images[0].get_array()
-    factor = figures.SIDE // 4
+    factor = drawing.SIDE // 4
     step = round(sheet.get_xticks()[1] - sheet.get_xticks()[0])
-    assert (shown[: figures.SIDE : factor, step : step + figures.SIDE : factor, :3] == denoised()["images"][0, 1]).all()
+    assert (shown[: drawing.SIDE : factor, step : step + drawing.SIDE : factor, :3] == denoised()["images"][0, 1]).all()
     assert points(curves.lines[0]) == [[0.0, 20.0], [0.5, 15.0], [0.9, 9.0]]
     assert "γ = 3" in sheet.get_title(loc="left")
     assert "Scale pocket. PSNR over 75 validation images; one seed" in below(drawn[0])
@@ -266,25 +270,25 @@ def test_denoising_has_a_row_per_tokenizer_and_a_column_per_noise_level(drawn):
 
 def test_denoising_of_several_seeds_shows_the_first_and_their_mean_psnr(drawn):
     runs = [denoised(seed, psnr=np.array([20.0, 15.0, 9.0]) + seed) for seed in (1, 2, 3)]
-    denoising("x", tokenizers={"Baseline": runs}, scale="pocket", show=(0,))
+    plot_damaged("x", tokenizers={"Baseline": runs}, scale="pocket", show=(0,), damage=NOISE)
     sheet, curves = drawn[0].axes
     assert points(curves.lines[0]) == [[0.0, 22.0], [0.5, 17.0], [0.9, 11.0]]
     band = curves.collections[0].get_paths()[0].vertices.tolist()
     assert sorted({y for x, y in band if x == 0.5}) == [16.0, 18.0]
-    first = figures.mosaic([np.concatenate([runs[0]["originals"][:1], runs[0]["images"][:, 0]])])[0]
+    first = drawing.mosaic([np.concatenate([runs[0]["originals"][:1], runs[0]["images"][:, 0]])])[0]
     assert (sheet.images[0].get_array() == first).all()
     assert "Pictures: first seed" in below(drawn[0])
 
 
 def test_only_what_can_be_masked_is_in_the_figure_of_masks(drawn):
     tokenizers = {"MAR-VAE": [denoised()], "Joint noise": [unmasked(5)]}
-    denoising("x", tokenizers=tokenizers, scale="pocket", damage=MASK)
+    plot_damaged("x", tokenizers=tokenizers, scale="pocket", damage=MASK)
     sheet, curves = drawn[0].axes
     assert [text.get_text() for text in sheet.get_yticklabels()] == ["Joint noise"] * 2
     assert points(curves.lines[0]) == [[0.0, 19.0], [0.5, 14.0], [0.9, 8.0]]
     assert "Not made for: MAR-VAE." in below(drawn[0])
     with pytest.raises(FigureError, match="no tokenizer has masked_images"):
-        denoising("x", tokenizers={"MAR-VAE": [denoised()]}, scale="pocket", damage=MASK)
+        plot_damaged("x", tokenizers={"MAR-VAE": [denoised()]}, scale="pocket", damage=MASK)
 
 
 @pytest.mark.parametrize(
@@ -294,14 +298,14 @@ def test_only_what_can_be_masked_is_in_the_figure_of_masks(drawn):
 def test_denoising_of_other_images_levels_or_noise_raises(drawn, changes):
     with pytest.raises(FigureError, match="of 'Joint noise' are not those of 'Baseline'"):
         tokenizers = {"Baseline": [denoised()], "Joint noise": [denoised(**changes)]}
-        denoising("x", tokenizers=tokenizers, scale="pocket")
+        plot_damaged("x", tokenizers=tokenizers, scale="pocket", damage=NOISE)
 
 
 def test_samples_of_other_classes_raise(drawn):
     samples = {"MAR-B": pictures(2), "SiT-B": pictures(2)}
-    figures.samples_sheet("x", samples=samples, scale="pocket")
+    samples_sheet.plot("x", samples=samples, scale="pocket")
     with pytest.raises(FigureError, match="'SiT-B' are of classes"):
-        figures.samples_sheet("x", samples=samples, labels={"MAR-B": [0, 1], "SiT-B": [1, 0]}, scale="pocket")
+        samples_sheet.plot("x", samples=samples, labels={"MAR-B": [0, 1], "SiT-B": [1, 0]}, scale="pocket")
 
 
 # ---- curves ----------------------------------------------------------------------------------------------------
@@ -315,10 +319,14 @@ def test_curves_of_a_resumed_run_count_each_step_once(tmp_path):
             for step, value in [(10, 3.0), (20, 2.0), (30, 1.5), (20, 2.5), (30, 1.0)]
         )
     )
-    assert [(line["step"], line["mse"]) for line in figures.read_curves(path)] == [(10, 3.0), (20, 2.5), (30, 1.0)]
+    assert [(line["step"], line["mse"]) for line in training_curves.read_curves(path)] == [
+        (10, 3.0),
+        (20, 2.5),
+        (30, 1.0),
+    ]
     path.write_text('{"step": 10}\n{"step": 20, "ms')
     with pytest.raises(FigureError, match=r"curves\.jsonl:2: not a JSON object"):
-        figures.read_curves(path)
+        training_curves.read_curves(path)
 
 
 def test_all_logged_terms_are_drawn_and_missing_runs_named(tmp_path):
@@ -327,7 +335,9 @@ def test_all_logged_terms_are_drawn_and_missing_runs_named(tmp_path):
         '{"step": 1, "images": 8, "lr": 0.1, "mse": 2.0, "gan": -1.0}\n'
         '{"step": 2, "images": 16, "lr": 0.1, "mse": 1.0}\n'
     )
-    figure = figures.draw_curves(runs=figures.read_runs(tmp_path, {"Baseline": "a", "Joint noise": "b"}), scale="smoke")
+    figure = training_curves.draw_curves(
+        runs=training_curves.read_runs(tmp_path, {"Baseline": "a", "Joint noise": "b"}), scale="smoke"
+    )
     assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()] == ["mse", "gan"]
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[1.0, 2.0], [2.0, 1.0]]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Baseline", "Joint noise (not run)"]
@@ -344,8 +354,8 @@ def test_a_tokenizer_has_one_colour_in_every_figure():
 
 
 def draw(folder: str) -> None:
-    sweeps.guidance_curves(f"{folder}/four", **bars())
-    denoising(f"{folder}/denoising", tokenizers={"Baseline": [denoised()]}, scale="pocket", show=(0,))
+    guidance_curves.plot(f"{folder}/four", **bars())
+    plot_damaged(f"{folder}/denoising", tokenizers={"Baseline": [denoised()]}, scale="pocket", show=(0,), damage=NOISE)
 
 
 OTHERWISE = """

@@ -9,7 +9,9 @@ import nbformat
 import numpy as np
 import pytest
 
-from tesserae.reporting import figures, table_files
+from tesserae.reporting import table_files
+from tesserae.reporting.curves import draw_curves
+from tesserae.reporting.figures import qualitative
 from tesserae.reporting.report import Entry, Remark, duration, entry_of, show, write_index
 from tesserae.reporting.tables import TableError, build_table
 from tests.reporting.synthetic import description, published_frame, usual_cells
@@ -43,7 +45,7 @@ def results(tmp_path):
     table = build_table(description(), usual_cells(), published_frame(tmp_path), scale="pocket")
     table_files.write(table, folder / "table" / "detok_table_1")
     images = np.zeros((2, 4, 4, 3), np.uint8)
-    figures.qualitative(
+    qualitative.plot(
         folder / "figure" / "detok_reconstructions" / "figure",
         originals=images,
         reconstructions={"Baseline": images},
@@ -176,7 +178,7 @@ def test_show_displays_what_is_there_and_says_what_is_not(results):
     assert show(results / "figure" / "detok_reconstructions" / "figure.png").data.startswith(b"\x89PNG")
     assert show(results / "table" / "detok_table_1" / "table.md").data.startswith("**Table 1")
     assert "Not made at this scale" in show(results / "figure" / "other" / "figure.png").data
-    assert show(figures.draw_curves(runs={"Baseline": []}, scale="smoke")).data.startswith(b"\x89PNG")
+    assert show(draw_curves(runs={"Baseline": []}, scale="smoke")).data.startswith(b"\x89PNG")
 
 
 # ---- the notebook ----------------------------------------------------------------------------------------------
@@ -205,7 +207,7 @@ def test_the_notebook_has_no_logic_of_its_own():
     assert set(re.findall(r"^from (\S+) import", code, flags=re.MULTILINE)) == {
         "IPython.display",
         "tesserae.reporting",
-        "tesserae.reporting.figures",
+        "tesserae.reporting.curves",
         "tesserae.reporting.report",
     }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tesserae.config.figures import KINDS
 from tesserae.config.stages import STAGES
 from tests.conftest import ROOT
 
@@ -88,17 +89,17 @@ VERSION = 1
 
 
 def run(work: Work):
-    found = [content(folder) for folder in work.inputs.values()]
+    found = [content(folder, work.spec.get("draw")) for folder in work.inputs.values()]
     text = hashlib.sha256("".join([str(VERSION), repr(work.spec), *found]).encode()).hexdigest()
     for name in {outputs!r}:
         (work.out / name).write_text(text + os.environ.get("NOISE", ""))
     return {{"version": VERSION}}
 
 
-def content(folder):
+def content(folder, draw):
     if PARTS:
         return manifests.read(folder)["fingerprint"]
-    only = ONLY.get(folder.parent.name)
+    only = ONLY.get(folder.parent.name) or ONLY.get((draw, folder.parent.name))
     return "".join((folder / name).read_text() for name in sorted(os.listdir(folder))
                    if (name in only if only else
                        name != "manifest.json" and not name.startswith(".") and not name.endswith(".log")))
@@ -120,7 +121,7 @@ def toy(stage: str) -> str:
     only = {
         "table": {name: (told.numbers,) for name, told in STAGES.items() if told.numbers},
         "claims": {name: (told.numbers,) for name, told in STAGES.items() if told.numbers},
-        "figure": {name: told.drawn for name, told in STAGES.items() if told.drawn},
+        "figure": {(draw, told.stage): told.files for draw, kind in KINDS.items() for told in kind.roles.values()},
     }.get(stage, {name: files for name, files in STAGES[stage].reads.items() if files})
     return TOY.format(stage=stage, outputs=STAGES[stage].files, only=only)
 

@@ -110,7 +110,7 @@ def test_packages_are_empty():
         "tesserae.workflow.runner",
         "tesserae.audit.audit",
         "tesserae.audit.numbers",
-        "tesserae.reporting.figures",
+        "tesserae.reporting.curves",
         *(f"tesserae.stages.{name}" for name, stage in STAGES.items() if not stage.torch),
     ],
 )

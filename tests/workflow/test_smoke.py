@@ -10,7 +10,7 @@ import sys
 import pandas as pd
 import pytest
 
-from tesserae.config.stages import STAGES
+from tesserae.config.stages import METRICS, STAGES
 from tesserae.workflow.plan import read_plan
 from tests.conftest import ROOT
 from tests.workflow.conftest import reproduce
@@ -62,6 +62,16 @@ def test_what_the_scale_does_without_is_shown_as_not_run(smoke, plan):
         assert (claim["verdict"] == "not run") == any(cell["reason"] for cell in claim["cells"]), claim["id"]
     assert {claim["verdict"] for claim in claims} == {"not run", "inconclusive"}  # one seed decides nothing
     assert "they take the same road" in (smoke / "results/smoke/table/detok_table_2/table.md").read_text()
+
+
+def test_stages_measure_what_tables_and_claims_can_ask_for(smoke, plan):
+    found: dict[str, set[str]] = {
+        name: set() for name, stage in STAGES.items() if stage.values and stage.numbers == METRICS
+    }
+    for job in plan.jobs.values():
+        if job.stage in found:
+            found[job.stage] |= json.loads((smoke / plan.folder(job.id) / METRICS).read_text())["values"].keys()
+    assert found == {name: set(STAGES[name].values) for name in found}
 
 
 def test_a_second_run_does_nothing(smoke):

@@ -97,6 +97,13 @@ def test_a_plotting_style(copy):
     assert stages(found) <= SHOWING and "figure/detok_figure_a1" in found
 
 
+def test_one_kind_of_figure(copy):
+    kind = ("src/tesserae/reporting/figures/qualitative.py", "\n\ndef plot(", "\nX = 1\n\n\ndef plot(")
+    figures = {f"figure/{paper}_reconstructions" for paper in ("detok", "concepttok")}
+    pages = {"notebook/detok", "notebook/concepttok", "lineage/index", "report/index"}
+    assert changed(copy, kind) == figures | pages
+
+
 def test_a_data_transform(copy):
     found = changed(copy, ("src/tesserae/data/transforms.py", "def center_crop", "x = 1\n\n\ndef center_crop"))
     assert "dataset/emoji-32" in found and "table/detok_table_1" in found and "tokenizer/detok_sb_joint" in found

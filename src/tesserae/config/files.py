@@ -4,13 +4,14 @@ Why not plain `yaml.safe_load`: it reads 1e-4 as a string and keeps the last of 
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tesserae.config.errors import ConfigError
+from tesserae.config.errors import ConfigError, together
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -19,6 +20,10 @@ class Strict(BaseModel):
     """Unknown keys and wrong types are errors; values never change after reading."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+# What names a folder of results: as Snakemake reads a recipe out of a path (the Snakefile's wildcard), never hidden.
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -56,20 +61,23 @@ def read_yaml(file: Path, top: type = dict) -> Any:
 
 
 def validated(model: type[Model], content: dict, file: Path, key: str = "") -> Model:
-    """`content` as a `model`; raises ConfigError that names the file and the path of the first bad key."""
+    """`content` as a `model`; raises ConfigError that names the file and the paths of all bad keys."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = ".".join(str(part) for part in (*filter(None, [key]), *first["loc"]))
-        shown = "" if first["type"] == "missing" else f" (found {first['input']!r:.80})"
-        known = ", ".join(model.model_fields)
-        remedy = (
-            f"known keys here: {known}"
-            if first["type"] == "extra_forbidden" and len(first["loc"]) == 1
-            else ("see the JSON schema in workflow/schemas for the keys and types")
-        )
-        raise ConfigError(file, path, first["msg"] + shown, remedy) from None
+        raise together(_problem(wrong, model, file, key) for wrong in error.errors(include_url=False)) from None
+
+
+def _problem(wrong: Mapping[str, Any], model: type[BaseModel], file: Path, key: str) -> ConfigError:
+    """What pydantic says of one key, in our words."""
+    path = ".".join(str(part) for part in (*filter(None, [key]), *wrong["loc"]))
+    shown = "" if wrong["type"] == "missing" else f" (found {wrong['input']!r:.80})"
+    unknown = wrong["type"] == "extra_forbidden" and len(wrong["loc"]) == 1
+    known = f"known keys here: {', '.join(model.model_fields)}"
+    remedy = known if unknown else "see the JSON schema in workflow/schemas for the keys and types"
+    if wrong["type"] == "missing":
+        remedy = f"add it; {remedy}"
+    return ConfigError(file, path, wrong["msg"] + shown, remedy)
 
 
 def _siblings(file: Path) -> str:

@@ -6,13 +6,14 @@ from functools import cached_property
 from pathlib import Path
 
 from tesserae.config.claims import Claim, read_claims
-from tesserae.config.errors import ConfigError
+from tesserae.config.errors import ConfigError, together
 from tesserae.config.files import read_yaml, validated
 from tesserae.config.recipes import concrete, read_recipe
 from tesserae.config.registry import SECTIONS
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
 from tesserae.config.scales import Scale
 from tesserae.config.seeds import of_seed
+from tesserae.config.shown import printed_cells, wrong_claims, wrong_figures, wrong_tables
 from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Settings
 
 EQUIVALENTS = Path("config/equivalent-code.yaml")
@@ -81,17 +82,11 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
     for paper in settings.papers:
         file = Path(f"config/papers/{paper}.yaml")
         read[paper] = _read(Paper, root, file)
-        for section, found in recipes.items():
-            entries = getattr(read[paper], section)
-            for recipe in concrete(entries):
-                if recipe in found:
-                    raise ConfigError(
-                        file,
-                        f"{section}.{recipe}",
-                        f"also a recipe of {found[recipe].file}",
-                        "recipes of all papers share one name space: rename one",
-                    )
-                found[recipe] = read_recipe(section, recipe, entries, file, scale_, scale_file)
+        problems = _read_recipes(read[paper], file, recipes, scale_, scale_file)
+        problems += _wrong_shown(root, read[paper], file, recipes)
+        if problems:
+            raise together(problems)
+    claims = {name: _read_claims(root, paper) for name, paper in read.items() if paper.claims}
     elsewhere = _elsewhere(root, settings.papers)
     unused = set(scale_.exceptions) - elsewhere - {name for found in recipes.values() for name in found}
     if unused:
@@ -120,12 +115,54 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         saes,
         **seeded,
         every_tokenizer=recipes["tokenizers"],
-        claims={name: read_claims(root, Path(paper.claims)) for name, paper in read.items() if paper.claims},
+        claims=claims,
         decoded=_seeded_decoders(decoded, scale_.seeds, omitted),
         omitted=omitted,
         equivalents=_read(Equivalents, root, EQUIVALENTS),
         cluster=_read(Cluster, root, CLUSTER),
     )
+
+
+def _read_recipes(
+    paper: Paper, file: Path, found: dict[str, dict[str, ResolvedRecipe]], scale: Scale, scale_file: Path
+) -> list[ConfigError]:
+    """Add a paper's recipes to those `found`, by section; what is wrong with the others."""
+    problems: list[ConfigError] = []
+    for section, others in found.items():
+        entries = getattr(paper, section)
+        for name in concrete(entries):
+            if name in others:
+                problems.append(
+                    ConfigError(
+                        file,
+                        f"{section}.{name}",
+                        f"also a recipe of {others[name].file}",
+                        "recipes of all papers share one name space: rename one",
+                    )
+                )
+                continue
+            try:
+                others[name] = read_recipe(section, name, entries, file, scale, scale_file)
+            except ConfigError as error:
+                problems.append(error)
+    return problems
+
+
+def _wrong_shown(
+    root: Path, paper: Paper, file: Path, recipes: dict[str, dict[str, ResolvedRecipe]]
+) -> list[ConfigError]:
+    """What is wrong with a paper's tables and figures."""
+    known = {name: recipe for some in recipes.values() for name, recipe in some.items()}
+    printed = printed_cells(root, Path(paper.published))
+    return [*wrong_tables(paper, file, known), *wrong_figures(paper, file, printed)]
+
+
+def _read_claims(root: Path, paper: Paper) -> list[Claim]:
+    """A paper's claims; ConfigError for those about numbers that are neither printed nor measured."""
+    claims = read_claims(root, Path(paper.claims))
+    if problems := [*wrong_claims(paper, claims, Path(paper.claims), printed_cells(root, Path(paper.published)))]:
+        raise together(problems)
+    return claims
 
 
 def _elsewhere(root: Path, papers: list[str]) -> set[str]:

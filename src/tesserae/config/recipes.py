@@ -2,21 +2,30 @@
 
 from pathlib import Path
 
-from tesserae.config.errors import ConfigError
+from tesserae.config.errors import ConfigError, together
 from tesserae.config.files import validated
 from tesserae.config.registry import SECTIONS
 from tesserae.config.resolve import ResolvedRecipe, Sourced
 from tesserae.config.scales import Scale
 
+Place = tuple[Path, str]  # the file that says something, and the key there
+
 
 def read_recipe(
     section: str, name: str, entries: dict[str, dict], file: Path, scale: Scale, scale_file: Path
 ) -> ResolvedRecipe:
-    """The recipe `name` of a paper's `section`; ConfigError names unknown, cyclic and mistyped entries."""
+    """The recipe `name` of a paper's `section`; ConfigError names unknown, cyclic and mistyped entries.
+
+    All mistyped ones at once, each where it is written.
+    """
     merged: dict[str, Sourced] = {}
-    for step in reversed(_chain(section, name, entries, file)):
+    places: dict[str, Place] = {}
+    steps = _chain(section, name, entries, file)
+    for step in reversed(steps):
         own = {key: value for key, value in entries[step].items() if key not in ("base", "abstract")}
-        merged.update(_leaves(own, f"{file}: {section}.{step}"))
+        leaves = _leaves(own, f"{file}: {section}.{step}")
+        merged.update(leaves)
+        places |= {path: (file, f"{section}.{step}.{path}") for path in leaves}
     systems = SECTIONS[section]
     system = merged.get("system", Sourced(None, "")).value
     if system not in systems:
@@ -39,7 +48,12 @@ def read_recipe(
             )
         paper = (defaults | merged)[key].value
         merged[key] = Sourced(value, f"{scale_file}: exceptions.{name} ({exception.reason}; the paper: {paper})")
-    typed = validated(systems[system].Recipe, _nested(merged), file, f"{section}.{name}")
+        places[key] = scale_file, f"exceptions.{name}.set.{key}"
+    try:
+        typed = validated(systems[system].Recipe, _nested(merged), file)
+    except ConfigError as error:
+        here, base = (file, f"{section}.{name}"), (file, f"{section}.{steps[-1]}")
+        raise together(_placed(problem, places, here, base) for problem in error.problems) from None
     complete = _leaves(typed.model_dump(), "")
     leaves = {key: merged.get(key, Sourced(value, "default of the type")) for key, (value, _) in complete.items()}
     return ResolvedRecipe(name, typed, leaves, file, section)
@@ -68,6 +82,23 @@ def _chain(section: str, name: str, entries: dict[str, dict], file: Path) -> lis
         chain.append(at)
         at = entries[at].get("base")
     return chain
+
+
+def _placed(problem: ConfigError, places: dict[str, Place], recipe: Place, base: Place) -> ConfigError:
+    """A problem with a recipe's key where the key is written: in its base perhaps, or in a scale's exceptions.
+
+    What is written nowhere is missed at the first base, once for all recipes that are built on it.
+    """
+    path, rest = problem.key, ""
+    while path and path not in places:  # inside a list
+        path, _, last = path.rpartition(".")
+        rest = f".{last}{rest}"
+    if path:
+        file, key = places[path]
+        return ConfigError(file, f"{key}{rest}", problem.problem, problem.remedy)
+    group = not problem.key or any(other.startswith(f"{problem.key}.") for other in places)  # keys that do not agree
+    file, key = recipe if group else base
+    return ConfigError(file, f"{key}.{problem.key}" if problem.key else key, problem.problem, problem.remedy)
 
 
 def _leaves(nested: dict, origin: str, prefix: str = "") -> dict[str, Sourced]:

@@ -17,6 +17,7 @@ ALL: tuple[str, ...] = ()  # of what a stage reads: all files of the artifact bu
 CURVES = "curves.jsonl"
 WEIGHTS = ("weights.safetensors",)
 METRICS = "metrics.json"
+SEARCHED = ("fid", "is")  # of every point of a search
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ class Stage:
     purpose: str  # in one line
     outputs: Mapping[str, str]  # name in the rule -> file of the artifact, beside the manifest
     # Stage -> the files of its artifact that are read. What shows results reads what the paper's file names, see
-    # `numbers` and `drawn`; the pages of a whole paper or scale read what workflow/graph/report.py says.
+    # `numbers`, and config/figures.py; the pages of a whole paper or scale read what workflow/graph/report.py says.
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     trains: bool = False  # it learns weights: several processes can share the work
     resumes: bool = False  # an interrupted job goes on where it was
     seeded: bool = True  # a scale with several seeds makes it once for each
     numbers: str | None = None  # the file whose numbers tables and claims can show
-    drawn: tuple[str, ...] = ()  # files that figures are drawn from; none: no figure can show it
+    values: tuple[str, ...] = ()  # the names of those numbers; none: they are known when it has run
     listed: tuple[str, ...] | None = None  # files that the report reads beside the manifest; None: it lists no such job
     shows: Literal["paper", "scale"] | None = None  # results for a reader: of one paper, or of the whole scale
     named: bool = False  # a recipe of it is a name of its own, `detok_table_1`, and no trained thing's
@@ -98,6 +99,7 @@ STAGES: dict[str, Stage] = {
         resumes=True,
         seeded=False,  # one for all seeds
         numbers=METRICS,
+        values=("nmse", "explained_variance", "explained_variance_centred", "l0", "dead"),
         listed=(),
         colour="#1b6b3a",
     ),
@@ -135,7 +137,7 @@ STAGES: dict[str, Stage] = {
         {"metrics": METRICS, "images": "images.npz"},
         {"dataset": ALL, "reference": ALL, "tokenizer": ALL, "prompts": ALL},
         numbers=METRICS,
-        drawn=("images.npz",),
+        values=("rfid", "ris", "psnr"),
         listed=(),
         diagnostic=Diagnostic(
             ("extractor", "layer", "splits", "quantisation", "batch", "shown"), measures.Reconstruction, by_prompt=True
@@ -146,7 +148,6 @@ STAGES: dict[str, Stage] = {
         "l-DeTok's Figures A.1 and A.2: decoding corrupted latents",
         {"images": "denoising.npz"},
         {"dataset": ALL, "tokenizer": ALL},
-        drawn=("denoising.npz",),
         diagnostic=Diagnostic(("shown", "seed", "batch"), measures.Denoising),
         colour="#5e3c99",
     ),
@@ -168,7 +169,7 @@ STAGES: dict[str, Stage] = {
         {"clusters": "clusters.npz", "metrics": METRICS},
         {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "sae": WEIGHTS, "concepts": ALL},
         numbers=METRICS,
-        drawn=("clusters.npz", METRICS),
+        values=("silhouette", "knn_purity", "chance", "same_class", "points", "neighbours"),
         diagnostic=Diagnostic(("batch", "seed"), measures.LatentClusters),  # without concepts, by those of the paper's
         colour="#fdbf6f",
     ),
@@ -177,6 +178,8 @@ STAGES: dict[str, Stage] = {
         {"metrics": METRICS},
         {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "concepts": ALL},
         numbers=METRICS,
+        # Without prompts no f1_shuffled, same_class and f1_constant; without concepts of its own no f1.
+        values=("f1", "f1_shuffled", "same_class", "f1_constant", "prior", "class_prior"),
         diagnostic=Diagnostic(("batch", "seed"), naming=True),
         colour="#fb9a99",
     ),
@@ -185,7 +188,7 @@ STAGES: dict[str, Stage] = {
         {"examples": "examples.npz", "metrics": METRICS},
         {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "sae": WEIGHTS, "concepts": ALL},
         numbers=METRICS,
-        drawn=("examples.npz", METRICS),
+        values=("map", "precision", "chance", "ranked"),
         diagnostic=Diagnostic(("batch", "seed"), measures.ConceptExamples, naming=True),
         colour="#cab2d6",
     ),
@@ -209,7 +212,7 @@ STAGES: dict[str, Stage] = {
         {"search": "search.json"},
         {"search_samples": ALL, "reference": ALL},
         numbers="search.json",
-        drawn=("search.json",),
+        values=SEARCHED,
         listed=(),
         colour="#8c510a",
     ),
@@ -230,7 +233,7 @@ STAGES: dict[str, Stage] = {
         {"metrics": METRICS, "preview": "preview.npy"},
         {"samples": ("index.json",), "features": ALL, "reference": ALL},
         numbers=METRICS,
-        drawn=(METRICS, "preview.npy"),
+        values=("fid", "is", "precision", "recall"),
         listed=(),
     ),
     "sizes": Stage(
@@ -238,6 +241,15 @@ STAGES: dict[str, Stage] = {
         {"metrics": METRICS},
         seeded=False,
         numbers=METRICS,
+        values=(
+            "parameters",
+            "with_frozen",
+            "encoder_parameters",
+            "decoder_parameters",
+            "hidden_size",
+            "blocks",
+            "heads",
+        ),
     ),
     "settings": Stage(
         "hyper-parameters of a recipe, as the paper's scale says them",

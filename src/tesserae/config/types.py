@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, create_model, model_validator
 
-from tesserae.config.files import Strict
+from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
 
@@ -43,7 +43,7 @@ class Axis(Strict):
 
 class Figure(Strict):
     title: str
-    draw: str = Field(description="what draws it: a name in tesserae.stages.figure.DRAWN")
+    draw: str = Field(description="its kind, one of tesserae.config.figures.KINDS: the module that draws it")
     source: str | None = Field(None, description="the figure's name in the published file and in claims")
     rows: dict[str, str] = Field(description="key -> label as printed")
     inputs: dict[str, dict[str, str]] = Field(description="group -> role -> artifact; {row} stands for each row's key")
@@ -92,12 +92,12 @@ class Paper(Strict):
     claims: str | None = Field(None, description="file with the statements about them; null: none are evaluated")
     notebook: str
     measures: Measures = Measures()
-    saes: dict[str, dict] = {}
-    tokenizers: dict[str, dict]
-    generators: dict[str, dict]
-    decoded: dict[str, Decoded] = {}
-    tables: dict[str, Table]
-    figures: dict[str, Figure]
+    saes: dict[Name, dict] = {}
+    tokenizers: dict[Name, dict]
+    generators: dict[Name, dict]
+    decoded: dict[Name, Decoded] = {}
+    tables: dict[Name, Table]
+    figures: dict[Name, Figure]
 
 
 # ---- data sets ----------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ Dataset = Annotated[EmojiData | FolderData | ImagenetteData | CollectionData, Fi
 
 
 class Datasets(Strict):
-    datasets: dict[str, Dataset]
+    datasets: dict[Name, Dataset]
 
 
 # ---- scales -------------------------------------------------------------------------------------------------

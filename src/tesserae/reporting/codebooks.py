@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 
-from tesserae.reporting.figures import draw_curves
+from tesserae.reporting.curves import draw_curves
 from tesserae.reporting.style import render, template
 
 WATCHED = ("usage", "perplexity")  # what trainings of discrete tokenizers log

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tesserae.config.seeds import seed_of
-from tesserae.reporting import codebooks, figures
+from tesserae.reporting import codebooks
+from tesserae.reporting.curves import read_curves
 from tesserae.reporting.links import anchor
 from tesserae.reporting.style import RC, TABLE_CSS, page, render, template
 from tesserae.reporting.table_files import fragment_of
@@ -252,7 +253,7 @@ def write_index(
     codes = {entry.name: entry.numbers for entry in made if entry.kind == "codes"}
     coders = {name.split("-")[0] for name, seed in map(seed_of, codes) if seed == 1}  # without the numbers of parts
     curves = {
-        entry.name: figures.read_curves(base / _file(entry, "curves.jsonl"))
+        entry.name: read_curves(base / _file(entry, "curves.jsonl"))
         for entry in made
         if entry.kind == "tokenizer" and entry.name in coders
     }

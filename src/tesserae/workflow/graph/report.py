@@ -8,7 +8,7 @@ from tesserae.lineage import manifest as manifests
 from tesserae.workflow.graph.job import Job, upstream
 
 # What notebooks may import of the package: they run in a process of their own, so their imports are named here.
-NOTEBOOK_MODULES = ["tesserae.reporting.figures", "tesserae.reporting.report", "tesserae.reporting.table_csv"]
+NOTEBOOK_MODULES = ["tesserae.reporting.curves", "tesserae.reporting.report", "tesserae.reporting.table_csv"]
 
 
 def notebook_job(project: Project, paper: str, found: dict[str, Job]) -> Job:

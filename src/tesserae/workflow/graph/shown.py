@@ -1,11 +1,14 @@
 """The graph's tables, figures and claims: which artifacts their cells are read from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
+from tesserae.config.figures import KINDS as FIGURES
+from tesserae.config.figures import module_of
 from tesserae.config.project import Project
+from tesserae.config.shown import is_cited, number_behind
 from tesserae.config.stages import METRICS, STAGES, stage_of
+from tesserae.config.types import Figure
 from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of
 
 
@@ -72,6 +75,7 @@ def figure_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
         spec = {
             "paper": paper,
             "scale": project.scale.scale,
+            "module": module_of(figure.draw),
             **figure.model_dump(),
             "rows": list(map(list, figure.rows.items())),
             "seeds": seeds_of(project),
@@ -82,10 +86,21 @@ def figure_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
             f"{paper}_{name}",
             spec,
             inputs=inputs,
-            reads={name: STAGES[stage_of(name)].drawn for name in inputs.values()},
+            reads=_drawn_from(project, figure, inputs.values()),
             sources={"published": Path(project.papers[paper].published)} if figure.published else {},
             papers=(paper,),
         )
+
+
+def _drawn_from(project: Project, figure: Figure, made: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The files that figures of a kind read of the artifacts they are made from, by the artifacts' ids."""
+    files: dict[str, set[str]] = {}
+    for roles in figure.inputs.values():
+        for role, pattern in roles.items():
+            for row in figure.rows:
+                for name in roles_of_seeds(project, pattern.format(row=row)):
+                    files.setdefault(name, set()).update(FIGURES[figure.draw].roles[role].files)
+    return {name: tuple(sorted(files[name])) for name in made}
 
 
 def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
@@ -98,15 +113,17 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
     cells = []
     for table, row, column in sorted({cell for claim in claims for cell in claim.cells()}):
         cell = {"table": table, "row": row, "column": column}
-        artifact, value = _measured(told, table, row, column)
-        reason = f"no table or figure of {paper} has this number" if artifact is None else None
-        if any(found.source == table and row in found.published_rows for found in told.tables.values()):
+        number = number_behind(told, table, row, column)
+        if is_cited(told, table, row):
             reason = "cited by the paper, not run here"
-        reason = reason or _missing(project, artifact, found)
+        elif number is None:
+            reason = f"no table or figure of {paper} has this number"
+        else:
+            reason = _missing(project, number.artifact, found)
         if reason is None:
-            roles = roles_of_seeds(project, artifact)
+            roles = roles_of_seeds(project, number.artifact)
             inputs |= roles
-            cell |= {"artifacts": list(roles), "value": value}
+            cell |= {"artifacts": list(roles), "value": number.value}
         else:
             cell |= {"reason": reason}
         cells.append(cell)
@@ -127,18 +144,3 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
         sources={"published": Path(told.published)},
         papers=(paper,),
     )
-
-
-def _measured(told: Any, source: str, row: str, column: str) -> tuple[str, str] | tuple[None, None]:
-    """The artifact behind a printed number, and the name of the number in it; a figure's rows are `group | row`."""
-    for table in told.tables.values():
-        key = next((key for key, label in table.rows.items() if label == row), None)
-        if table.source == source and key and column in table.columns:
-            found = table.columns[column]
-            return found.of(key), found.values.get(key, found.value)
-    group, _, label = row.partition(" | ")
-    for figure in told.figures.values():
-        key = next((key for key, shown in figure.rows.items() if shown == label), None)
-        if figure.source == source and key and "search" in figure.inputs.get(group, {}):
-            return figure.inputs[group]["search"].format(row=key), f"search:cfg:{column.lower()}"
-    return None, None

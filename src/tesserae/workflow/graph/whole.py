@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tesserae.config.errors import ConfigError
+from tesserae.config.errors import ConfigError, together
 from tesserae.config.project import Project, read_project
 from tesserae.config.stages import SETTINGS, STAGES, stage_of
 from tesserae.config.types import Forecast
@@ -51,6 +51,8 @@ def jobs(project: Project) -> dict[str, Job]:
             *figure_jobs(project, paper, found),
             *claims_jobs(project, paper, found),
         ]
+    if problems := [problem for job in shown for problem in _unknown(job, found)]:
+        raise together(problems)
     for job in shown:
         _add(job, found)
     needed = upstream(found, [job.id for job in shown])
@@ -68,15 +70,23 @@ def jobs(project: Project) -> dict[str, Job]:
 
 def _add(job: Job, found: dict[str, Job]) -> None:
     if job.id not in found:
-        for role, producer in job.inputs.items():
-            if producer not in found:
-                raise ConfigError(
-                    f"config/papers/{job.papers[0] if job.papers else ''}.yaml",
-                    f"{job.id}: {role}",
-                    f"there is no artifact {producer!r}",
-                    _remedy(producer, found),
-                )
+        if problems := _unknown(job, found):
+            raise together(problems)
         found[job.id] = job
+
+
+def _unknown(job: Job, found: dict[str, Job]) -> list[ConfigError]:
+    """Artifacts that a job is to be made from, and that nothing makes."""
+    return [
+        ConfigError(
+            f"config/papers/{job.papers[0] if job.papers else ''}.yaml",
+            f"{job.id}: {role}",
+            f"there is no artifact {producer!r}",
+            _remedy(producer, found),
+        )
+        for role, producer in job.inputs.items()
+        if producer not in found
+    ]
 
 
 def _clash(one: Job, other: Job) -> ConfigError | None:

@@ -1,4 +1,4 @@
-"""l-DeTok, Figs. A.1 and A.2: images decoded from damaged latents, and the PSNR that makes those pictures a number.
+"""What figures of damaged latents share: images decoded from them, and the PSNR that makes those pictures a number.
 
 Shapes: L levels of damage, K images, H x W pixels; images are uint8 (..., H, W, 3).
 """
@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from tesserae.lineage import cells
+from tesserae.lineage.work import Work
 from tesserae.reporting import seeds, style
-from tesserae.reporting.figures import FigureError, draw_sheet, note
-from tesserae.reporting.sweeps import draw_line
+from tesserae.reporting.drawing import FigureError, draw_line, draw_sheet, note
+from tesserae.reporting.figure_inputs import read
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,18 @@ class Damage:
     axis: str
 
 
-NOISE = Damage(
-    "taus", "images", "psnr", "latents mixed with noise, (1 − τ) z + τ γ ε with γ = {gamma:g}", "noise level τ"
-)
-MASK = Damage("ratios", "masked_images", "masked_psnr", "images of which the encoder saw a part only", "mask ratio m")
+def draw_damaged(work: Work, stem: Path, damage: Damage) -> None:
+    """Inputs: of the tokenizer in every row the `images` that were decoded from its damaged latents."""
+    found = {label: read(work, "tokenizers", "images", row, "denoising.npz") for row, label in work.spec["rows"]}
+    plot_damaged(stem, tokenizers=found, scale=work.spec["scale"], damage=damage)
 
 
-def denoising(
+def plot_damaged(
     stem: str | Path,
     *,
     tokenizers: Mapping[str, Sequence[Mapping[str, np.ndarray]]],
     scale: str,
-    damage: Damage = NOISE,
+    damage: Damage,
     show: Sequence[int] = (0, 1),
 ) -> list[Path]:
     """One row of images per tokenizer and one column per level of damage, below them the mean PSNR of each.

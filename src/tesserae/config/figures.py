@@ -1,0 +1,51 @@
+"""The kinds of figures there are, and what each is drawn from.
+
+`draw` in a paper's file names a kind. What draws it is a module of its own, reporting/figures/<kind>.py, which a job's
+spec names: an edit of it makes the figures of its kind again, and no others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+DRAWING = "tesserae.reporting.figures"  # the folder of their modules
+
+
+class Source(NamedTuple):
+    """Where the input of one role comes from."""
+
+    stage: str
+    files: tuple[str, ...]  # of its artifact: all that is read of it
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What figures of one kind are drawn from, and which keys of a paper's file they take beside rows and inputs."""
+
+    roles: Mapping[str, Source]
+    group: str | None = None  # the one group that inputs stand in; None: as many as there are panels, of any name
+    takes: frozenset[str] = frozenset()  # of `x`, `series` and `published`
+
+
+SEARCH = Source("search", ("search.json",))
+BARS = Source("metrics", ("metrics.json",), optional=True)
+DAMAGED = {"images": Source("denoising", ("denoising.npz",))}
+EXAMPLES = "concept_examples"
+
+KINDS: dict[str, Kind] = {
+    "guidance_curves": Kind({"search": SEARCH, "metrics": BARS}, takes=frozenset({"published"})),
+    "sweep": Kind({"search": SEARCH}, takes=frozenset({"x", "series"})),
+    "denoising": Kind(DAMAGED, "tokenizers"),
+    "unmasking": Kind(DAMAGED, "tokenizers"),
+    "qualitative": Kind({"images": Source("reconstruction", ("images.npz",))}, "tokenizers"),
+    "samples_sheet": Kind({"samples": Source("metrics", ("preview.npy",))}, "generators"),
+    "concepts": Kind({"examples": Source(EXAMPLES, ("examples.npz", "metrics.json"))}, "tokenizers"),
+    "concept_images": Kind({"examples": Source(EXAMPLES, ("examples.npz",))}, "tokenizers"),
+    "clusters": Kind({"clusters": Source("latent_clusters", ("clusters.npz", "metrics.json"))}, "tokenizers"),
+}
+
+
+def module_of(kind: str) -> str:
+    """The module that draws a kind of figure."""
+    return f"{DRAWING}.{kind}"

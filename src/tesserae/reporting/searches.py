@@ -1,0 +1,129 @@
+"""What figures of searches share: FID and IS of generators over guidance, from the searches of all seeds.
+
+Searches are contents of search.json by (row key, generator), one for each seed, none where nothing was run.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tesserae.lineage.work import Work
+from tesserae.reporting import seeds, style
+from tesserae.reporting.drawing import FigureError
+from tesserae.reporting.figure_inputs import read
+from tesserae.reporting.tables import CHOSEN, same_measure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Place = tuple[str, str]  # row key, generator
+Searches = Mapping[Place, Sequence[Mapping[str, Any]]]
+
+MANY = 10  # bars in one panel: the numbers above more of them stand upright
+
+
+def read_searches(work: Work) -> dict[str, Any]:
+    """What such a figure is given: `rows`, `generators`, `searches`, `scale`, and `reasons` for what is not run."""
+    rows, groups = dict(work.spec["rows"]), list(work.spec["inputs"])
+    found = {(row, group): read(work, group, "search", row, "search.json") for row in rows for group in groups}
+    reasons = list(dict.fromkeys(cell["reason"] for cell in work.spec["missing"]))
+    return {"rows": rows, "generators": groups, "searches": found, "scale": work.spec["scale"], "reasons": reasons}
+
+
+def best_found(searches: Sequence[Mapping[str, Any]], where: str) -> dict[str, Any] | None:
+    """A recipe's own values at the guidance that each of its seeds selected, as one metrics.json; None if not run.
+
+    Raises FigureError, naming `where`, for a search without the point that it selected.
+    """
+    return seeds.over_seeds([_at_selected(search, where) for search in searches]) if searches else None
+
+
+def _at_selected(search: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A search's own values at the guidance it selected, in the form of metrics.json."""
+    chosen = search["selected"]["cfg"]
+    for point in search["points"]:
+        if all(point[name] == chosen[name] for name in CHOSEN):
+            values = {name: point[name] for name in ("fid", "is")}
+            return {"values": values, "measure": search["measure"], "measure_id": search["measure_id"]}
+    raise FigureError(f"the search of {where} has no point at its selected {chosen}")
+
+
+def comparable(
+    found: Mapping[Place, Mapping[str, Any] | None], rows: Mapping[str, str], generators: Sequence[str], what: str
+) -> None:
+    """TableError unless numbers of one generator were obtained in one way, and those of others but for the sampler."""
+    for generator in generators:
+        measures = {label: (found[key, generator] or {}).get("measure") for key, label in rows.items()}
+        same_measure(measures, where=f"{what} of {generator}")
+    own = ("sampler", "selection")
+    shared = {
+        f"{generator} with {rows[key]}": {name: value for name, value in metrics["measure"].items() if name not in own}
+        for (key, generator), metrics in found.items()
+        if metrics
+    }
+    same_measure(shared, where=what)
+
+
+def fid(metrics: Mapping[str, Any] | None) -> tuple[float, float | None] | None:
+    """FID and its deviation over seeds; None for not run."""
+    return metrics and (metrics["values"]["fid"], metrics.get("sd", {}).get("fid"))
+
+
+def number(value: float) -> str:
+    """As it stands at a bar or a point."""
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"  # wider numbers would overlap
+
+
+def bars(
+    axes: "Axes",
+    rows: Mapping[str, str],
+    generators: Sequence[str],
+    values: Mapping[Place, tuple[float, float | None] | None],
+    blank: str,
+) -> None:
+    """Groups of bars, one group per generator, one bar per tokenizer, the number above each."""
+    marks = style.marks(rows.values())
+    width = 0.84 / len(rows)
+    upright = 90 if len(rows) * len(generators) > MANY else 0
+    highest = max((mean + (sd or 0) for mean, sd in filter(None, values.values())), default=1.0)
+    for group, generator in enumerate(generators):
+        for index, (key, label) in enumerate(rows.items()):
+            x = group + (index - (len(rows) - 1) / 2) * width
+            centred = {"ha": "center", "va": "bottom", "fontsize": 7}
+            if values[key, generator] is None:
+                axes.text(x, 0.02 * highest, blank, rotation=90, color=style.NEUTRAL, **centred)
+                continue
+            mean, sd = values[key, generator]
+            axes.bar(x, mean, width * 0.92, color=marks[label][0])
+            if sd is not None:
+                axes.errorbar(x, mean, yerr=sd, color=style.INK, linewidth=1.0, capsize=2)
+            top = mean + (sd or 0) + 0.015 * highest
+            axes.text(x, top, number(mean), rotation=upright, color=style.INK, **centred)
+    axes.set_xticks(range(len(generators)), generators)
+    axes.tick_params(axis="x", length=0, labelsize=9)
+    axes.set_xlim(-0.55, len(generators) - 0.45)
+    axes.set_ylim(0, (1.25 if upright else 1.12) * highest)
+    axes.set_ylabel("FID ↓")
+    if not any(values.values()):
+        axes.set_yticks([])
+
+
+def how(measured: Iterable[Mapping[str, Any] | None]) -> str:
+    """ "extractor embedded, 1000 samples" of the metrics given (None: not run)."""
+    texts = dict.fromkeys(
+        f"extractor {metrics['measure']['extractor']}, {metrics['measure']['samples']} samples"
+        for metrics in measured
+        if metrics is not None
+    )
+    return " / ".join(texts) or "nothing was run"
+
+
+def legend(figure: "Figure", marks: Mapping[str, tuple[str, str]]) -> None:
+    """Above the figure: label -> colour and marker."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=colour, marker=marker, linewidth=3, markersize=6, markeredgecolor="white", label=label)
+        for label, (colour, marker) in marks.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5))
