@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tesserae.config.figures import module_of
 from tesserae.data.ragged import open_ragged
 from tesserae.metrics.concepts import class_prior, f1
 from tesserae.reporting import style
@@ -351,7 +352,7 @@ def test_figures_are_drawn_from_what_the_stages_leave(folders, tmp_path, monkeyp
         told.out.rename(found[role])
     shared = {"rows": [["a", "Seer"], ["b", "Other"]], "seeds": [1], "scale": "tests"}
     for draw, role in (("concepts", "examples"), ("concept_images", "examples"), ("clusters", "clusters")):
-        spec = shared | {"draw": draw, "inputs": {"tokenizers": {role: f"{role}/{{row}}"}}}
+        spec = shared | {"module": module_of(draw), "draw": draw, "inputs": {"tokenizers": {role: f"{role}/{{row}}"}}}
         figure.run(work("figure", tmp_path, spec, inputs={f"{role}/a": found[role]}))
     patches_shown, images_shown, panels = drawn
     assert len(patches_shown.axes[0].get_yticks()) == 6 and len(images_shown.axes[0].get_yticks()) == 3

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tesserae.config.figures import module_of
 from tesserae.reporting import published, style, table_csv
 from tesserae.stages import figure, table
 from tests.reporting.synthetic import metrics, search
@@ -61,7 +62,8 @@ def drawn(monkeypatch):
 
 def drawing(draw: str, **changes) -> dict:
     plain = {"scale": "smoke", "seeds": [1, 2], "rows": [["one", "One"], ["two", "Two"]], "published": None}
-    return plain | {"draw": draw, "x": None, "series": None, "source": "Figure 4", "missing": []} | changes
+    told = {"draw": draw, "module": module_of(draw)}
+    return plain | told | {"x": None, "series": None, "source": "Figure 4", "missing": []} | changes
 
 
 def test_figures_of_searches_read_all_seeds(tmp_path, drawn, printed):
