@@ -195,6 +195,33 @@ def test_all_wrong_keys_of_other_files_are_said_at_once(project):
     assert sorted(problem.key for problem in caught.value.problems) == ["data", "device", "scal"]
 
 
+def test_all_wrong_claims_and_all_wrong_names_of_a_scale_are_said_at_once(project):
+    def change(content: list) -> None:
+        content[0].update(relation="equals")
+        content[1].pop("margin")
+        content[2].update(id=content[3]["id"])
+
+    edited(project, CLAIMS, change)
+    with pytest.raises(ConfigError) as caught:
+        read_project(project)
+    assert [problem.problem for problem in caught.value.problems] == [
+        "unknown relation 'equals'",
+        "Field required",
+        "an id of two claims",
+    ]
+    edited(project, CLAIMS, lambda c: c.clear())
+    no_one = {"set": {}, "reason": "x"}
+    omit = {"recipes": ["nobody*"], "reason": "x"}
+    edited(
+        project,
+        "config/scales/pocket.yaml",
+        lambda c: (c["exceptions"].update(a=no_one, b=no_one), c.update(omit=omit)),
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_project(project)
+    assert [one.key for one in caught.value.problems] == ["exceptions.a", "exceptions.b", "omit.recipes: nobody*"]
+
+
 def test_all_artifacts_that_nothing_makes_are_said_at_once(project):
     edited(
         project,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from tesserae.config.errors import ConfigError
+from tesserae.config.errors import ConfigError, together
 from tesserae.config.files import Strict, read_yaml, validated
 
 Text = Annotated[str, Field(min_length=1)]
@@ -113,10 +113,11 @@ KINDS = {relation: kind for kind in get_args(Claim) for relation in get_args(kin
 def read_claims(root: Path, file: Path) -> list[Claim]:
     """The claims in `root`/`file`, in its order.
 
-    Raises ConfigError, naming `file`, the claim and its key, for anything that is not one of the three kinds of
-    claims, and for an id given twice.
+    Raises ConfigError, naming `file`, the claim and its key, for all that is not one of the three kinds of claims, and
+    for every id given twice.
     """
     found: dict[str, Claim] = {}
+    problems: list[ConfigError] = []
     try:
         entries = read_yaml(root / file, list)
     except ConfigError as error:
@@ -124,10 +125,16 @@ def read_claims(root: Path, file: Path) -> list[Claim]:
     for number, entry in enumerate(entries, start=1):
         told = entry if isinstance(entry, dict) else {}
         name, relation = str(told.get("id", f"claim {number}")), told.get("relation")
-        if relation not in list(KINDS):  # a list, since what stands there may be anything
-            raise ConfigError(file, f"{name}.relation", f"unknown relation {relation!r}", f"one of {', '.join(KINDS)}")
-        claim = validated(KINDS[relation], told, file, name)
-        if claim.id in found:
-            raise ConfigError(file, claim.id, "an id of two claims", "give each claim an id of its own")
-        found[claim.id] = claim
+        try:
+            if relation not in list(KINDS):  # a list, since what stands there may be anything
+                known = f"one of {', '.join(KINDS)}"
+                raise ConfigError(file, f"{name}.relation", f"unknown relation {relation!r}", known)
+            claim = validated(KINDS[relation], told, file, name)
+            if claim.id in found:
+                raise ConfigError(file, claim.id, "an id of two claims", "give each claim an id of its own")
+            found[claim.id] = claim
+        except ConfigError as error:
+            problems.append(error)
+    if problems:
+        raise together(problems)
     return list(found.values())

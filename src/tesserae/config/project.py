@@ -87,22 +87,10 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         if problems:
             raise together(problems)
     claims = {name: _read_claims(root, paper) for name, paper in read.items() if paper.claims}
-    elsewhere = _elsewhere(root, settings.papers)
-    unused = set(scale_.exceptions) - elsewhere - {name for found in recipes.values() for name in found}
-    if unused:
-        raise ConfigError(
-            scale_file,
-            f"exceptions.{sorted(unused)[0]}",
-            "no such recipe",
-            f"one of {', '.join(sorted(name for found in recipes.values() for name in found))}",
-        )
     decoded = {name: found for paper in read.values() for name, found in paper.decoded.items()}
-    names = {name for found in (*recipes.values(), decoded) for name in found}
-    for pattern in scale_.omit.recipes if scale_.omit else ():
-        if not any(fnmatchcase(name, pattern) for name in names | elsewhere):
-            raise ConfigError(
-                scale_file, f"omit.recipes: {pattern}", "no such recipe", f"one of {', '.join(sorted(names))}"
-            )
+    trained = {name for found in recipes.values() for name in found}
+    if problems := _wrong_scale(scale_, scale_file, trained, {*decoded}, _elsewhere(root, settings.papers)):
+        raise together(problems)
     omitted = _omitted(scale_, recipes, decoded)
     saes = {name: recipe for name, recipe in recipes.pop("saes").items() if name not in omitted}
     seeded = {section: _seeded(found, scale_, scale_file, omitted) for section, found in recipes.items()}
@@ -163,6 +151,27 @@ def _read_claims(root: Path, paper: Paper) -> list[Claim]:
     if problems := [*wrong_claims(paper, claims, Path(paper.claims), printed_cells(root, Path(paper.published)))]:
         raise together(problems)
     return claims
+
+
+def _wrong_scale(
+    scale: Scale, file: Path, trained: set[str], decoded: set[str], elsewhere: set[str]
+) -> list[ConfigError]:
+    """Names in a scale's file that are no recipe's, of all papers."""
+    unused = sorted({*scale.exceptions} - trained - elsewhere)
+    patterns = scale.omit.recipes if scale.omit else []
+    idle = [one for one in patterns if not any(fnmatchcase(name, one) for name in trained | decoded | elsewhere)]
+    return [
+        *(
+            ConfigError(file, f"exceptions.{name}", "no such recipe", f"one of {', '.join(sorted(trained))}")
+            for name in unused
+        ),
+        *(
+            ConfigError(
+                file, f"omit.recipes: {one}", "no such recipe", f"one of {', '.join(sorted(trained | decoded))}"
+            )
+            for one in idle
+        ),
+    ]
 
 
 def _elsewhere(root: Path, papers: list[str]) -> set[str]:

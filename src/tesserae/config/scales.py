@@ -18,5 +18,5 @@ class Scale(GeneralScale):
     @classmethod
     def _known(cls, sizes: dict) -> dict:
         if unknown := set(sizes) - set(SYSTEMS):
-            raise ValueError(f"unknown system {sorted(unknown)[0]!r}; one of {', '.join(SYSTEMS)}")
+            raise ValueError(f"unknown system {', '.join(sorted(unknown))}; one of {', '.join(SYSTEMS)}")
         return sizes
