@@ -44,6 +44,7 @@ MAY = {
         "reporting",
         "lineage",
         "costs",
+        "contracts",
     },
     # The command line shows what all rooms say, of stages what tables and claims are drawn from.
     "cli": {
@@ -60,6 +61,7 @@ MAY = {
         "words",
     },
     "words": set(),
+    "contracts": set(),
 }
 SYSTEMS = {
     "tokenizers": {"detok", "kl_vae", "va_vae", "maetok", "concepttok", "llamagen_vq"},
