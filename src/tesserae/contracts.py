@@ -143,11 +143,11 @@ class Sampler(Protocol):
     """The module `<module of the generator>_sampler`."""
 
     @staticmethod
-    def sample(model: Any, labels: Tensor, /, *, seeds: list[int], guidance: float) -> Tensor:
+    def sample(model: Any, labels: Tensor, /, *, seeds: list[int], guidance: float, **settings: Any) -> Tensor:
         """Labels int64 (B,), a seed per sample -> tokens as the generator learned them, one stream for each sample.
 
-        The other settings of the recipe's `sampling` are further keywords, `temperature` among them where it is
-        searched. `guidance` 1 means none.
+        `guidance` 1 means none. `settings` are those of the recipe's `sampling`, and `temperature` where one is
+        searched: keywords that a sampler names, and may insist on.
         """
 
 
@@ -221,22 +221,26 @@ def _fault(found: Any, name: str, declared: Any) -> str | None:
     return None
 
 
-def _asked(declared: Callable) -> tuple[list[str], list[str]]:
-    """Names of the positional and of the keyword arguments with which a declared function is called."""
+def _asked(declared: Callable) -> tuple[list[str], list[str], list[str]]:
+    """Names of the positional and keyword arguments with which a declared function is called; `**` for more of them."""
     parameters = [p for p in inspect.signature(declared).parameters.values() if p.name != "self"]
-    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    return [p.name for p in parameters if p.name not in keywords], keywords
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    keywords, more = ([p.name for p in parameters if p.kind is kind] for kind in kinds)
+    return [p.name for p in parameters if p.kind not in kinds], keywords, more
 
 
 def _call(name: str, declared: Callable) -> str:
-    positional, keywords = _asked(declared)
-    return f"{name}({', '.join([*positional, *(f'{keyword}=' for keyword in keywords)])})"
+    positional, keywords, more = _asked(declared)
+    said = [*positional, *(f"{keyword}=" for keyword in keywords), *(f"**{settings}" for settings in more)]
+    return f"{name}({', '.join(said)})"
 
 
 def _takes(method: Callable, declared: Callable) -> bool:
-    positional, keywords = _asked(declared)
+    positional, keywords, more = _asked(declared)
+    signature = inspect.signature(method)
+    bind = signature.bind_partial if more else signature.bind
     try:
-        inspect.signature(method).bind(*positional, **dict.fromkeys(keywords))
+        bind(*positional, **dict.fromkeys(keywords))
     except TypeError:
         return False
     return True
