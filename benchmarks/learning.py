@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from tesserae.data.cache import open_cache
+from tesserae.data.floats import float_images
 from tesserae.data.transforms import to_uint8
 from tesserae.metrics.fidelity import Statistics, fid
 from tesserae.metrics.reconstruction import psnr
-from tesserae.stages.shared.common import float_images
 from tesserae.stages.shared.scoring import score
 from tesserae.workflow.plan import Plan, read_plan
 

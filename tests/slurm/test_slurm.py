@@ -63,7 +63,7 @@ def slow_training(site: Site, processes: int) -> Site:
     site.configure("sbatch: [] ", 'sbatch: ["--signal=USR1@60"] ')
     site.resources("tokenizer", f"{{mem_mb: 900, runtime: 2, processes: {processes}}}")
     site.toys.edit("config/scales/smoke.yaml", "tokenizer_training:\n", "tokenizer_training:\n  shares: 2\n")
-    site.toys.edit("src/tesserae/stages/tokenizer.py", "        chosen =", f"        {PAUSE}\n        chosen =")
+    site.toys.edit("src/tesserae/stages/tokenizer.py", "        images =", f"        {PAUSE}\n        images =")
     site.made(DATASET)
     return site
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tesserae.data.floats import float_images
 from tesserae.data.ragged import open_ragged
 from tesserae.encoders.semantic import CHANNELS, patch_features
 from tesserae.stages import concepts, sae, semantic_features
-from tesserae.stages.shared.common import float_images
 from tesserae.stages.shared.feature_parts import open_features
 from tesserae.training import weights
 from tests.stages.works import work

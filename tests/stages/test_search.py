@@ -6,7 +6,8 @@ import torch
 
 from tesserae.metrics.fidelity import statistics
 from tesserae.stages import metrics, search, search_samples
-from tesserae.stages.shared.common import read_json, same_whole, write_json
+from tesserae.stages.shared.common import same_whole
+from tesserae.stages.shared.files import read_json, write_json
 from tesserae.stages.shared.scoring import scored
 from tests.stages.works import work
 

@@ -46,6 +46,7 @@ MAY = {
         "reporting",
         "lineage",
         "costs",
+        "contracts",
     },
     # The command line shows what all rooms say, of stages what tables and claims are drawn from.
     "cli": {
@@ -62,6 +63,7 @@ MAY = {
         "words",
     },
     "words": set(),
+    "contracts": set(),
 }
 SYSTEMS = {"tokenizers": set(TOKENIZERS), "generators": set(GENERATORS)}
 

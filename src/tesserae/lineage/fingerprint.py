@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 PACKAGE = "tesserae"
 SOURCE = Path(__file__).resolve().parents[2]
-# The engine never shapes a number. When it does, raise ENGINE: that invalidates everything.
+# The engine never shapes a number. When it does, raise ENGINE: that invalidates everything. Nor do contracts: a network
+# is refused or left as it is.
 ENGINE = 1
-PLUMBING = (f"{PACKAGE}.workflow", f"{PACKAGE}.tracking", f"{PACKAGE}.audit", f"{PACKAGE}.cli")
+PLUMBING = (f"{PACKAGE}.workflow", f"{PACKAGE}.tracking", f"{PACKAGE}.audit", f"{PACKAGE}.cli", f"{PACKAGE}.contracts")
 # What a module counts as when a reviewed equivalence says that its mere existence changes nothing.
 ABSENT = "absent"
 

@@ -4,10 +4,13 @@ import numpy as np
 import torch
 
 from tesserae.data.cache import open_cache
+from tesserae.data.floats import float_images
 from tesserae.lineage.work import Work
 from tesserae.metrics.codebook import health
-from tesserae.stages.shared.common import float_images, part_of, pick_device, slices
+from tesserae.stages.shared.common import part_of, pick_device
+from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.side_inputs import open_prompts
+from tesserae.stages.shared.tokenizers import encode, real_codes
 from tesserae.training import weights
 
 
@@ -29,13 +32,14 @@ def run(work: Work) -> dict[str, float]:
     counts = np.zeros(model.vocabulary, np.int64)
     for some in slices(len(images), work.spec["batch"], work.title):
         batch = float_images(images[some], device)
-        text = {} if prompts is None else {"text": prompts.of(torch.from_numpy(labels[some])).to(device)}
-        both = torch.stack([model.encode(x, **text) for x in (batch, batch.flip(-1))], dim=1).cpu().numpy()  # (B, 2, N)
+        text = None if prompts is None else prompts.of(torch.from_numpy(labels[some])).to(device)
+        plain, mirrored = (encode(model, x, text) for x in (batch, batch.flip(-1)))
+        both = torch.stack([plain, mirrored], dim=1).cpu().numpy()  # (B, 2, N)
         if codes is None:
             kind = np.uint16 if model.vocabulary <= 2**16 else np.int32
             codes = np.lib.format.open_memmap(work.out / "codes.npy", "w+", kind, (len(images), *both.shape[1:]))
         codes[some] = both
-        counts += np.bincount(both[:, 0].ravel(), minlength=model.vocabulary)
+        counts += np.bincount(real_codes(model, plain).cpu().numpy(), minlength=model.vocabulary)
     codes.flush()
     np.save(work.out / "labels.npy", labels)
     np.save(work.out / "counts.npy", counts)

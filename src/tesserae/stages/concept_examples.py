@@ -5,13 +5,17 @@ import torch
 from torch import nn
 
 from tesserae.data.cache import open_cache
+from tesserae.data.floats import float_images
 from tesserae.data.ragged import open_ragged
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.concepts import members, ranking, spread, within
-from tesserae.stages.shared.common import float_images, pick_device, slices, write_json
+from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.concept_scores import activations, grid, measure, open_sae, prompts_of, score, strongest
+from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.side_inputs import Prompts
+from tesserae.stages.shared.tokenizers import names_concepts
 from tesserae.training import weights
 
 
@@ -48,7 +52,7 @@ def run(work: Work) -> dict[str, float]:
         "fires": np.stack(fires),
         "prompted": np.array(prompts is not None),
     }
-    if getattr(model, "concept_head", None) is not None:
+    if names_concepts(model):
         truth = open_ragged(work.inputs["concepts"], "val")
         counts = np.bincount(truth.values, minlength=len(sae.b_enc))
         ranked = spread(within(counts, len(data.images), spec["frequency"]), spec["ranked"])

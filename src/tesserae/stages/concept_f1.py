@@ -5,13 +5,17 @@ import torch
 from torch import Tensor
 
 from tesserae.data.cache import open_cache
+from tesserae.data.floats import float_images
 from tesserae.data.ragged import open_ragged
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.concepts import class_prior, f1, prior
-from tesserae.stages.shared.common import float_images, pick_device, slices, write_json
+from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.concept_scores import measure, prompts_of
+from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.side_inputs import shuffled
+from tesserae.stages.shared.tokenizers import names_concepts
 from tesserae.training import weights
 
 
@@ -42,7 +46,7 @@ def run(work: Work) -> dict[str, float]:
         return f1(predicted, truth).mean().item()
 
     values = {}
-    if getattr(model, "concept_head", None) is not None:
+    if names_concepts(model):
         values["f1"] = named("as trained", None if prompts is None else labels)
         if prompts is not None:
             others = shuffled(labels, spec["seed"])

@@ -5,10 +5,12 @@ import torch
 from torch import Tensor
 
 from tesserae.data.cache import open_cache
+from tesserae.data.floats import float_images
 from tesserae.data.ragged import write_ragged
 from tesserae.encoders.semantic import patch_features
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import float_images, pick_device, slices
+from tesserae.stages.shared.common import pick_device
+from tesserae.stages.shared.progress import slices
 from tesserae.training import weights
 
 

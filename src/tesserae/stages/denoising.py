@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from tesserae.data.cache import open_cache
+from tesserae.data.floats import float_images
 from tesserae.data.transforms import to_uint8
 from tesserae.diffusion.latent_noise import interpolate
 from tesserae.lineage.work import Work
 from tesserae.metrics.reconstruction import psnr
-from tesserae.stages.shared.common import float_images, pick_device
+from tesserae.stages.shared.common import pick_device
+from tesserae.stages.shared.tokenizers import masks_patches
 from tesserae.training import weights
 
 
@@ -39,7 +41,7 @@ def run(work: Work) -> dict[str, float]:
     found["images"], found["psnr"] = rebuilt(denoise_sweep(model, original, spec["taus"], spec["gamma"], spec["seed"]))
     numbers = {f"psnr_tau_{tau}": ratio for tau, ratio in zip(spec["taus"], found["psnr"].tolist(), strict=True)}
     module = importlib.import_module(spec["tokenizer"])
-    if hasattr(module, "mask_sweep"):
+    if masks_patches(module):
         found["ratios"] = np.array(spec["ratios"])
         masked = module.mask_sweep(model, original, spec["ratios"], spec["seed"])
         found["masked_images"], found["masked_psnr"] = rebuilt(masked)

@@ -1,20 +1,17 @@
 """Stage `generator`: train one generator on a token cache, or take its published weights."""
 
-import importlib
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tesserae.contracts import check_generator
 from tesserae.lineage.work import Work
 from tesserae.quantizers.gaussian import GaussianPosterior
 from tesserae.stages.shared.official import take_official
 from tesserae.stages.shared.token_parts import open_codes, open_tokens, standardisation
-from tesserae.training import weights
-from tesserae.training.loop import train
-from tesserae.training.order import Order
-from tesserae.training.processes import make_fabric
+from tesserae.stages.shared.training import new_network, run_training
 
 
 def run(work: Work) -> dict[str, float]:
@@ -23,35 +20,17 @@ def run(work: Work) -> dict[str, float]:
     Tokens are of the image or its mirror image (p = 0.5): posterior samples, standardised by channel (l-DeTok A.2), or
     the codes of a discrete tokenizer.
     """
-    spec = work.spec
-    if "official" in spec:
-        return take_official(work)
-    training = spec["training"]
+    if "official" in work.spec:
+        return take_official(work, check_generator)
     drawn, labels = _continuous(work) if work.parts("tokens") else _discrete(work)
-    torch.manual_seed(training["seed"])  # initialisation
-    model = importlib.import_module(spec["module"]).build(spec["model"])
-    fabric = make_fabric(training["precision"], work.device)
-    order = Order(len(labels), training["batch"], training["seed"], training["shares"])
+    model = new_network(work)
+    check_generator(model)
 
-    def source(step: int, share: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
-        chosen = order(step, share)
+    def batch_of(chosen: np.ndarray, rng: torch.Generator) -> dict[str, Tensor]:
         mirrored = (torch.rand(len(chosen), generator=rng, device=rng.device) < 0.5).long().cpu().numpy()
-        tokens = drawn(chosen, mirrored, rng)
-        return {"ids": torch.from_numpy(chosen), "tokens": tokens, "labels": torch.from_numpy(labels[chosen])}
+        return {"tokens": drawn(chosen, mirrored, rng), "labels": torch.from_numpy(labels[chosen])}
 
-    trained = train(
-        model,
-        source,
-        training,
-        fabric=fabric,
-        state=work.state,
-        identity=work.identity,
-        curves=work.out / "curves.jsonl",
-        title=work.title,
-    )
-    if fabric.is_global_zero:
-        weights.save(work.out / "weights.safetensors", trained.weights, spec["module"], spec["model"])
-    return trained.numbers
+    return run_training(work, model, np.arange(len(labels)), batch_of).numbers
 
 
 # (images, which are mirrored, rng) -> tokens (B, N, C) or codes int64 (B, N)

@@ -4,13 +4,16 @@ import numpy as np
 import torch
 
 from tesserae.data.cache import open_cache
+from tesserae.data.floats import float_images
 from tesserae.data.ragged import open_ragged
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics import clusters
 from tesserae.metrics.concepts import members
-from tesserae.stages.shared.common import float_images, pick_device, slices, write_json
+from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.concept_scores import measure, open_sae, prompts_of, score, strongest
+from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.progress import slices
 from tesserae.training import weights
 
 

@@ -6,7 +6,8 @@ import torch
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid, precision_recall
-from tesserae.stages.shared.common import same_whole, write_json
+from tesserae.stages.shared.common import same_whole
+from tesserae.stages.shared.files import write_json
 from tesserae.stages.shared.scoring import scored
 
 

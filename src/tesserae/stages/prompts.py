@@ -6,7 +6,9 @@ import torch
 from tesserae.data.cache import read_index
 from tesserae.encoders.text import text_features
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import pick_device, slices, write_json
+from tesserae.stages.shared.common import pick_device
+from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.progress import slices
 
 CONSTANT = "thing"  # stands in every image's prompt in one of the leakage controls
 

@@ -4,20 +4,19 @@ import numpy as np
 import torch
 
 from tesserae.data.cache import open_cache
+from tesserae.data.floats import float_images
 from tesserae.data.transforms import to_uint8
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid
 from tesserae.metrics.reconstruction import psnr
-from tesserae.stages.shared.common import float_images, pick_device, slices, write_json
+from tesserae.stages.shared.common import pick_device
+from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.scoring import score
 from tesserae.stages.shared.side_inputs import open_prompts, shuffled
+from tesserae.stages.shared.tokenizers import decode, encode, is_discrete
 from tesserae.training import weights
-
-
-def reads_text(tokenizer: torch.nn.Module) -> bool:
-    """Whether its decoder reads prompts (TA-TiTok's does)."""
-    return getattr(tokenizer, "text", None) == "decoder"
 
 
 @torch.inference_mode()
@@ -38,11 +37,11 @@ def run(work: Work) -> dict[str, float]:
     rebuilt, ratios = np.empty_like(images), []
     for part in slices(len(images), spec["batch"], work.title):
         original = float_images(images[part], device)
-        side = {}
+        text = None
         if prompts is not None:
             text = prompts.constant(len(original)) if given == "constant" else prompts.of(labels[part])
-            side["text"] = text.to(device)
-        decoded = model.decode(model.encode(original, **side), **(side if reads_text(model) else {}))
+            text = text.to(device)
+        decoded = decode(model, encode(model, original, text), text)
         ratios.append(psnr(original, decoded).cpu())
         rebuilt[part] = to_uint8(decoded, mode=spec["quantisation"]).cpu().numpy()
     scored = score(rebuilt, spec, device)
@@ -59,7 +58,7 @@ def run(work: Work) -> dict[str, float]:
         "quantisation": spec["quantisation"],
         "splits": spec["splits"],
         "weights": "averaged",
-        "latents": "codes" if hasattr(model, "vocabulary") else "posterior mean",
+        "latents": "codes" if is_discrete(model) else "posterior mean",
         **({"prompt": given} if given in ("shuffled", "constant") else {}),  # what a tokenizer reads is its own affair
     }
     write_json(

@@ -1,7 +1,6 @@
 """Stage `sae`: train a sparse autoencoder on cached features, and measure it on images that it did not see."""
 
 import functools
-import importlib
 import math
 
 import numpy as np
@@ -11,12 +10,10 @@ from torch import Tensor
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics import sparse
-from tesserae.stages.shared.common import slices, write_json
 from tesserae.stages.shared.feature_parts import Features, open_features
-from tesserae.training import weights
-from tesserae.training.loop import train
-from tesserae.training.order import Order
-from tesserae.training.processes import make_fabric
+from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.progress import slices
+from tesserae.stages.shared.training import new_network, run_training
 
 HELD_OUT = 50  # DECISION: every 50th image is for measuring; the paper holds none out
 MEDIAN_TOKENS = 32_768  # DECISION (D16): tokens whose geometric median the decoder's bias starts from
@@ -27,32 +24,13 @@ def run(work: Work) -> dict[str, float]:
     spec, training = work.spec, work.spec["training"]
     features = open_features(work.parts("semantic_features"))
     held, seen = held_out(len(features))
-    torch.manual_seed(training["seed"])  # initialisation
-    model = importlib.import_module(spec["module"]).build(spec["model"])
+    model = new_network(work)
     model.init_bias(some_tokens(features, seen, training["seed"]))
-    fabric = make_fabric(training["precision"], work.device)
-    order = Order(len(seen), training["batch"], training["seed"], training["shares"])
-
-    def source(step: int, share: int, rng: torch.Generator) -> dict[str, Tensor]:
-        chosen = seen[order(step, share)]
-        return {"ids": torch.from_numpy(chosen), "features": features.at(chosen)}
-
-    trained = train(
-        model,
-        source,
-        training,
-        fabric=fabric,
-        state=work.state,
-        identity=work.identity,
-        curves=work.out / "curves.jsonl",
-        title=work.title,
-    )
-    if not fabric.is_global_zero:
+    trained = run_training(work, model, seen, lambda chosen, rng: {"features": features.at(chosen)})
+    if not trained.numbers:  # this process helped; the first one measures
         return {}
-    kept = weights.used(model, trained.weights)
-    weights.save(work.out / "weights.safetensors", kept, spec["module"], spec["model"])
     model.load_state_dict(trained.weights)
-    sums = measure(model.eval(), features, held, training["batch"], work.title, fabric.device)
+    sums = measure(model.eval(), features, held, training["batch"], work.title, model.b_enc.device)
     values = sparse.numbers(sums)
     measured = {
         **{"extractor": spec["encoder"], "layer": spec["feature"], "side": spec["side"]},

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import read_json, write_json
+from tesserae.stages.shared.files import read_json, write_json
 from tesserae.stages.shared.sampling import FINAL, draw_all
 
 

@@ -5,7 +5,8 @@ import numpy as np
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid
-from tesserae.stages.shared.common import pick_device, same_whole, write_json
+from tesserae.stages.shared.common import pick_device, same_whole
+from tesserae.stages.shared.files import write_json
 from tesserae.stages.shared.scoring import score
 
 STATISTIC = "fid"  # the lowest is selected

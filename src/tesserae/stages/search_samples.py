@@ -1,7 +1,7 @@
 """Stage `search_samples`: images at every candidate of guidance and, without guidance, of temperature."""
 
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import write_json
+from tesserae.stages.shared.files import write_json
 from tesserae.stages.shared.sampling import SEARCH, draw_all
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import write_json
+from tesserae.stages.shared.files import write_json
 
 MEASURE = {"counted": "what the recipe says, in the paper's terms at every scale; its lineage says what the scale does"}
 

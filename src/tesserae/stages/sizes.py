@@ -7,7 +7,7 @@ import torch
 
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import write_json
+from tesserae.stages.shared.files import write_json
 from tesserae.training import weights
 
 MEASURE = {"counted": "parameters in millions, counted on networks of the paper's sizes, whatever the scale"}

@@ -4,8 +4,10 @@ import numpy as np
 import torch
 
 from tesserae.data.cache import open_cache
+from tesserae.data.floats import float_images
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import float_images, part_of, pick_device, slices
+from tesserae.stages.shared.common import part_of, pick_device
+from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.token_parts import Sums
 from tesserae.training import weights
 

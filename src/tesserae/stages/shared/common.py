@@ -1,16 +1,12 @@
-"""Small things that several stages share: devices, batches of images, JSON files."""
+"""Small things that several stages share: devices, and the parts of what is made in parts."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-from tqdm import tqdm
 
-from tesserae.data.transforms import to_float
+from tesserae.stages.shared.files import read_json
 
 
 def pick_device(name: str) -> torch.device:
@@ -30,15 +26,6 @@ def part_of(count: int, spec: dict[str, Any]) -> range:
     return range(count * (part - 1) // parts, count * part // parts)
 
 
-def slices(count: int, batch: int, title: str) -> Iterator[slice]:
-    """Consecutive slices of at most `batch`, with a progress bar in samples."""
-    with tqdm(total=count, desc=title, unit="img", mininterval=1.0) as bar:
-        for start in range(0, count, batch):
-            stop = min(start + batch, count)
-            yield slice(start, stop)
-            bar.update(stop - start)
-
-
 def same_whole(folders: list[Path], counts: Sequence[int]) -> dict[str, Any]:
     """How the parts of a scattered stage were drawn (their index.json), if they are all of one whole.
 
@@ -51,17 +38,3 @@ def same_whole(folders: list[Path], counts: Sequence[int]) -> dict[str, Any]:
             f"{all(other == index for other in others)}; {index['samples']} drawn alike are needed: make them again"
         )
     return index
-
-
-def float_images(images: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [-1, 1] on a device."""
-    return to_float(torch.from_numpy(np.array(images)).to(device))  # a copy: memory maps are read-only
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Sorted keys, so that equal content is equal bytes."""
-    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())

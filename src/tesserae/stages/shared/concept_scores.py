@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from tesserae.data.cache import Images, open_cache, read_captions
+from tesserae.data.floats import float_images
 from tesserae.encoders.semantic import patch_features
 from tesserae.lineage.work import Work
 from tesserae.metrics.concepts import purest, typical_words
-from tesserae.stages.shared.common import float_images, pick_device, slices
+from tesserae.stages.shared.common import pick_device
+from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.side_inputs import Prompts, open_prompts
+from tesserae.stages.shared.tokenizers import prompted
 from tesserae.training import weights
 
 SPARE = 8  # times as many candidates as are shown: some may turn out to be dense or dead
@@ -35,7 +38,7 @@ class Scores(NamedTuple):
 
 def prompts_of(work: Work, model: nn.Module) -> Prompts | None:
     """The prompts that a tokenizer's encoder reads; None if it reads none."""
-    return open_prompts(work) if getattr(model, "text", "none") == "encoder" else None
+    return open_prompts(work) if prompted(model) == "encoder" else None
 
 
 def open_sae(work: Work) -> nn.Module:

@@ -8,7 +8,8 @@ import torch
 
 from tesserae.data.transforms import to_uint8
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import part_of, pick_device, slices
+from tesserae.stages.shared.common import part_of, pick_device
+from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.token_parts import standardisation
 from tesserae.training import weights
 

@@ -1,0 +1,246 @@
+"""The contracts of tokenizers and generators: what stages and the training loop ask of their networks.
+
+A network meets them by having the members (duck typing): no model imports this file. `check_tokenizer` and
+`check_generator` hold a class to them before it is trained. What a network has beyond them is its own affair.
+
+Every module of a network also has `build(model)`, which makes it from a spec's `model` settings; a network lists in
+`TRAINING_ONLY` the prefixes of weights that are not saved. `losses` may ask for more (training/loop.py).
+
+Nothing here computes: a check refuses a network or leaves it as it is. That is why this file is no part of any
+fingerprint (lineage/fingerprint.py, PLUMBING); helpers that act on a network are in stages/shared/tokenizers.py.
+
+Shapes: B images of side S, in [-1, 1]; N tokens, C values of a token, V codes; T tokens of a prompt, W their width;
+D width of latents, K concepts of an image at most.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Trained(Protocol):
+    """What the training loop asks of every network."""
+
+    def losses(self, batch: dict[str, Tensor], step: int, rng: torch.Generator, /) -> Iterator[tuple]:
+        """(group, weighted terms), or (group, terms, watched numbers), for each update of a step in turn."""
+
+    def parameter_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
+        """Names and trainable parameters of each optimizer."""
+
+    def no_weight_decay(self, name: str, parameter: nn.Parameter, /) -> bool:
+        """Whether weight decay spares a parameter."""
+
+
+# ---- tokenizers -------------------------------------------------------------------------------------------------
+
+
+class Tokenizer(Trained, Protocol):
+    """What every tokenizer has: one that has a `vocabulary` is also `Discrete`, any other one is `Continuous`.
+
+    Its `losses` get "images" (B, 3, S, S), "labels" (B,), and what it reads: "text" (B, T, W), "concepts" (B, K).
+    """
+
+    tokens: int  # N, of every image; of an image at most, where `lengths` says how many
+
+    def encode(self, images: Tensor, /, *, rng: torch.Generator | None = None) -> Tensor:
+        """Images float (B, 3, S, S) -> tokens float (B, N, C) or codes int64 (B, N): the same ones every time, unless
+        there is something to draw and `rng` is given.
+        """
+
+    def decode(self, tokens: Tensor, /) -> Tensor:
+        """What `encode` makes -> images float (B, 3, S, S), not clamped."""
+
+    def freeze_encoder(self) -> None:
+        """Leave only the decoder to train, so that tokens stay what they are; ValueError if that makes no sense."""
+
+
+class Posterior(Protocol):
+    """Independent normal distributions of all values of the tokens."""
+
+    mean: Tensor  # (B, N, C)
+    logvar: Tensor  # (B, N, C)
+
+
+class Continuous(Tokenizer, Protocol):
+    """A tokenizer whose tokens are vectors. It reads no prompt in its encoder and makes N tokens of every image."""
+
+    latent_channels: int  # C
+
+    def posterior(self, images: Tensor, /) -> Posterior:
+        """Images (B, 3, S, S) -> what generators learn samples of; its mean is what `encode` makes."""
+
+
+class Discrete(Tokenizer, Protocol):
+    """A tokenizer whose tokens are codes: int64, 0 ... V - 1."""
+
+    vocabulary: int  # V
+
+
+class OfVariableLength(Discrete, Protocol):
+    """A discrete tokenizer that makes more tokens of one image than of another.
+
+    The real codes of an image come first; up to N the row is filled with any code, which `decode` does not read.
+    """
+
+    def lengths(self, codes: Tensor, /) -> Tensor:
+        """Codes int64 (B, N) -> how many of each image are real, int64 (B,), from 0 to N."""
+
+
+class Prompted(Tokenizer, Protocol):
+    """A tokenizer that may read prompts: where `text` is "encoder" or "decoder", that half needs them."""
+
+    text: Literal["none", "encoder", "decoder"]
+
+
+class PromptedEncoder(Prompted, Protocol):
+    """A tokenizer whose encoder reads the features of prompts."""
+
+    def encode(self, images: Tensor, /, *, text: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """As without; `text` is (B, T, W)."""
+
+
+class PromptedDecoder(Prompted, Protocol):
+    """A tokenizer whose decoder reads the features of prompts."""
+
+    def decode(self, tokens: Tensor, /, *, text: Tensor) -> Tensor:
+        """As without; `text` is (B, T, W)."""
+
+
+class NamesConcepts(Tokenizer, Protocol):
+    """A tokenizer that names the concepts of an image, if its `concept_head` is not None."""
+
+    concept_head: nn.Module | None
+
+    def latents(self, images: Tensor, text: Tensor | None, /) -> Tensor:
+        """Images (B, 3, S, S), and prompts where the encoder reads them -> (B, N, D), before they become tokens."""
+
+    def concept_logits(self, images: Tensor, text: Tensor | None, /) -> Tensor:
+        """The same -> logits (B, number of all concepts)."""
+
+
+class MasksPatches(Protocol):
+    """The module of a tokenizer that can encode an image of which only some patches are visible."""
+
+    @staticmethod
+    def mask_sweep(model: Any, images: Tensor, ratios: list[float], seed: int, /) -> Tensor:
+        """Images (B, 3, S, S) of which a share is hidden, at R ratios, rebuilt -> (R, B, 3, S, S)."""
+
+
+# ---- generators -------------------------------------------------------------------------------------------------
+
+
+class Generator(Trained, Protocol):
+    """What every generator has. Its `losses` get "labels" int64 (B,) and "tokens": standardised, float (B, N, C), or
+    codes int64 (B, N). How it is sampled is known to its sampler alone.
+    """
+
+
+class Sampler(Protocol):
+    """The module `<module of the generator>_sampler`."""
+
+    @staticmethod
+    def sample(model: Any, labels: Tensor, /, *, seeds: list[int], guidance: float, **settings: Any) -> Tensor:
+        """Labels int64 (B,), a seed per sample -> tokens as the generator learned them, one stream for each sample.
+
+        `guidance` 1 means none. `settings` are those of the recipe's `sampling`, and `temperature` where one is
+        searched: keywords that a sampler names, and may insist on.
+        """
+
+
+# ---- checks -----------------------------------------------------------------------------------------------------
+
+
+def check_tokenizer(model: Any) -> None:
+    """TypeError that names all a tokenizer lacks, if it does not meet its contract."""
+    text = getattr(model, "text", "none")
+    wanted: list[type] = [Discrete if hasattr(model, "vocabulary") else Continuous]
+    if hasattr(model, "lengths"):
+        wanted.append(OfVariableLength)
+    if text != "none":
+        wanted.append({"encoder": PromptedEncoder, "decoder": PromptedDecoder}.get(text, Prompted))
+    if getattr(model, "concept_head", None) is not None:
+        wanted.append(NamesConcepts)
+    faults = unmet(model, *wanted)
+    if text not in ("none", "encoder", "decoder"):
+        faults.append(f"its `text` is {text!r}, not 'none', 'encoder' or 'decoder' (Prompted)")
+    if text == "encoder" and Continuous in wanted:
+        faults.append("its encoder reads prompts, which only discrete tokenizers do: it has no `vocabulary` (Discrete)")
+    _refuse(model, "tokenizer", faults)
+
+
+def check_generator(model: Any) -> None:
+    """TypeError that names all a generator lacks, if it does not meet its contract."""
+    _refuse(model, "generator", unmet(model, Generator))
+
+
+def _refuse(model: Any, kind: str, faults: list[str]) -> None:
+    if faults:
+        kind_of = type(model)
+        raise TypeError(
+            f"{kind_of.__module__}.{kind_of.__qualname__} does not meet the contract of {kind}s: {'; '.join(faults)}. "
+            f"The contract is written in {__name__} (src/{__name__.replace('.', '/')}.py)"
+        )
+
+
+def unmet(found: Any, *protocols: type) -> list[str]:
+    """What a network or module lacks of protocols, in words: members, numbers that are none, ways to call a method."""
+    wanted: dict[str, tuple[Any, type]] = {}
+    for protocol in protocols:
+        for name, member in members(protocol).items():
+            if name not in wanted or wanted[name][1] in member[1].__mro__:  # of two, the one that asks for more
+                wanted[name] = member
+    faults = {name: _fault(found, name, declared) for name, (declared, _) in wanted.items()}
+    return [f"{fault} ({wanted[name][1].__name__})" for name, fault in faults.items() if fault]
+
+
+def members(protocol: type) -> dict[str, tuple[Any, type]]:
+    """What a protocol and those it extends declare: name -> a function or the type of an attribute, and who asks it."""
+    declared = {}
+    for base in reversed(protocol.__mro__):
+        if base not in (object, Protocol) and getattr(base, "_is_protocol", False):
+            functions = {name: value for name, value in vars(base).items() if not name.startswith("_")}
+            functions = {name: getattr(value, "__func__", value) for name, value in functions.items()}
+            found = inspect.get_annotations(base) | functions
+            declared |= {name: (value, base) for name, value in found.items()}
+    return declared
+
+
+def _fault(found: Any, name: str, declared: Any) -> str | None:
+    is_function = isinstance(declared, FunctionType)
+    if not hasattr(found, name):
+        return f"it has no `{_call(name, declared) if is_function else name}`"
+    value = getattr(found, name)
+    if is_function and not (callable(value) and _takes(value, declared)):
+        return f"its `{name}` cannot be called as `{_call(name, declared)}`"
+    if declared is int and not isinstance(value, int):
+        return f"its `{name}` is {value!r}, not an int"
+    return None
+
+
+def _asked(declared: Callable) -> tuple[list[str], list[str], list[str]]:
+    """Names of the positional and keyword arguments with which a declared function is called; `**` for more of them."""
+    parameters = [p for p in inspect.signature(declared).parameters.values() if p.name != "self"]
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    keywords, more = ([p.name for p in parameters if p.kind is kind] for kind in kinds)
+    return [p.name for p in parameters if p.kind not in kinds], keywords, more
+
+
+def _call(name: str, declared: Callable) -> str:
+    positional, keywords, more = _asked(declared)
+    said = [*positional, *(f"{keyword}=" for keyword in keywords), *(f"**{settings}" for settings in more)]
+    return f"{name}({', '.join(said)})"
+
+
+def _takes(method: Callable, declared: Callable) -> bool:
+    positional, keywords, more = _asked(declared)
+    signature = inspect.signature(method)
+    bind = signature.bind_partial if more else signature.bind
+    try:
+        bind(*positional, **dict.fromkeys(keywords))
+    except TypeError:
+        return False
+    return True

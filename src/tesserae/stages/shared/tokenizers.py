@@ -1,0 +1,45 @@
+"""Tokenizers as stages use them: what each can do beyond the least of its contract (contracts.py) is asked here."""
+
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def is_discrete(tokenizer: Any) -> bool:
+    """Whether its tokens are codes (`Discrete`)."""
+    return hasattr(tokenizer, "vocabulary")
+
+
+def prompted(tokenizer: Any) -> str:
+    """Which half reads prompts: "encoder", "decoder" or "none" (`Prompted`)."""
+    return getattr(tokenizer, "text", "none")
+
+
+def names_concepts(tokenizer: Any) -> bool:
+    """Whether it was trained to name the concepts of an image (`NamesConcepts`)."""
+    return getattr(tokenizer, "concept_head", None) is not None
+
+
+def masks_patches(module: ModuleType) -> bool:
+    """Whether tokenizers of a module can encode what they see of an image (`MasksPatches`)."""
+    return hasattr(module, "mask_sweep")
+
+
+def encode(tokenizer: Any, images: Tensor, text: Tensor | None = None) -> Tensor:
+    """Images (B, 3, S, S) -> tokens (B, N, C) or codes (B, N); prompts `text` (B, T, W) only for who reads them."""
+    return tokenizer.encode(images, **({"text": text} if prompted(tokenizer) == "encoder" else {}))
+
+
+def decode(tokenizer: Any, tokens: Tensor, text: Tensor | None = None) -> Tensor:
+    """Tokens -> images (B, 3, S, S); prompts `text` (B, T, W) only for who reads them."""
+    return tokenizer.decode(tokens, **({"text": text} if prompted(tokenizer) == "decoder" else {}))
+
+
+def real_codes(tokenizer: Any, codes: Tensor) -> Tensor:
+    """Codes int64 (B, N) -> those that belong to an image, int64 (at most B N,): all but what fills up a row."""
+    if not hasattr(tokenizer, "lengths"):  # `OfVariableLength` has it
+        return codes.flatten()
+    places = torch.arange(codes.shape[1], device=codes.device)
+    return codes[places < tokenizer.lengths(codes)[:, None]]

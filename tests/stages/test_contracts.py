@@ -1,0 +1,487 @@
+"""Every registered tokenizer and generator against its contract, at the smallest scale that has it; what is refused.
+
+There is no second list of systems or of sizes here: both come from the registry and from the project's configuration.
+"""
+
+import ast
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from functools import cache
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tesserae import contracts
+from tesserae.config import spec as specs
+from tesserae.config.project import Project, read_project
+from tesserae.config.registry import GENERATORS, TOKENIZERS, tokens_of
+from tesserae.config.resolve import Tokens
+from tesserae.costs.counts import count
+from tesserae.costs.networks import FOUNDED
+from tesserae.lineage import fingerprint
+from tesserae.stages import codes, generator, tokenizer
+from tesserae.stages.shared.tokenizers import (
+    decode,
+    encode,
+    is_discrete,
+    masks_patches,
+    names_concepts,
+    prompted,
+    real_codes,
+)
+from tesserae.training import weights
+from tesserae.workflow.graph.tokenizers import tokenizer_spec_of
+from tests.conftest import ROOT
+from tests.stages.works import work
+from tests.training.together import TRAINING
+
+SCALES = ("smoke", "pocket", "desk", "released", "paper")  # the smallest first
+B = 2
+
+
+class Case(NamedTuple):
+    """One recipe of a system, as its stage gets it."""
+
+    system: str
+    module: str
+    model: dict[str, Any]
+    tokens: Tokens  # what the configuration says of the tokens it makes, or learns
+    sampling: dict[str, Any]  # of a generator
+
+    def build(self, device: str = "cpu") -> nn.Module:
+        torch.manual_seed(0)
+        with torch.device(device):
+            return importlib.import_module(self.module).build(self.model)
+
+
+@cache
+def project(scale: str) -> Project:
+    return read_project(ROOT, scale)
+
+
+@cache
+def tokenizers(scale: str) -> dict[str, Case]:
+    """All tokenizer recipes of a scale."""
+    found = {}
+    for name, recipe in project(scale).tokenizers.items():
+        spec = tokenizer_spec_of(project(scale), recipe).values
+        told = tokens_of(spec["module"], spec["model"])
+        found[name] = Case(recipe.typed.system, spec["module"], spec["model"], told, {})
+    return found
+
+
+@cache
+def generators(scale: str) -> dict[str, Case]:
+    """All generator recipes of a scale."""
+    found, context = {}, project(scale).context
+    for name, recipe in project(scale).generators.items():
+        source = project(scale).tokenizers[recipe.typed.tokenizer]
+        learned = specs.tokenizer(source, context)
+        spec = specs.generator(recipe, learned, context.dataset(source)[1], context).values
+        told = tokens_of(learned.values["module"], learned.values["model"])
+        found[name] = Case(
+            recipe.typed.system, spec["module"], spec["model"], told, specs.sampling(recipe, context).values
+        )
+    return found
+
+
+def smallest(recipes: Any, system: str) -> list[Case]:
+    """One recipe of a system for each kind of side input, at the smallest scale that has the system."""
+    for scale in SCALES:
+        if cases := [case for case in recipes(scale).values() if case.system == system]:
+            return list({case.model.get("text"): case for case in cases}.values())
+    raise AssertionError(f"{system} is registered, but no scale has a recipe of it")
+
+
+def each(recipes: Any, systems: Any) -> Any:
+    """Parametrises a test by the smallest recipes of all systems of the registry."""
+    cases = [(system, case) for system in systems for case in smallest(recipes, system)]
+    names = ["-".join(filter(None, (system, case.model.get("text")))) for system, case in cases]
+    return pytest.mark.parametrize("case", [case for _, case in cases], ids=names)
+
+
+def images(case: Case) -> Tensor:
+    side = case.model["image_size"]
+    return 2 * torch.rand(B, 3, side, side, generator=torch.Generator().manual_seed(1)) - 1
+
+
+def text(case: Case) -> Tensor | None:
+    if case.model.get("text", "none") == "none":
+        return None
+    return torch.randn(
+        B, case.model["text_tokens"], case.model["text_width"], generator=torch.Generator().manual_seed(2)
+    )
+
+
+def tokens(case: Case) -> Tensor:
+    """Some as a generator learns them."""
+    rng, told = torch.Generator().manual_seed(3), case.tokens
+    if told.vocabulary is None:
+        return torch.randn(B, told.length, told.width, generator=rng)
+    return torch.randint(told.vocabulary, (B, told.length), generator=rng)
+
+
+def assert_tokens(found: Tensor, told: Tokens) -> None:
+    """What the configuration says of tokens is what they are."""
+    if told.vocabulary is None:
+        assert found.dtype == torch.float32 and found.shape == (B, told.length, told.width)
+        assert found.isfinite().all()
+    else:
+        assert found.dtype == torch.int64 and found.shape == (B, told.length)
+        assert found.min() >= 0 and found.max() < told.vocabulary
+
+
+def assert_losses(model: nn.Module, batch: dict[str, Tensor], step: int) -> None:
+    """Each update's loss is finite and reaches the parameters of its group."""
+    groups = model.parameter_groups()
+    for group, terms, *_ in model.losses(batch, step, torch.Generator().manual_seed(4)):
+        assert group in groups and all(term.isfinite() and term.ndim == 0 for term in terms.values())
+        sum(terms.values()).backward()
+        assert any(parameter.grad is not None for _, parameter in groups[group])
+    assert all(type(model.no_weight_decay(*named)) is bool for some in groups.values() for named in some)
+
+
+def saved_and_loaded(case: Case, model: nn.Module, folder: Any) -> nn.Module:
+    file = folder / "weights.safetensors"
+    weights.save(file, weights.used(model, model.state_dict()), case.module, case.model)
+    return weights.load(file)
+
+
+# ---- tokenizers -------------------------------------------------------------------------------------------------
+
+
+@each(tokenizers, TOKENIZERS)
+@torch.no_grad()
+def test_a_tokenizer_makes_what_the_configuration_says_and_images_of_it(case):
+    model, told = case.build().eval(), case.tokens
+    contracts.check_tokenizer(model)
+    assert model.tokens == told.length and is_discrete(model) == (told.vocabulary is not None)
+    pictures, words = images(case), text(case)
+    torch.manual_seed(1)
+    found = encode(model, pictures, words)
+    torch.manual_seed(2)
+    assert torch.equal(found, encode(model, pictures, words))  # nothing is drawn
+    assert_tokens(found, told)
+    if is_discrete(model):
+        assert model.vocabulary == told.vocabulary
+        assert torch.equal(real_codes(model, found), found.flatten())
+    else:
+        posterior = model.posterior(pictures)
+        assert model.latent_channels == told.width and torch.equal(posterior.mean, found)
+        assert posterior.logvar.shape == found.shape
+    rebuilt = decode(model, found, words)
+    assert rebuilt.shape == pictures.shape and rebuilt.dtype == torch.float32 and rebuilt.isfinite().all()
+    assert torch.equal(rebuilt, decode(model, found, words))
+    if names_concepts(model):
+        latents, logits = model.latents(pictures, words), model.concept_logits(pictures, words)
+        assert latents.shape[:2] == (B, told.length) and logits.shape == (B, case.model["concepts"])
+    module = importlib.import_module(case.module)
+    if masks_patches(module):
+        assert contracts.unmet(module, contracts.MasksPatches) == []
+        assert module.mask_sweep(model, pictures, [0.0, 0.5, 0.9], 7).shape == (3, *pictures.shape)
+
+
+@each(tokenizers, TOKENIZERS)
+def test_a_tokenizer_has_losses_and_is_the_same_when_it_comes_back(case, tmp_path):
+    model = case.build().train()
+    batch = {"images": images(case), "labels": torch.zeros(B, dtype=torch.int64)}
+    if (words := text(case)) is not None:
+        batch["text"] = words
+    if case.model.get("concepts"):
+        batch["concepts"] = torch.tensor([[0, 1, -1]] * B)
+    assert_losses(model, batch, case.model["gan_start_step"] or 0)
+    model.eval()
+    again = saved_and_loaded(case, model, tmp_path)
+    with torch.no_grad():
+        found = encode(model, batch["images"], words)
+        assert torch.equal(found, encode(again, batch["images"], words))
+        assert torch.equal(decode(model, found, words), decode(again, found, words))
+
+
+@pytest.mark.parametrize("system", TOKENIZERS)
+def test_the_cost_of_a_tokenizer_can_be_counted(system):
+    case = smallest(tokenizers, system)[0]
+    used = count("coding", case.module, model=case.model, batch=B)
+    assert min(used["encode"]["fp32"], used["decode"]["fp32"], used["weights"]) > 0
+    if system in FOUNDED:
+        with pytest.raises(ValueError, match="frozen network of its loss is not counted"):  # but measured, see costs
+            count("training", case.module, model=case.model, batch=B, precision="fp32")
+    else:
+        assert count("training", case.module, model=case.model, batch=B, precision="fp32")["flops"]["fp32"] > 0
+
+
+def distinct(cases: dict[str, Case]) -> Iterator[tuple[str, Case]]:
+    """Each network once, however many recipes and seeds have it."""
+    kinds = {json.dumps([case.module, case.model, case.tokens]): name for name, case in cases.items()}
+    return ((name, cases[name]) for name in kinds.values())
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_networks_of_every_scale_meet_their_contracts_at_its_sizes(scale):
+    for name, case in distinct(tokenizers(scale)):
+        model, told = case.build("meta"), case.tokens
+        contracts.check_tokenizer(model)
+        width = None if is_discrete(model) else model.latent_channels
+        assert (model.tokens, width) == (told.length, None if told.vocabulary else told.width), name
+        assert not is_discrete(model) or model.vocabulary == told.vocabulary, name
+    for name, case in distinct(generators(scale)):
+        contracts.check_generator(case.build("meta"))
+        kind = "token_width" if case.tokens.vocabulary is None else "vocabulary"
+        assert case.model[kind] == (case.tokens.vocabulary or case.tokens.width), name
+        assert case.model["token_length"] == case.tokens.length, name
+
+
+# ---- generators -------------------------------------------------------------------------------------------------
+
+
+@each(generators, GENERATORS)
+def test_a_generator_learns_tokens_and_its_sampler_makes_such(case, tmp_path):
+    model, labels = case.build().train(), torch.arange(B) % case.model["classes"]
+    contracts.check_generator(model)
+    assert_losses(model, {"tokens": tokens(case), "labels": labels}, 0)
+    sampler = importlib.import_module(case.sampling["module"])
+    assert contracts.unmet(sampler, contracts.Sampler) == []
+    search = case.sampling["search"]
+    chosen = {"temperature": search["temperature"][0]} if "temperature" in search else {}
+    settings = case.sampling["settings"] | chosen | {"guidance": search["guidance"][0]}
+    model.eval()
+    torch.manual_seed(1)
+    drawn = sampler.sample(model, labels, seeds=[5, 6], **settings)
+    assert_tokens(drawn, case.tokens)
+    torch.manual_seed(2)
+    again = saved_and_loaded(case, model, tmp_path)
+    assert torch.equal(drawn, sampler.sample(again, labels, seeds=[5, 6], **settings))  # of the seeds alone
+
+
+@pytest.mark.parametrize("system", GENERATORS)
+def test_the_cost_of_a_generator_can_be_counted(system):
+    case = smallest(generators, system)[0]
+    assert count("training", case.module, model=case.model, batch=B, precision="fp32")["flops"]["fp32"] > 0
+    sampler = {"module": case.sampling["module"], **case.sampling["settings"]}
+    assert count("sampling", case.module, model=case.model, sampler=sampler, batch=B)["flops"]["fp32"] > 0
+
+
+# ---- what is refused --------------------------------------------------------------------------------------------
+
+
+class Codes(nn.Module):
+    """The least that a discrete tokenizer has: 4 codes of the mean brightness of quarters of an image."""
+
+    tokens, vocabulary = 4, 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def encode(self, images, *, rng=None):
+        level = images.mean(dim=1).unfold(1, 8, 8).unfold(2, 8, 8).mean(dim=(3, 4)).flatten(1)
+        return ((level + 1) * 4).long().clamp(0, 7)
+
+    def decode(self, tokens):
+        level = self.scale * (tokens / 4 - 1)
+        return level.view(-1, 1, 2, 2).repeat_interleave(8, 2).repeat_interleave(8, 3).expand(-1, 3, -1, -1)
+
+    def freeze_encoder(self):
+        raise ValueError("nothing to freeze")
+
+    def losses(self, batch, step, rng):
+        yield "all", {"mse": (self.decode(self.encode(batch["images"])) - batch["images"]).square().mean()}
+
+    def parameter_groups(self):
+        return {"all": list(self.named_parameters())}
+
+    def no_weight_decay(self, name, parameter):
+        return True
+
+
+class NoPosterior(Codes):
+    """Neither discrete nor all that a continuous tokenizer has."""
+
+    vocabulary = property()  # AttributeError, as if it were not there
+    latent_channels = 1
+
+
+class Halves(Codes):
+    """Makes two codes of dark images and four of others."""
+
+    def encode(self, images, *, rng=None):
+        found = super().encode(images)
+        return torch.where(found[:, :1] < 4, found * torch.tensor([1, 1, 0, 0]), found)
+
+    def lengths(self, codes):
+        return torch.where(codes[:, 0] < 4, 2, 4)
+
+
+class WithText(Codes):
+    """Says whether it was given a prompt."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text = text
+
+    def encode(self, images, *, text=None, rng=None):
+        return "encoded", text
+
+    def decode(self, tokens, *, text=None):
+        return "decoded", text
+
+
+def changed(**members: Any) -> nn.Module:
+    return type("Changed", (Codes,), members)()
+
+
+def test_the_least_that_a_tokenizer_has_is_enough():
+    for model in (Codes(), Halves(), WithText("encoder"), WithText("decoder"), WithText("none")):
+        contracts.check_tokenizer(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (NoPosterior(), "it has no `posterior(images)` (Continuous)"),
+        (changed(tokens=None), "its `tokens` is None, not an int (Tokenizer)"),
+        (changed(decode=None), "its `decode` cannot be called as `decode(tokens)` (Tokenizer)"),
+        (changed(encode=lambda self, images: 0), "its `encode` cannot be called as `encode(images, rng=)` (Tokenizer)"),
+        (
+            changed(losses=lambda self, batch: 0),
+            "`losses` cannot be called as `losses(batch, step, rng)` (Trained)",
+        ),
+        (changed(text="encoder"), "its `encode` cannot be called as `encode(images, text=, rng=)` (PromptedEncoder)"),
+        (changed(text="decoder"), "its `decode` cannot be called as `decode(tokens, text=)` (PromptedDecoder)"),
+        (changed(text="both"), "its `text` is 'both', not 'none', 'encoder' or 'decoder' (Prompted)"),
+        (changed(lengths=4), "its `lengths` cannot be called as `lengths(codes)` (OfVariableLength)"),
+        (changed(concept_head=1), "it has no `concept_logits(images, text)` (NamesConcepts)"),
+        (
+            changed(vocabulary=property(), text="encoder", posterior=lambda self, images: 0, latent_channels=1),
+            "its encoder reads prompts, which only discrete tokenizers do: it has no `vocabulary` (Discrete)",
+        ),
+    ],
+)
+def test_a_tokenizer_that_lacks_something_is_named_with_what_it_lacks(model, words):
+    with pytest.raises(TypeError) as error:
+        contracts.check_tokenizer(model)
+    said = str(error.value)
+    assert said.startswith(f"{__name__}.{type(model).__name__} does not meet the contract of tokenizers: ")
+    assert words in said and said.endswith("The contract is written in tesserae.contracts (src/tesserae/contracts.py)")
+    assert (ROOT / "src/tesserae/contracts.py").is_file()
+
+
+def test_all_that_is_missing_is_said_at_once():
+    with pytest.raises(TypeError) as error:
+        contracts.check_tokenizer(nn.Identity())
+    for name in ("losses", "parameter_groups", "no_weight_decay", "tokens", "encode", "decode", "freeze_encoder"):
+        assert str(error.value).count(f"it has no `{name}") == 1
+    with pytest.raises(TypeError, match=r"nn\..*Identity does not meet the contract of generators: it has no `losses"):
+        contracts.check_generator(nn.Identity())
+
+
+def test_what_a_protocol_declares_is_what_is_checked():
+    class Less(Protocol):
+        number: int
+
+        def call(self, one: int, /) -> int: ...
+
+    class More(Less, Protocol):
+        def call(self, one: int, /, *, other: int, **settings: int) -> int: ...
+
+    def found(call: Any) -> list[str]:
+        return contracts.unmet(SimpleNamespace(number=1, call=call), Less, More)
+
+    assert found(lambda one, *, other: 0) == found(lambda first, other, third, **rest: 0) == []
+    assert found(lambda one, *, other, needed: 0) == []  # one of the settings
+    wanted = ["its `call` cannot be called as `call(one, other=, **settings)` (More)"]
+    assert found(lambda one: 0) == found(lambda *, one, other: 0) == found(None) == wanted
+    assert contracts.unmet(SimpleNamespace(call=lambda one: 0), Less) == ["it has no `number` (Less)"]
+
+
+@pytest.fixture
+def unfit(monkeypatch) -> str:
+    """The name of a module whose network meets no contract but for its name."""
+    module = ModuleType("unfit")
+    module.build = lambda model: NoPosterior() if model else nn.Identity()
+    monkeypatch.setitem(sys.modules, "unfit", module)
+    return "unfit"
+
+
+@pytest.fixture
+def corpus(monkeypatch) -> SimpleNamespace:
+    """Six images of one brightness each, a dark one first."""
+    pictures = np.full((6, 16, 16, 3), 200, np.uint8)
+    pictures[::2] = 30
+    data = SimpleNamespace(images=pictures, labels=np.zeros(6, np.int64))
+    for stage in (tokenizer, codes):
+        monkeypatch.setattr(stage, "open_cache", lambda folder, split: data)
+    return data
+
+
+def test_a_stage_refuses_before_it_trains(unfit, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(tokenizer, "run_training", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(generator, "run_training", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(generator, "_discrete", lambda job: (None, np.zeros(6, np.int64)))
+    refused = r"NoPosterior does not meet the contract of tokenizers: it has no `posterior\(images\)` \(Continuous\)\."
+    trained = {"module": unfit, "model": {"some": 1}, "training": TRAINING}
+    official = {"module": unfit, "model": {"some": 1}, "official": {"importer": "tesserae.nn.official", "file": "a"}}
+    for spec in (trained, official):
+        with pytest.raises(TypeError, match=refused):
+            tokenizer.run(work("tokenizer", tmp_path, spec, inputs={"dataset": tmp_path}))
+        with pytest.raises(TypeError, match="does not meet the contract of generators: it has no `losses"):
+            generator.run(work("generator", tmp_path, spec | {"model": {}}))
+    assert not list((tmp_path / "out").iterdir())
+
+
+# ---- how stages use a tokenizer -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", ["none", "encoder", "decoder"])
+def test_prompts_go_to_who_reads_them(reader):
+    model = WithText(reader)
+    assert prompted(model) == reader
+    assert encode(model, "images", "prompt") == ("encoded", "prompt" if reader == "encoder" else None)
+    assert decode(model, "tokens", "prompt") == ("decoded", "prompt" if reader == "decoder" else None)
+    assert prompted(Codes()) == "none" and decode(Codes(), torch.zeros(1, 4), "prompt").shape == (1, 3, 16, 16)
+
+
+def test_codes_that_fill_up_a_row_are_not_counted(corpus, tmp_path, monkeypatch):
+    spec = {"tokenizer": "toy", "batch": 4, "part": 1, "parts": 1}
+    counts = {}
+    for kind in (Codes, Halves):
+        monkeypatch.setattr(codes.weights, "load", lambda file, kind=kind: kind())
+        job = work("codes", tmp_path, spec, inputs={"dataset": tmp_path, "tokenizer": tmp_path})
+        codes.run(job)
+        assert np.load(job.out / "codes.npy").shape == (6, 2, 4)
+        counts[kind] = np.load(job.out / "counts.npy").tolist()
+    assert counts == {Codes: [12, 0, 0, 0, 0, 0, 12, 0], Halves: [6, 0, 0, 0, 0, 0, 12, 0]}
+
+
+# ---- what depends on what -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stage", "shared"),
+    [
+        ("tokenizer", {"official", "side_inputs", "training"}),
+        ("generator", {"official", "token_parts", "training"}),
+        ("sae", {"feature_parts", "files", "progress", "training"}),  # it also measures
+    ],
+)
+def test_a_training_does_not_depend_on_what_other_stages_share(stage, shared):
+    """What is in its fingerprint is made again when somebody edits it: weeks, at the scale of the papers."""
+    modules = set(fingerprint.closure((f"tesserae.stages.{stage}",)))
+    place = "tesserae.stages.shared."
+    assert {name.removeprefix(place) for name in modules if name.startswith(place)} == shared
+    assert "tesserae.training.loop" in modules and "tesserae.contracts" not in modules
+
+
+def test_what_a_tokenizer_can_do_is_asked_in_one_place():
+    asking = set()
+    for file in (ROOT / "src/tesserae/stages").rglob("*.py"):
+        calls = [node.func for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        if any(isinstance(called, ast.Name) and called.id in ("hasattr", "getattr") for called in calls):
+            asking.add(file.name)
+    assert asking == {"tokenizers.py"}
