@@ -12,6 +12,7 @@ from tesserae.config.recipes import Recipe, concrete, read_recipe
 from tesserae.config.registry import SECTIONS
 from tesserae.config.resolve import Context, Sourced
 from tesserae.config.seeds import of_seed
+from tesserae.config.tables import check_tables
 from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Scale, Settings
 
 EQUIVALENTS = Path("config/equivalent-code.yaml")
@@ -79,6 +80,7 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
     for paper in settings.papers:
         file = Path(f"config/papers/{paper}.yaml")
         read[paper] = _read(Paper, root, file)
+        check_tables(root, read[paper], file)
         for section, found in recipes.items():
             entries = getattr(read[paper], section)
             for recipe in concrete(entries):

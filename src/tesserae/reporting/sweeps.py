@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tesserae.lineage import cells
+from tesserae.lineage.measures.base import CHOSEN
+from tesserae.lineage.measures.registry import kind_of
 from tesserae.reporting import seeds, style
 from tesserae.reporting.figures import FigureError, note
-from tesserae.reporting.tables import CHOSEN, same_measure
+from tesserae.reporting.tables import same_measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -297,9 +299,8 @@ def _bars(
 def _how(measured: Iterable[Mapping[str, Any] | None]) -> str:
     """ "extractor embedded, 1000 samples" of the metrics given (None: not run)."""
     texts = dict.fromkeys(
-        f"extractor {metrics['measure']['extractor']}, {metrics['measure']['samples']} samples"
-        for metrics in measured
-        if metrics is not None
+        f"{kind_of(measure).named(measure)}, {measure['samples']} samples"
+        for measure in (metrics["measure"] for metrics in measured if metrics is not None)
     )
     return " / ".join(texts) or "nothing was run"
 
