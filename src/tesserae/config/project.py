@@ -14,6 +14,7 @@ from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
 from tesserae.config.scales import Scale
 from tesserae.config.seeds import of_seed
 from tesserae.config.shown import printed_cells, wrong_claims, wrong_figures, wrong_tables
+from tesserae.config.tables import read_printed, wrong_labels
 from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Settings
 
 EQUIVALENTS = Path("config/equivalent-code.yaml")
@@ -78,15 +79,17 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
     read: dict[str, Paper] = {}
+    printed: dict[str, list[dict]] = {}
     recipes: dict[str, dict[str, ResolvedRecipe]] = {section: {} for section in SECTIONS}
     for paper in settings.papers:
         file = Path(f"config/papers/{paper}.yaml")
         read[paper] = _read(Paper, root, file)
         problems = _read_recipes(read[paper], file, recipes, scale_, scale_file)
-        problems += _wrong_shown(root, read[paper], file, recipes)
+        printed[paper] = read_printed(root, read[paper], file)
+        problems += _wrong_shown(read[paper], file, printed[paper], recipes)
         if problems:
             raise together(problems)
-    claims = {name: _read_claims(root, paper) for name, paper in read.items() if paper.claims}
+    claims = {name: _read_claims(root, paper, printed[name]) for name, paper in read.items() if paper.claims}
     decoded = {name: found for paper in read.values() for name, found in paper.decoded.items()}
     trained = {name for found in recipes.values() for name in found}
     if problems := _wrong_scale(scale_, scale_file, trained, {*decoded}, _elsewhere(root, settings.papers)):
@@ -137,18 +140,21 @@ def _read_recipes(
 
 
 def _wrong_shown(
-    root: Path, paper: Paper, file: Path, recipes: dict[str, dict[str, ResolvedRecipe]]
+    paper: Paper, file: Path, lines: list[dict], recipes: dict[str, dict[str, ResolvedRecipe]]
 ) -> list[ConfigError]:
     """What is wrong with a paper's tables and figures."""
     known = {name: recipe for some in recipes.values() for name, recipe in some.items()}
-    printed = printed_cells(root, Path(paper.published))
-    return [*wrong_tables(paper, file, known), *wrong_figures(paper, file, printed)]
+    return [
+        *wrong_labels(paper, file, lines),
+        *wrong_tables(paper, file, known),
+        *wrong_figures(paper, file, printed_cells(lines)),
+    ]
 
 
-def _read_claims(root: Path, paper: Paper) -> list[Claim]:
+def _read_claims(root: Path, paper: Paper, lines: list[dict]) -> list[Claim]:
     """A paper's claims; ConfigError for those about numbers that are neither printed nor measured."""
     claims = read_claims(root, Path(paper.claims))
-    if problems := [*wrong_claims(paper, claims, Path(paper.claims), printed_cells(root, Path(paper.published)))]:
+    if problems := [*wrong_claims(paper, claims, Path(paper.claims), printed_cells(lines))]:
         raise together(problems)
     return claims
 

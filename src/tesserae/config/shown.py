@@ -4,7 +4,6 @@ Tables name artifacts and their numbers, figures name a kind and the artifacts i
 tables and points of figures.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -63,16 +62,9 @@ def number_behind(paper: Paper, source: str, row: str, column: str) -> Number | 
     return None
 
 
-def printed_cells(root: Path, file: Path) -> frozenset[Cell]:
-    """Table, row and column of every line of a published file, blanks included; ConfigError if there is none."""
-    try:
-        with (root / file).open(newline="", encoding="utf-8") as text:
-            lines = list(csv.DictReader(text))
-    except FileNotFoundError:
-        raise ConfigError(file, "", "no such file", "create it, or mend `published` of the paper's file") from None
-    if lines and not {*KEY} <= lines[0].keys():
-        raise ConfigError(file, "line 1", f"no columns {', '.join(KEY)}", "head the file as the others of its folder")
-    return frozenset(tuple(" ".join((line[name] or "").split()) for name in KEY) for line in lines)
+def printed_cells(lines: Iterable[Mapping[str, str]]) -> frozenset[Cell]:
+    """Table, row and column of every line of a published file, blanks included."""
+    return frozenset(tuple(line[name] for name in KEY) for line in lines)
 
 
 def wrong_claims(paper: Paper, claims: Iterable[Claim], file: Path, printed: frozenset[Cell]) -> Iterator[ConfigError]:
