@@ -144,6 +144,7 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
         _keep_replaced(plan, job, chained)
         (folder / manifests.NAME).unlink(missing_ok=True)  # never an old record beside new files
         for name in STAGES[stage].files:
+            os.chmod(making / name, _file_mode())  # libraries that write aside leave a file to its owner alone
             os.replace(making / name, folder / name)
     finally:
         shutil.rmtree(making, ignore_errors=True)
@@ -344,6 +345,13 @@ def _described_weights(job: Job) -> dict | None:
     """Name, hash and size of the published weights that a job takes."""
     path = published_weights(job)
     return path and {"file": job.weights, "sha256": sha256(path), "bytes": path.stat().st_size}
+
+
+def _file_mode() -> int:
+    """Permissions of a new file under this process's umask."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _limit_threads(threads: int) -> None:
