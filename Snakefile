@@ -23,6 +23,9 @@ if workflow.is_main_process:
     STANDINGS = staleness.examine(PLAN, launch.remake(PLAN, config.get("remake")))
     records.introduce(PLAN, STANDINGS)
 else:  # inside a SLURM job: the warning before the wall limit is for the stage alone
+    from tesserae.workflow import slurm
+
+    slurm.quote_interpreter()
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     if os.environ.get("SLURM_RESTART_COUNT"):
         if launch.landed(PLAN, sys.argv):
@@ -33,7 +36,7 @@ SCALE = PLAN.scale
 # In a SLURM job what was asked for counts; `threads` may be capped by the cores of the machine that planned.
 THREADS = "{threads}" if workflow.is_main_process else "{resources.cpus_per_task}"
 RUNNER = (
-    f"{sys.executable} -I -S {workflow.basedir}/src/tesserae/workflow/client.py {{rule}} {{wildcards.recipe}}"
+    f"{launch.client()} {{rule}} {{wildcards.recipe}}"
     f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {THREADS}"
     f" {'>>' if 'TESSERAE_AGAIN' in os.environ else '>'} {{log}} 2>&1"  # queued again: the log goes on
     " || {{ echo '{rule} {wildcards.recipe} failed. Its log is {log} and ends:'; tail -n 15 {log} | tr '\\r' '\\n'"
