@@ -33,11 +33,10 @@ else:  # inside a SLURM job: the warning before the wall limit is for the stage 
         os.environ["TESSERAE_AGAIN"] = "1"  # for the step's own Snakemake, which SLURM's variables do not reach
 
 SCALE = PLAN.scale
-# In a SLURM job what was asked for counts; `threads` may be capped by the cores of the machine that planned.
-THREADS = "{threads}" if workflow.is_main_process else "{resources.cpus_per_task}"
+# What a stage asks for, not `threads`: Snakemake caps that by the cores there are, and threads may shape a number.
 RUNNER = (
     f"{launch.client()} {{rule}} {{wildcards.recipe}}"
-    f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {THREADS}"
+    f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {{resources.cpus_per_task}}"
     f" {'>>' if 'TESSERAE_AGAIN' in os.environ else '>'} {{log}} 2>&1"  # queued again: the log goes on
     " || {{ echo '{rule} {wildcards.recipe} failed. Its log is {log} and ends:'; tail -n 15 {log} | tr '\\r' '\\n'"
     " | tail -n 15; exit 1; }} >&2"
