@@ -8,13 +8,15 @@ import signal
 from pathlib import Path
 from snakemake.utils import min_version
 from tesserae.config.errors import ConfigError
-from tesserae.workflow import engine, launch, records, space, staleness, warm
+from tesserae.workflow import engine, launch, own_code, records, space, staleness, warm
 from tesserae.workflow.plan import open_plan, read_plan
 
 min_version("9.0")
 engine.adjust()
 
-try:  # a job's own Snakemake needs one job of the plan, not the fingerprints of all
+try:
+    own_code.check(Path(workflow.basedir))
+    # A job's own Snakemake needs one job of the plan, not the fingerprints of all.
     PLAN = (read_plan if workflow.is_main_process else open_plan)(Path(workflow.basedir), config.get("scale"))
 except ConfigError as error:
     raise WorkflowError(str(error))

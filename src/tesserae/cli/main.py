@@ -31,6 +31,13 @@ from tesserae.cli.share import pull, share
 @click.pass_context
 def main(context: click.Context, project: Path, scale: str | None) -> None:
     """Reproduce, change and audit the tables of five visual-tokenizer papers."""
+    from tesserae.config.errors import ConfigError
+    from tesserae.workflow import own_code
+
+    try:
+        own_code.check(project.resolve())
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
     context.obj = {"root": project.resolve(), "scale": scale}
 
 

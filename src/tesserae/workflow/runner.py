@@ -30,7 +30,7 @@ from tesserae.lineage import code, fingerprint  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
 from tesserae.lineage.hashes import sha256  # noqa: E402
 from tesserae.lineage.work import Work  # noqa: E402
-from tesserae.workflow import space, staleness  # noqa: E402
+from tesserae.workflow import own_code, space, staleness  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.foreign import published_weights  # noqa: E402
 from tesserae.workflow.graph.job import Job  # noqa: E402
@@ -90,6 +90,7 @@ def _queue_again() -> None:
 
 def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: str | None = None) -> dict:
     """Make one artifact and return its manifest."""
+    own_code.check(root)
     plan = open_plan_for(stage, root, scale)
     job = plan.jobs.get(f"{stage}/{recipe}")
     if job is None:
