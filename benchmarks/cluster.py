@@ -31,7 +31,7 @@ from tests.slurm import toys  # noqa: E402
 from tests.slurm.cluster import Cluster, Unavailable, running  # noqa: E402
 from tests.slurm.conftest import SNAKEMAKE  # noqa: E402
 
-# With --profile, profiles/default would still hold, and its `cores: 2` cap the threads of every job.
+# With --profile, profiles/default would still hold, and its `cores: all` cap the threads of every job.
 PROFILE = ("--workflow-profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "2")
 NUMBERS = ("number", "table")  # kinds of findings that toys cannot avoid: they measure nothing
 FEWEST = 100  # asked for so many jobs, planning.project adds no rows

@@ -1,10 +1,13 @@
 """Sharing through DVC: a fresh clone pulls results and plans nothing; an edit plans its downstream, and runs."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -203,10 +206,8 @@ def test_a_pull_that_was_killed_goes_on(clone):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(clone.root / "src")},
     )
-    import os
-    import signal
-    import time
 
     top, until = clone.root / ".dvc/cache/files/md5", time.monotonic() + 60
     while len(list(top.glob("*/*"))) < 20 and process.poll() is None and time.monotonic() < until:

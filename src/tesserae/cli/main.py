@@ -31,6 +31,13 @@ from tesserae.cli.share import pull, share
 @click.pass_context
 def main(context: click.Context, project: Path, scale: str | None) -> None:
     """Reproduce, change and audit the tables of five visual-tokenizer papers."""
+    from tesserae.config.errors import ConfigError
+    from tesserae.workflow import own_code
+
+    try:
+        own_code.check(project.resolve())
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
     context.obj = {"root": project.resolve(), "scale": scale}
 
 
@@ -47,6 +54,7 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
     """
     from tesserae.tracking import follow as following
     from tesserae.workflow import launch, showing, staleness, store
+    from tesserae.workflow.room import room
 
     plan = plan_of(settings)
     root = plan.project.root
@@ -74,7 +82,10 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
                 raise click.ClickException(str(question)) from None
             click.confirm(f"{question}\nGo on", abort=True)
             confirm = launch.token(plan, standings)
-    command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "rules", "host"]
+    here = room(arguments, plan.project.scale.resources.values(), plan.project.settings.device)
+    if run and here.line:
+        click.echo(here.line)
+    command = [sys.executable, "-m", "snakemake", *arguments, *here.options, "--quiet", "rules", "host"]
     given = {"scale": settings["scale"], "remake": remake, "confirm": confirm}
     if any(given.values()):
         command += ["--config", *(f"{key}={value}" for key, value in given.items() if value)]

@@ -4,7 +4,6 @@ Imports stay inside the command, so that `tesserae --help` answers at once.
 """
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -91,10 +90,11 @@ def _on_gpus(
 
 def _on_cpu(planned: Any, asked: dict[str, Any], wanted: list[str], cores: int | None) -> dict[str, Any]:
     from tesserae.costs import measured
+    from tesserae.workflow import machine
 
     timed, left_out = measured.read(planned.project.root)
     jobs = {name: planned.jobs[name] for name in planned.demanded(*wanted)}
-    cores = cores or len(os.sched_getaffinity(0))
+    cores = cores or machine.cores()
     found = measured.forecast(jobs, asked, scale=planned.scale, cores=cores, timed=timed)
     if left_out:
         found["warnings"].append(f"{len(left_out)} manifests in results/ do not count, such as {left_out[0]}")

@@ -1,9 +1,11 @@
 """What happens before the first job of a run: no expensive surprise, and nothing replaced that could come back."""
 
+import shlex
 import sys
 from typing import Any
 
 from tesserae.lineage import fingerprint
+from tesserae.workflow import client as job_client
 from tesserae.workflow import foreign, store
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import LIBRARIES, Standing, examine, seconds
@@ -20,6 +22,12 @@ def remake(plan: Plan, wanted: str | None) -> tuple[str, ...]:
     """
     names = [name for name in (wanted or "").split(",") if name]
     return tuple(name if name == LIBRARIES else plan.find(name) for name in names)
+
+
+def client() -> str:
+    """How a rule's shell command begins that asks for a job: safe from the shell, and from Snakemake's braces."""
+    command = shlex.join([sys.executable, "-I", "-S", job_client.__file__])
+    return command.replace("{", "{{").replace("}", "}}")
 
 
 def job_id(job: Any) -> str:

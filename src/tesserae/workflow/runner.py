@@ -30,7 +30,7 @@ from tesserae.lineage import code, fingerprint  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
 from tesserae.lineage.hashes import sha256  # noqa: E402
 from tesserae.lineage.work import Work  # noqa: E402
-from tesserae.workflow import space, staleness  # noqa: E402
+from tesserae.workflow import own_code, space, staleness  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.foreign import published_weights  # noqa: E402
 from tesserae.workflow.graph.job import Job  # noqa: E402
@@ -90,6 +90,7 @@ def _queue_again() -> None:
 
 def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: str | None = None) -> dict:
     """Make one artifact and return its manifest."""
+    own_code.check(root)
     plan = open_plan_for(stage, root, scale)
     job = plan.jobs.get(f"{stage}/{recipe}")
     if job is None:
@@ -144,6 +145,7 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
         _keep_replaced(plan, job, chained)
         (folder / manifests.NAME).unlink(missing_ok=True)  # never an old record beside new files
         for name in STAGES[stage].files:
+            os.chmod(making / name, _file_mode())  # libraries that write aside leave a file to its owner alone
             os.replace(making / name, folder / name)
     finally:
         shutil.rmtree(making, ignore_errors=True)
@@ -344,6 +346,13 @@ def _described_weights(job: Job) -> dict | None:
     """Name, hash and size of the published weights that a job takes."""
     path = published_weights(job)
     return path and {"file": job.weights, "sha256": sha256(path), "bytes": path.stat().st_size}
+
+
+def _file_mode() -> int:
+    """Permissions of a new file under this process's umask."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _limit_threads(threads: int) -> None:

@@ -6,6 +6,7 @@ tests/slurm/test_failures.py shows each. The executor's version stands in requir
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,19 +15,33 @@ from collections.abc import Iterable
 from typing import Any
 
 from snakemake_executor_plugin_slurm import Executor
+from snakemake_executor_plugin_slurm_jobstep import Executor as Step
 from snakemake_interface_common.exceptions import WorkflowError
+
+MEANT = set('$`"\\%')  # what the executor's quotes, or sbatch in names of logs, would take for something else
 
 
 def prepare(jobs: Iterable[Any]) -> None:
     """Called once, before the first of Snakemake's `jobs` is submitted.
 
-    Raises WorkflowError if jobs of an earlier run are still at work on what this run would make.
+    Raises WorkflowError if jobs of an earlier run are still at work on what this run would make, or if the executor
+    cannot hand the project's folder to SLURM.
     """
+    for path in (sys.executable, os.getcwd()):
+        if found := sorted(MEANT.intersection(path)):
+            raise WorkflowError(f"SLURM's executor cannot pass {' '.join(found)} in {path}: rename that folder")
+    quote_interpreter()
     _refuse_twins({_comment(job) for job in jobs})
     for number in (signal.SIGTERM, signal.SIGHUP):  # a login node that goes down: cancel, do not wait for the jobs
         signal.signal(number, signal.default_int_handler)
     Executor.check_active_jobs = _patient(Executor.check_active_jobs)
     Executor.cancel_jobs = _cancel
+
+
+def quote_interpreter() -> None:
+    """Have a path with spaces reach the shell as one word: in what is submitted, and in what a SLURM job starts."""
+    for executor in (Executor, Step):
+        executor.get_python_executable = lambda self: shlex.quote(sys.executable)
 
 
 def _patient(check: Any) -> Any:

@@ -1,0 +1,33 @@
+"""Where Snakemake takes something for granted that does not hold here.
+
+Outputs: what was kept or shared is a link into the DVC cache, and read-only, so that nobody writes into the cache
+through it. Snakemake takes a file without write permission for one that its owner protects, and makes it again for root
+alone. But no job writes into an output: it makes a new file that takes the old one's name, and that asks for the
+permission of the folder. So the folder's permission decides, for everybody.
+
+Locks: Snakemake looks for them by a pattern that begins with the project's folder, in whose name braces then mean
+something: it would search other folders, or fail.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from snakemake.io import _IOFile
+from snakemake.persistence.file import FilePersistence
+
+
+def adjust() -> None:
+    """From here on, this process's Snakemake judges outputs by their folders and finds its locks by their place."""
+    _IOFile.protected = _protected
+    FilePersistence._read_locks = _read_locks
+
+
+async def _protected(self: _IOFile) -> bool:
+    return await self.exists_local() and not os.access(Path(self.file).parent, os.W_OK)
+
+
+def _read_locks(self: FilePersistence) -> Iterator[tuple[str, str]]:
+    for kind in ("input", "output"):
+        for file in sorted(Path(self._lockdir).glob(f"[0-9]*.{kind}.lock")):
+            yield from ((kind, line.strip()) for line in file.read_text().splitlines())
