@@ -22,6 +22,25 @@ def remake(plan: Plan, wanted: str | None) -> tuple[str, ...]:
     return tuple(name if name == LIBRARIES else plan.find(name) for name in names)
 
 
+def wanted(plan: Plan, targets: list[str]) -> list[str]:
+    """The artifacts that Snakemake's targets mean (files, tables, papers, `all`); all that is shown if there are none.
+
+    Raises LookupError for a target that is none of them.
+    """
+    found: dict[str, None] = {}
+    for target in targets or ["all"]:
+        if target == "all":
+            names = plan.shown
+        elif target in plan.project.papers:
+            names = [
+                name for name in plan.shown if plan.jobs[name].stage == "notebook" and target in plan.jobs[name].papers
+            ]
+        else:
+            names = [plan.named.get(target) or plan.find(target)]
+        found |= dict.fromkeys(names)
+    return list(found)
+
+
 def job_id(job: Any) -> str:
     """The plan's id of one of Snakemake's jobs."""
     return f"{job.rule.name}/{getattr(job.wildcards, 'recipe', 'index')}"
