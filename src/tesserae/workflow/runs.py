@@ -130,6 +130,7 @@ def _locking(persistence: Any, lock: Any, root: Path, scale: str, clean_up: Any)
             if persistence.locked:
                 logger.warning(f"Taking away the lock of a run that was killed{f': {left}' if left else ''}")
                 clean_up()
+            Path(persistence.path, "locks").mkdir(exist_ok=True)  # Snakemake takes the folder away with its locks
             us = asdict(locks.this_process())
             os.environ[RUN] = f"{us['host']}|{us['pid']}|{us['started']}"
             stack.enter_context(lock())
