@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from snakemake.utils import min_version
 from tesserae.config.errors import ConfigError
-from tesserae.workflow import engine, launch, own_code, records, space, staleness, warm
+from tesserae.workflow import engine, launch, own_code, runs, space, staleness, warm
 from tesserae.workflow.plan import open_plan, read_plan
 
 min_version("9.0")
@@ -23,7 +23,7 @@ except ConfigError as error:
 
 if workflow.is_main_process:
     STANDINGS = staleness.examine(PLAN, launch.remake(PLAN, config.get("remake")))
-    records.introduce(PLAN, STANDINGS)
+    runs.take_part(workflow, PLAN, STANDINGS)
 else:  # inside a SLURM job: the warning before the wall limit is for the stage alone
     from tesserae.workflow import slurm
 
@@ -51,7 +51,7 @@ wildcard_constraints:
 localrules: all
 
 rule all:
-    input: PLAN.targets("report")
+    input: [str(path) for name in PLAN.shown for path in PLAN.outputs(PLAN.jobs[name])]
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"

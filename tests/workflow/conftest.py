@@ -143,6 +143,35 @@ class Toys(Copy):
     def make(self, job: str, **environment: str) -> subprocess.CompletedProcess:
         return self.python("-m", "tesserae.workflow.runner", *job.split("/"), "--scale", "smoke", **environment)
 
+    def start(self, *command: str, **environment: str) -> subprocess.Popen:
+        """Start a Python module with arguments, in a session of its own, as a terminal does."""
+        environment = {
+            **os.environ,
+            **{"PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": "", "TESSERAE_WARM": "off"},
+            **environment,
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            **{"cwd": self.root, "env": environment, "start_new_session": True},
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
+        )
+
+    def gate(self, stage: str) -> None:
+        """Let jobs of a stage wait, once begun, until `open`; each adds a line to the file `began`."""
+        self.insert(
+            stage,
+            "open(work.root / 'began', 'a').write(f'{os.getpid()}\\n'); "
+            "[__import__('time').sleep(0.05) for _ in iter(lambda: (work.root / 'gate').exists(), True)]",
+        )
+
+    def open(self) -> None:
+        (self.root / "gate").touch()
+
+    def began(self) -> list[int]:
+        """The processes that came to a gate."""
+        file = self.root / "began"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
     def manifest(self, job: str) -> dict:
         return json.loads((self.root / "results/smoke" / job / "manifest.json").read_text())
 

@@ -2,8 +2,11 @@
 run from scratch would have made. The stages are toys, the plan, the runner and Snakemake are real."""
 
 import shutil
+import time
 
 import pytest
+
+from tesserae.lineage.hashes import SETTLED_NS
 
 CRASH = "if work.recipe in ('detok_bb_extended', 'detok_sb_joint'): raise RuntimeError('crash')"
 
@@ -64,6 +67,44 @@ def test_an_input_that_was_written_while_a_job_ran(toys):
     )
     done = toys.make("reference/emoji_few-32")
     assert done.returncode == 1 and "dataset/emoji_few-32/index.json was edited while it ran" in done.stderr
+
+
+def test_an_input_that_was_overwritten_in_place_and_put_back_with_its_time(toys):
+    assert toys.make("dataset/emoji_few-32").returncode == 0
+    toys.insert(
+        "reference",
+        "f = work.inputs['dataset'] / 'index.json'; t, s = f.read_text(), f.stat(); f.write_text('x' * len(t)); "
+        "f.write_text(t); os.utime(f, ns=(s.st_atime_ns, s.st_mtime_ns))",
+    )
+    done = toys.make("reference/emoji_few-32")
+    assert done.returncode == 1 and "dataset/emoji_few-32/index.json was edited while it ran" in done.stderr
+
+
+def test_an_input_that_was_linked_into_a_cache_while_a_job_ran(toys):
+    assert toys.make("dataset/emoji_few-32").returncode == 0
+    toys.insert(
+        "reference", "f = work.inputs['dataset'] / 'index.json'; os.link(f, work.root / 'linked'); os.chmod(f, 0o444)"
+    )
+    done = toys.make("reference/emoji_few-32")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_copy_over_an_input_that_keeps_size_and_times_is_planned_and_refused(toys):
+    assert toys.make("dataset/emoji_few-32").returncode == 0
+    folder = toys.root / "results/smoke/dataset/emoji_few-32"
+    (folder / "other").write_text("0" * (folder / "index.json").stat().st_size)
+    shutil.copystat(folder / "index.json", folder / "other")
+    shutil.copyfile(folder / "index.json", folder / "kept")
+    time.sleep(SETTLED_NS / 1e9)
+    assert "dataset" not in toys.tesserae("why", "dataset/emoji_few-32").stdout.replace("dataset/emoji_few-32 is", "")
+    shutil.copy2(folder / "other", folder / "index.json")  # cp -p
+    assert "edited since it was made" in toys.tesserae("why", "dataset/emoji_few-32").stdout
+    done = toys.make("reference/emoji_few-32")
+    remedy = "tesserae --scale smoke reproduce results/smoke/dataset/emoji_few-32/train_images.npy"
+    assert done.returncode == 1 and f"`{remedy}` makes it again" in done.stderr
+    assert toys.tesserae(*remedy.split()[3:]).returncode == 0
+    assert (folder / "index.json").read_bytes() == (folder / "kept").read_bytes()
+    assert toys.make("reference/emoji_few-32").returncode == 0
 
 
 def test_an_input_that_was_edited_by_hand(toys):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 
@@ -76,6 +77,27 @@ def test_a_job_ends_with_its_client(toy, parent):
     client.wait()
     until(lambda: not _working_in(toy.root), lambda: "the job outlived its client")
     assert not (toy.root / FOLDER / "manifest.json").exists()
+
+
+def test_a_job_ends_with_the_process_that_waits_beside_it(toy, parent):
+    with_body(
+        toy,
+        "import os, time, pathlib; pathlib.Path('aside').write_text(str(os.getppid())); "
+        "os.rename('aside', 'started'); time.sleep(3600)",
+    )
+    ready(parent)
+    client = subprocess.Popen(
+        [sys.executable, "-I", "-S", CLIENT, "dataset", "emoji-32"],
+        cwd=toy.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(toy.root / "src")},
+    )
+    until((toy.root / "started").exists, lambda: "the job does not start")
+    os.kill(int((toy.root / "started").read_text()), signal.SIGKILL)
+    assert client.wait() != 0
+    until(lambda: not _working_in(toy.root), lambda: "the job is left alone")
+    assert not list((toy.root / FOLDER.parent).glob(".*"))  # it was asked to end, and cleaned up
 
 
 def _working_in(folder) -> list[str]:

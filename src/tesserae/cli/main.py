@@ -4,8 +4,6 @@ Imports stay inside the commands, so that `tesserae --help` answers at once.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -17,7 +15,9 @@ from tesserae.cli.data import data
 from tesserae.cli.mlflow import mlflow
 from tesserae.cli.params import params
 from tesserae.cli.plan import plan
+from tesserae.cli.reproduce import reproduce
 from tesserae.cli.share import pull, share
+from tesserae.cli.showing import note_libraries, remake_of, restorable, show_reasons, work
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,72 +39,6 @@ def main(context: click.Context, project: Path, scale: str | None) -> None:
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     context.obj = {"root": project.resolve(), "scale": scale}
-
-
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.option("--remake", metavar="NAMES", help="Make these again: artifacts, tables, or `libraries`; comma-separated.")
-@click.option("--confirm", metavar="TOKEN", help="Agree to an expensive run, as `tesserae reproduce` asked for it.")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_obj
-def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments: tuple[str, ...]) -> None:
-    """Bring everything up to date.
-
-    Says what will run and why, restores what is in the cache, runs the rest and shows it in MLflow. ARGUMENTS go to
-    snakemake.
-    """
-    from tesserae.tracking import follow as following
-    from tesserae.workflow import launch, showing, staleness, store
-    from tesserae.workflow.room import room
-
-    plan = plan_of(settings)
-    root = plan.project.root
-    asked = _remake(plan, remake)
-    standings = staleness.examine(plan, asked)
-    run = staleness.to_run(plan, standings)
-    dry = any(argument in ("-n", "--dry-run", "--dryrun") for argument in arguments)
-    if not dry and (back := _restorable(plan, standings, run)):
-        back = store.restore(plan, standings, back)
-        click.echo(f"Restored from the cache: {showing.short(back)}")
-        standings = staleness.examine(plan, asked)
-        run = staleness.to_run(plan, standings)
-    again = launch.replaced(plan, standings, list(run))
-    if run:
-        remade = f", {len(again)} of them again" if again and len(again) < len(run) else ""
-        click.echo(f"{len(run)} artifacts to make{remade}{_work(plan, standings, list(run))}")
-    if again:
-        _show_reasons(plan, standings, {name: run[name] for name in again}, most=6)
-    _note_libraries(standings)
-    if not dry:
-        try:
-            launch.confirm(plan, standings, list(run), confirm)
-        except launch.Unconfirmed as question:
-            if not sys.stdin.isatty():
-                raise click.ClickException(str(question)) from None
-            click.confirm(f"{question}\nGo on", abort=True)
-            confirm = launch.token(plan, standings)
-    here = room(arguments, plan.project.scale.resources.values(), plan.project.settings.device)
-    if run and here.line:
-        click.echo(here.line)
-    command = [sys.executable, "-m", "snakemake", *arguments, *here.options, "--quiet", "rules", "host"]
-    given = {"scale": settings["scale"], "remake": remake, "confirm": confirm}
-    if any(given.values()):
-        command += ["--config", *(f"{key}={value}" for key, value in given.items() if value)]
-    if dry:
-        sys.exit(subprocess.run(command, cwd=root).returncode)
-    follower = following.start_follower(root, plan.scale) if run else None
-    try:
-        failed = subprocess.run(command, cwd=root).returncode
-    finally:
-        if follower:
-            following.stop(follower)
-    _sync_if_new(root, plan.scale)
-    page = root / plan.folder("report/index") / "index.html"
-    if failed:
-        raise click.ClickException(
-            "the workflow did not finish; the log of each failed job is named above. "
-            "Run the same command again to go on where it stopped."
-        )
-    click.echo(f"Everything at scale {plan.scale} is up to date: {page.relative_to(root)}")
 
 
 @main.command()
@@ -130,9 +64,9 @@ def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) ->
             )
         click.echo(f"{sharing.index_file(plan)}: what is committed is what this code makes")
         return
-    standings = staleness.examine(plan, _remake(plan, remake))
+    standings = staleness.examine(plan, remake_of(plan, remake))
     run = staleness.to_run(plan, standings)
-    back = _restorable(plan, standings, run)
+    back = restorable(plan, standings, run)
     if as_json:
         click.echo(json.dumps(showing.as_json(plan, standings, run, back), indent=1, ensure_ascii=False))
         return
@@ -141,7 +75,7 @@ def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) ->
     else:
         make_console().print(showing.table(plan, standings, run, back), markup=False)
         click.echo("`tesserae why` says what changed")
-    _note_libraries(standings)
+    note_libraries(standings)
 
 
 @main.command()
@@ -157,14 +91,14 @@ def why(settings: dict, target: str | None, remake: str | None) -> None:
 
     plan = plan_of(settings)
     wanted = [artifact_of(plan, target)] if target else None
-    standings = staleness.examine(plan, _remake(plan, remake))
+    standings = staleness.examine(plan, remake_of(plan, remake))
     run = staleness.to_run(plan, standings, wanted)
     if not run:
         click.echo(f"{wanted[0] if wanted else 'Everything'} is current at scale {plan.scale}")
     else:
-        click.echo(f"{len(run)} artifacts would run{_work(plan, standings, list(run))}")
-        _show_reasons(plan, standings, run)
-    _note_libraries(standings)
+        click.echo(f"{len(run)} artifacts would run{work(plan, standings, list(run))}")
+        show_reasons(plan, standings, run)
+    note_libraries(standings)
 
 
 @main.command()
@@ -267,69 +201,7 @@ def times(settings: dict) -> None:
     click.echo(f"| all | {len(everything)} | | {total:.0f} | {peak} MB |")
 
 
-def _sync_if_new(root: Path, scale: str) -> None:
-    from tesserae.tracking.store import StoreError
-    from tesserae.tracking.sync import sync_if_new
-
-    try:
-        click.echo(sync_if_new(root, scale))
-    except StoreError as error:
-        click.echo(str(error), err=True)  # says itself that results are complete, and the remedy
-    except Exception as error:  # tracking may never cost a result
-        click.echo(
-            f"MLflow: not synchronised ({type(error).__name__}: {error}); "
-            "results are complete without it, `tesserae mlflow sync` tries again",
-            err=True,
-        )
-
-
-def _remake(plan, wanted: str | None) -> tuple[str, ...]:
-    from tesserae.workflow import launch
-
-    try:
-        return launch.remake(plan, wanted)
-    except LookupError as error:
-        raise click.ClickException(f"--remake: {error.args[0]}") from None
-
-
-def _restorable(plan, standings: dict, run: dict[str, str]) -> list[str]:
-    from tesserae.workflow import store
-
-    try:
-        return store.restorable(plan, standings, list(run))
-    except store.NoRepository as error:
-        click.echo(str(error), err=True)
-        return []
-
-
-def _show_reasons(plan, standings: dict, run: dict[str, str], most: int | None = None) -> None:
-    from tesserae.workflow import showing
-
-    groups = showing.reasons(plan, standings, run)
-    for names, lines in groups[:most]:
-        click.echo(f"{showing.short(names)}  ({showing.cost(plan, standings, names)})")
-        for line in lines:
-            click.echo(f"    {line}")
-    if most and len(groups) > most:
-        click.echo(f"and {sum(len(names) for names, _ in groups[most:])} artifacts for other reasons: `tesserae why`")
-
-
-def _work(plan, standings: dict, names: list[str]) -> str:
-    """`: 3 min 02 s of work the last time`, or nothing where nothing was ever made."""
-    from tesserae.workflow import showing
-
-    known = any(standing.record for standing in standings.values())
-    return f": {showing.cost(plan, standings, names)} of work the last time" if known else ""
-
-
-def _note_libraries(standings: dict) -> None:
-    from tesserae.workflow import showing
-
-    for line in showing.libraries(standings):
-        click.echo(f"Note: {line}; `tesserae reproduce --remake libraries` makes them again")
-
-
-for command in (audit, claims, compare, data, export, mlflow, params, plan, pull, share, trace):
+for command in (audit, claims, compare, data, export, mlflow, params, plan, pull, reproduce, share, trace):
     main.add_command(command)
 
 if __name__ == "__main__":

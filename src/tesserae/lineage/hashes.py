@@ -1,16 +1,21 @@
-"""Content of files by sha256, remembered while size, time and inode stay the same (as git's index does).
+"""Content of files by sha256, remembered while size, times and inode stay the same (as git's index does).
 
-Planning looks at every file of a scale; reading gigabytes each time would make that unbearable. `tesserae audit` does
-not use this memory: an edit that keeps size, time and inode would pass here and must not pass there.
+Planning looks at every file of a scale; reading gigabytes each time would make that unbearable. The time of change
+(ctime) is among the times: `cp -p` over a file can keep all the rest. `tesserae audit` does not use this memory: an
+edit of somebody who turns the system's clock back would pass here and must not pass there.
 """
 
 import hashlib
 import json
 import os
 import platform
+import time
 from pathlib import Path
 
 FILE = Path(".tesserae/hashes.json")
+# A file may be written twice within one tick of its clock: what has just been changed is not remembered yet. One second
+# is the coarsest tick of a file system in use.
+SETTLED_NS = 1_000_000_000
 
 
 def sha256(path: Path) -> str:
@@ -38,19 +43,14 @@ class Hashes:
             return None
         stamp = _stamp(status)
         known = self._known.get(path)
-        if known is None or known[:3] != stamp:
-            known = self._known[path] = [*stamp, sha256(self.root / path)]
+        if known is not None and known[:-1] == stamp:
+            return known[-1]
+        settled = time.time_ns() - status.st_ctime_ns > SETTLED_NS
+        digest = sha256(self.root / path)
+        if settled:
+            self._known[path] = [*stamp, digest]
             self._new = True
-        return known[3]
-
-    def settle(self, path: str, time_ns: int) -> None:
-        """Give a file whose digest is known another time; leaves it alone if it was written since."""
-        file, known = self.root / path, self._known.get(path)
-        if known is None or known[1] == time_ns or known[:3] != _stamp(os.stat(file)):
-            return
-        os.utime(file, ns=(time_ns, time_ns))
-        self._known[path] = [*_stamp(os.stat(file)), known[3]]
-        self._new = True
+        return digest
 
     def save(self) -> None:
         """Write the memory if it grew; a reader never sees half a file, of two writers the last one wins."""
@@ -65,4 +65,4 @@ class Hashes:
 
 
 def _stamp(status: os.stat_result) -> list[int]:
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
+    return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]

@@ -24,6 +24,25 @@ def remake(plan: Plan, wanted: str | None) -> tuple[str, ...]:
     return tuple(name if name == LIBRARIES else plan.find(name) for name in names)
 
 
+def wanted(plan: Plan, targets: list[str]) -> list[str]:
+    """The artifacts that Snakemake's targets mean (files, tables, papers, `all`); all that is shown if there are none.
+
+    Raises LookupError for a target that is none of them.
+    """
+    found: dict[str, None] = {}
+    for target in targets or ["all"]:
+        if target == "all":
+            names = plan.shown
+        elif target in plan.project.papers:
+            names = [
+                name for name in plan.shown if plan.jobs[name].stage == "notebook" and target in plan.jobs[name].papers
+            ]
+        else:
+            names = [plan.named.get(target) or plan.find(target)]
+        found |= dict.fromkeys(names)
+    return list(found)
+
+
 def client() -> str:
     """How a rule's shell command begins that asks for a job: safe from the shell, and from Snakemake's braces."""
     command = shlex.join([sys.executable, "-I", "-S", job_client.__file__])

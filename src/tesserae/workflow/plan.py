@@ -73,13 +73,17 @@ class Plan:
         """Where a resumable stage keeps what must survive an interruption; never a declared output."""
         return self.top / ".state" / job.stage / job.recipe
 
+    def lock(self, job: Job) -> Path:
+        """What a process holds while it makes an artifact."""
+        return self.top / ".state" / job.stage / f"{job.recipe}.lock"
+
     def experiment(self, job: Job) -> str:
         """MLflow's experiment of an artifact: one per paper and scale; what no or several papers own is shared."""
         return f"{job.papers[0] if len(job.papers) == 1 else 'shared'}/{self.scale}"
 
     def demanded(self, *wanted: str) -> list[str]:
-        """The jobs `wanted` (default: the report) and all they are made from, producers first."""
-        needed, todo = set(), list(wanted) or ["report/index"]
+        """The jobs `wanted` (default: all that is shown) and all they are made from, producers first."""
+        needed, todo = set(), list(wanted) or [*self.shown]
         while todo:
             name = todo.pop()
             if name not in needed:
@@ -136,6 +140,11 @@ class Plan:
             if job.stage in stages and (not paper or paper in job.papers)
             for path in self.outputs(job)
         ]
+
+    @cached_property
+    def shown(self) -> list[str]:
+        """What a user looks at: tables, figures, verdicts and pages. All of it is there after a run."""
+        return [job.id for job in self.jobs.values() if STAGES[job.stage].shows]
 
     @cached_property
     def named(self) -> dict[str, str]:

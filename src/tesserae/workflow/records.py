@@ -1,32 +1,31 @@
 """Tells Snakemake what manifests know: which artifacts are current, and which must be made again.
 
-Snakemake plans by records of its own runs (.snakemake/metadata), which know nothing of artifacts that were made by
-hand, pulled, restored or edited. The standing of each artifact (staleness.py) decides instead: a current one gets a
-record with the identity that the plan asks for, any other one a record that cannot match.
+Snakemake plans by records of its own runs (.snakemake/metadata) and by file times, which know nothing of artifacts that
+were made by hand, pulled, restored or edited. The standing of each artifact (staleness.py) decides instead: while
+Snakemake builds its graph, a current artifact has a record with the identity that the plan asks for, any other one a
+record that cannot match, and all files have one and the same time (`ancient` inputs would do that too, but then what
+follows from a stale artifact is not planned).
 
-Snakemake also compares file times, which cannot be switched off (`ancient` inputs would, but then what follows from
-a stale artifact is not planned). So all files of current artifacts get one and the same time: nothing is newer than
-anything. One time for all, because DVC may link equal files to one inode. When things were made is in the manifests.
+All of that is said in memory. Nothing on disk changes, so that looking (`snakemake -n`, `--summary`, ...) disturbs no
+job that runs meanwhile.
 """
 
 import json
-from base64 import urlsafe_b64encode
-from datetime import datetime
-from pathlib import Path
+from typing import Any
 
-from tesserae.lineage.hashes import Hashes
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import Standing, to_run
 
 FORMAT = 6  # snakemake.persistence.RECORD_FORMAT_VERSION of Snakemake 9.27
-LONGEST = 254  # of a name; longer ones go into folders that start with @
 STALE = [repr("stale")]
 
 
-def introduce(plan: Plan, standings: dict[str, Standing]) -> int:
-    """Write the records that differ from what the standings say; how many."""
-    root, written, fed = plan.project.root, 0, set(to_run(plan, standings))
-    hashes, time_ns = Hashes(root), _time(standings)
+def records(plan: Plan, standings: dict[str, Standing]) -> dict[str, dict[str, Any] | None]:
+    """Snakemake's record of every output, by its path relative to the project folder; None where nothing was made.
+
+    All outputs of an artifact have the same: Snakemake compares none if one has no record.
+    """
+    root, found, fed = plan.project.root, {}, set(to_run(plan, standings))
     for job in plan.jobs.values():
         standing = standings[job.id]
         # Also what a run would feed anew: file times never count, so Snakemake would not see that by itself.
@@ -37,27 +36,37 @@ def introduce(plan: Plan, standings: dict[str, Standing]) -> int:
         else:
             spec = json.dumps(job.spec, sort_keys=True)
             params = sorted(repr(value) for value in (plan.fingerprint(job), spec))
-            for output in plan.outputs(job):
-                if hashes.of(str(output)):
-                    hashes.settle(str(output), time_ns)
-        for output in plan.outputs(job):
-            file = root / ".snakemake" / "metadata" / _name(str(output))
-            known = json.loads(file.read_text()).get("params") if file.exists() else None
-            if known != params and (root / output).exists():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps({"rule": job.stage, "params": params, "record_format_version": FORMAT}))
-                written += 1
-    hashes.save()
-    return written
+        record = {"rule": job.stage, "params": params, "record_format_version": FORMAT}
+        made = any((root / output).exists() for output in plan.outputs(job))
+        found |= dict.fromkeys(map(str, plan.outputs(job)), record if made else None)
+    return found
 
 
-def _time(standings: dict[str, Standing]) -> int:
-    """When the first artifact was begun, in nanoseconds: a time that stays while things are added."""
-    begun = [standing.record["started"] for standing in standings.values() if standing.record]
-    return int(datetime.fromisoformat(min(begun)).timestamp() * 1000) * 1_000_000 if begun else 0
+def introduce(persistence: Any, dag: Any, found: dict[str, dict[str, Any] | None]) -> None:
+    """Let Snakemake's `persistence` and `dag` of a run go by the records `found`, and not by file times."""
+    from snakemake.persistence import MetadataRecord
 
+    known = {path: record and MetadataRecord.model_validate(record) for path, record in found.items()}
+    recorded, write, decide = persistence._read_record, persistence._write_record, dag.update_needrun
 
-def _name(output: str) -> Path:
-    name = urlsafe_b64encode(output.encode()).decode()
-    *folders, last = [name[i : i + LONGEST] for i in range(0, len(name), LONGEST)]
-    return Path(*(f"@{folder}" for folder in folders), last)
+    def read_record(key: str) -> Any:
+        return known[key] if key in known else recorded(key)
+
+    def write_record(key: str, record: Any) -> None:
+        known.pop(key, None)  # made in this run: Snakemake's own word counts from here on
+        write(key, record)
+
+    async def update_needrun(create_inventory: bool = False) -> None:
+        cache = dag.workflow.iocache
+        if not cache.active:  # jobs run
+            await decide(create_inventory)
+            return
+        await cache.mtime_inventory(dag.jobs)
+        times = dict(cache.mtime)
+        if times:
+            cache.mtime.update(dict.fromkeys(times, next(iter(times.values()))))
+        await decide()
+        cache.mtime.update(times)
+
+    persistence._read_record, persistence._write_record = read_record, write_record
+    dag.update_needrun = update_needrun

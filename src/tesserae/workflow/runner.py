@@ -6,7 +6,8 @@ Guards make a finished artifact mean what its fingerprint says:
 2. after it ended, code and sources are still the same, no file it may have read was written meanwhile, and every
    module was imported from the text that was fingerprinted: an edit in between, even an undone one, discards all;
 3. the stage opened no file of the project that it did not declare;
-4. it imported no module of the package that its fingerprint does not cover.
+4. it imported no module of the package that its fingerprint does not cover;
+5. nobody else makes the same artifact meanwhile: one process at a time holds its lock.
 """
 
 import argparse
@@ -30,12 +31,13 @@ from tesserae.lineage import code, fingerprint  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
 from tesserae.lineage.hashes import sha256  # noqa: E402
 from tesserae.lineage.work import Work  # noqa: E402
-from tesserae.workflow import own_code, space, staleness  # noqa: E402
+from tesserae.workflow import locks, own_code, runs, space, staleness  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.foreign import published_weights  # noqa: E402
 from tesserae.workflow.graph.job import Job  # noqa: E402
 from tesserae.workflow.plan import Plan, open_plan_for  # noqa: E402
 from tesserae.workflow.processes import REQUEUE, THREADS, Died, conduct_together  # noqa: E402
+from tesserae.workflow.untouched import Files  # noqa: E402
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -60,6 +62,8 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
     arguments = parser.parse_args(argv)
     _limit_threads(arguments.threads)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that nothing half-written stays
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a lost terminal, unless started by nohup
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     try:
         run(
             stage or arguments.stage,
@@ -89,23 +93,34 @@ def _queue_again() -> None:
 
 
 def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: str | None = None) -> dict:
-    """Make one artifact and return its manifest."""
+    """Make one artifact and return its manifest; alone: what another process makes meanwhile is waited for."""
     own_code.check(root)
     plan = open_plan_for(stage, root, scale)
     job = plan.jobs.get(f"{stage}/{recipe}")
     if job is None:
         known = ", ".join(other.recipe for other in plan.jobs.values() if other.stage == stage)
         raise Refused(f"there is no {stage} named {recipe!r} at scale {plan.scale}; there are: {known}")
+    wanted = planned or plan.fingerprint(job)
+    us = locks.this_process(fingerprint=wanted, run=runs.of_job())
+    with locks.holding(root / plan.lock(job), us, lambda holder: _wait(job, wanted, holder)) as before:
+        if before and (record := _landed(plan, job, wanted, since=us.since)):
+            print(f"{job.id}: taken as {before} made it", flush=True)
+            return record
+        return _make(plan, job, planned)
+
+
+def _make(plan: Plan, job: Job, planned: str | None) -> dict:
+    root, stage = plan.project.root, job.stage
     own = plan.own(job)
     chained = _verify_start(plan, job, own, planned)
+    files = Files(_declared(plan, job, root))
     inputs = _inputs(plan, job)
-    before = _stamps(plan, job)
     # Sibling of the artifact, so that the final rename stays within one file system.
     folder = root / plan.folder(job.id)
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.parent.glob(f".{recipe}.making-*"):
+    making = folder.parent / f".{job.recipe}.making-{platform.node()}-{os.getpid()}"
+    for leftover in folder.parent.glob(f".{job.recipe}.making-{platform.node()}-*"):  # of killed ones: we have the lock
         shutil.rmtree(leftover)
-    making = folder.parent / f".{recipe}.making-{platform.node()}-{os.getpid()}"
     making.mkdir()
     state = root / plan.state(job)
     work = Work(
@@ -124,6 +139,7 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
         published_weights(job),
     )
     record = _record(plan, job, own, chained, inputs) | {"started": manifests.now()}
+    files.know(_digests(root, record, published_weights(job)))
     try:
         clock = time.perf_counter()
         print(f"{job.id} at scale {plan.scale}: {chained}", flush=True)
@@ -137,7 +153,7 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
             done = conduct_together(work, _declared(plan, job, root), asked, making / ".processes")
         seconds = time.perf_counter() - clock
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # the warning is late; an interpreter that ends would die of it
-        _verify_end(plan, job, own, done, before)
+        _verify_end(plan, job, own, done, files)
         missing = [name for name in STAGES[stage].files if not (making / name).is_file()]
         if missing:
             raise Refused(f"{job.id} did not write {', '.join(missing)}")
@@ -169,6 +185,37 @@ def by_hand(stage: str) -> None:
     main(stage=stage)
 
 
+# ---- one at a time ----------------------------------------------------------------------------------------------
+
+
+def _wait(job: Job, wanted: str, holder: locks.Holder | None) -> None:
+    """Say who makes the artifact and why that is waited for; end a job of another identity whose run is gone."""
+    if holder is None:
+        print(f"{job.id} is being made by another process; waiting for it", flush=True)
+    elif holder.about["fingerprint"] == wanted:
+        print(f"{job.id} is being made by {holder}; waiting for its result", flush=True)
+    elif runs.orphan(holder):
+        print(
+            f"another version of {job.id} is being made by {holder}, left by a run that is gone: stopping it",
+            flush=True,
+        )
+        holder.stop()
+    else:
+        print(
+            f"another version of {job.id} is being made by {holder}; waiting until it ends"
+            + (f" (to stop it: kill {holder.pid})" if holder.here else ""),
+            flush=True,
+        )
+
+
+def _landed(plan: Plan, job: Job, wanted: str, since: str) -> dict | None:
+    """The manifest of an artifact that somebody else finished after `since`, if it is what is wanted, and whole."""
+    standing = staleness.examine(plan, wanted=plan.demanded(job.id))[job.id]
+    if not standing.current or standing.missing or standing.record["fingerprint"] != wanted:
+        return None
+    return standing.record if standing.record["ended"] >= since else None
+
+
 # ---- the guards -------------------------------------------------------------------------------------------------
 
 
@@ -185,8 +232,7 @@ def _verify_start(plan: Plan, job: Job, own: fingerprint.Own, planned: str | Non
             made[producer] = manifests.read(folder)["fingerprint"]
         except FileNotFoundError:
             raise Refused(
-                f"{job.id} needs {producer}, which is not there ({folder}); make it first: "
-                f"snakemake {plan.outputs(plan.jobs[producer])[0]}"
+                f"{job.id} needs {producer}, which is not there ({folder}); make it first: {_remake(plan, producer)}"
             ) from None
     chained = fingerprint.chain(own.digest, list(made.values()))
     if (planned is not None and planned != chained) or (planned is None and chained != plan.fingerprint(job)):
@@ -209,34 +255,36 @@ def _inputs(plan: Plan, job: Job) -> dict[str, dict]:
             try:
                 files.append(manifests.describe(root / path, root))
             except FileNotFoundError:
-                raise Refused(f"{job.id}: {path} is missing; `snakemake` makes it again") from None
+                raise Refused(f"{job.id}: {path} is missing; {_remake(plan, name)} makes it again") from None
             if path.name != manifests.NAME and files[-1] != wrote[str(path)]:
                 raise Refused(
-                    f"{job.id}: {path} was changed since it was made; `snakemake` makes it again, "
-                    "`tesserae audit` shows what else changed"
+                    f"{job.id}: {path} was changed since it was made; {_remake(plan, name)} makes it again, "
+                    f"`tesserae --scale {plan.scale} audit` shows what else changed"
                 )
         found[name] = {"fingerprint": record["fingerprint"], "files": files}
     upstream = [name for name in plan.demanded(job.id) if name != job.id]
     for standing in staleness.examine(plan, wanted=upstream, content=False).values():
         if standing.record and standing.stale:
-            raise Refused(f"{job.id} reads what {standing.artifact} fed, which is stale: {standing.stale[0]}")
+            raise Refused(
+                f"{job.id} reads what {standing.artifact} fed, which is stale: {standing.stale[0]}; "
+                f"{_remake(plan, job.id)} makes all again that follows from it"
+            )
     return found
 
 
-def _stamps(plan: Plan, job: Job) -> dict[str, tuple]:
-    """Size, time and inode of all files a job may read: they change with any write."""
-    paths = [*_declared(plan, job, plan.project.root)]
-    return {str(path): (s.st_size, s.st_mtime_ns, s.st_ino) for path in paths if (s := _stat(path))}
+def _remake(plan: Plan, name: str) -> str:
+    """The command that brings an artifact, and what it is made from, up to date."""
+    return f"`tesserae --scale {plan.scale} reproduce {plan.outputs(plan.jobs[name])[0]}`"
 
 
-def _stat(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return None
+def _digests(root: Path, record: dict, weights: Path | None) -> dict[Path, str]:
+    """sha256 of the files a job may read, as far as its record has them."""
+    entries = [*record["sources"], *(entry for read in record["inputs"].values() for entry in read["files"])]
+    found = {root / entry["path"]: entry["sha256"] for entry in entries}
+    return found | ({weights: record["weights"]["sha256"]} if weights else {})
 
 
-def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, before: dict[str, tuple]) -> None:
+def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, files: Files) -> None:
     root = plan.project.root
     uncovered = sorted(name for name in done.modules - set(own.modules) if not _engine(name))
     fingerprint.forget()
@@ -245,8 +293,7 @@ def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, befor
     changed |= {
         name for name, digests in done.digests.items() if name in own.modules and digests != {own.modules[name]}
     }
-    after = _stamps(plan, job)
-    changed |= {os.path.relpath(path, root) for path in before.keys() | after if before.get(path) != after.get(path)}
+    changed |= {os.path.relpath(path, root) for path in files.written()}
     if changed or again.digest != own.digest:
         raise Refused(
             f"{job.id}: {', '.join(sorted(changed)) or 'a source file'} was edited while it ran; result discarded"
@@ -254,7 +301,7 @@ def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, befor
     if done.undeclared:
         raise Refused(
             f"{job.id} read files it does not declare: {_some(done.undeclared)}; "
-            "declare them as inputs or sources of its job in workflow/graph_*.py"
+            "declare them as inputs or sources of its job in workflow/graph"
         )
     if uncovered:
         raise Refused(

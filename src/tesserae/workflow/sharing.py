@@ -146,11 +146,11 @@ def pull(plan: Plan, targets: list[str] | None = None, needed: bool = False) -> 
 
 
 def _needed(plan: Plan) -> list[str]:
-    """Files of current artifacts that are not here and that a stale one reads, or the report has."""
+    """Files of current artifacts that are not here and that a stale one reads or a user looks at."""
     standings = examine(plan)
     stale = [name for name in plan.demanded() if standings[name].stale or standings[name].record is None]
     wanted = {str(path) for name in stale for path in plan.inputs(plan.jobs[name])}
-    wanted |= {str(path) for path in plan.outputs(plan.jobs["report/index"])}
+    wanted |= {str(path) for name in plan.shown for path in plan.outputs(plan.jobs[name])}
     return [
         str(path)
         for name, standing in standings.items()

@@ -114,12 +114,12 @@ def _record(file: Path) -> dict[str, Any] | None:
 
 
 def to_run(plan: Plan, standings: dict[str, Standing], wanted: list[str] | None = None) -> dict[str, str]:
-    """What a run would make for the artifacts `wanted` (default: the report), producers first: artifact -> why.
+    """What a run would make for the artifacts `wanted` (default: all that is shown), producers first: artifact -> why.
 
     A stale artifact is made again, and whatever it feeds; a missing one only if something that runs reads it.
     """
     demanded = plan.demanded(*(wanted or ()))
-    targets = set(wanted or ["report/index"])
+    targets = set(wanted or plan.shown)
     run: dict[str, str] = {}
     while True:
         before = len(run)

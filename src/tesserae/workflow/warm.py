@@ -3,6 +3,9 @@
 It preloads third-party packages only, never this one, so that a job always runs the code on disk. No tensor is
 touched before a fork. It ends with the workflow that started it. Nothing depends on it: without its socket every
 job starts its own interpreter. Off on GPU and SLURM.
+
+A job ends with its client: the process that waits beside it sees to that, and the job itself sees to it that it does
+not outlive that process.
 """
 
 import array
@@ -17,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 
@@ -108,6 +112,8 @@ def _attend(connection: socket.socket) -> None:
     """Run one job in a grandchild; report its exit code; end it when the client goes away. Never returns."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP):  # of the terminal: for the client, whose end is the job's
+        signal.signal(number, signal.SIG_IGN)
     data, ancillary, *_ = connection.recvmsg(1 << 20, socket.CMSG_SPACE(3 * array.array("i").itemsize))
     expected = int.from_bytes(data[:4], "big")
     while len(data) - 4 < expected:
@@ -115,10 +121,13 @@ def _attend(connection: socket.socket) -> None:
     request = json.loads(data[4:])
     descriptors = array.array("i")
     descriptors.frombytes(ancillary[0][2])
+    watched, alive = os.pipe()  # only this process has `alive`: when it is gone, the job reads the end
     child = os.fork()
     if child == 0:
         connection.close()
-        _run(request, descriptors)
+        os.close(alive)
+        _run(request, descriptors, watched)
+    os.close(watched)
     for descriptor in descriptors:
         os.close(descriptor)
     ended = os.pidfd_open(child)
@@ -135,13 +144,16 @@ def _attend(connection: socket.socket) -> None:
         os._exit(0)
 
 
-def _run(request: dict, descriptors: array.array) -> None:
+def _run(request: dict, descriptors: array.array, watched: int) -> None:
     """Become the job: its folder, environment and standard streams. Never returns."""
     code = 1
     try:
         for target, descriptor in enumerate(descriptors):
             os.dup2(descriptor, target)
         os.setpgid(0, 0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
@@ -164,6 +176,12 @@ def _run(request: dict, descriptors: array.array) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _end_with(watched: int) -> None:
+    """Ask this process and its children to end when whoever has the other end of a pipe is gone."""
+    os.read(watched, 1)
+    os.killpg(os.getpgrp(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,157 @@
+"""`tesserae reproduce`: bring what a user looks at up to date, and say what was checked."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from tesserae.cli.common import plan_of
+from tesserae.cli.showing import note_libraries, remake_of, restorable, show_reasons, work
+
+# Options of Snakemake that look, or tidy up, and make nothing: the branches of snakemake.cli.args_to_api.
+MAKES_NOTHING = (
+    *("lint", "list_target_rules", "list_rules", "print_compilation", "containerize", "generate_unit_tests"),
+    *("dag", "rulegraph", "filegraph", "d3dag", "unlock", "cleanup_metadata", "conda_cleanup_envs"),
+    *("conda_create_envs_only", "list_conda_envs", "cleanup_shadow", "container_cleanup_images", "list_changes"),
+    *("list_input_changes", "list_params_changes", "list_untracked", "summary", "detailed_summary", "archive"),
+    *("delete_all_output", "delete_temp_output", "touch"),
+)
+MAKES_PART = ("until", "omit_from", "batch", "allowed_rules")  # of what its targets are made from
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--remake", metavar="NAMES", help="Make these again: artifacts, tables, or `libraries`; comma-separated.")
+@click.option("--confirm", metavar="TOKEN", help="Agree to an expensive run, as `tesserae reproduce` asked for it.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments: tuple[str, ...]) -> None:
+    """Bring everything up to date.
+
+    Says what will run and why, restores what is in the cache, runs the rest and shows it in MLflow. ARGUMENTS go to
+    snakemake.
+    """
+    from tesserae.tracking import follow as following
+    from tesserae.workflow import launch, runs, showing, staleness, store
+    from tesserae.workflow.room import room
+
+    plan = plan_of(settings)
+    root = plan.project.root
+    given = {"scale": settings["scale"], "remake": remake, "confirm": confirm}
+    told = _parsed(arguments)
+    if any(getattr(told, name) for name in MAKES_NOTHING) or (told.report and not told.report_after_run):
+        sys.exit(_snakemake(root, arguments, given))
+    asked = remake_of(plan, remake)
+    try:
+        wanted = launch.wanted(plan, told.targets)
+    except LookupError as error:
+        raise click.ClickException(str(error.args[0])) from None
+    standings = staleness.examine(plan, asked)
+    run = staleness.to_run(plan, standings, wanted)
+    try:
+        if not told.dryrun:
+            runs.verify_none(root, plan.scale)
+        if not told.dryrun and (back := restorable(plan, standings, run)):
+            with runs.alone(root, plan.scale):
+                back = store.restore(plan, standings, back)
+            click.echo(f"Restored from the cache: {showing.short(back)}")
+            standings = staleness.examine(plan, asked)
+            run = staleness.to_run(plan, standings, wanted)
+    except runs.Running as running:
+        raise click.ClickException(str(running)) from None
+    again = launch.replaced(plan, standings, list(run))
+    if run:
+        remade = f", {len(again)} of them again" if again and len(again) < len(run) else ""
+        click.echo(f"{len(run)} artifacts to make{remade}{work(plan, standings, list(run))}")
+    if again:
+        show_reasons(plan, standings, {name: run[name] for name in again}, most=6)
+    note_libraries(standings)
+    if told.dryrun:
+        sys.exit(_snakemake(root, arguments, given))
+    try:
+        launch.confirm(plan, standings, list(run), confirm)
+    except launch.Unconfirmed as question:
+        if not sys.stdin.isatty():
+            raise click.ClickException(str(question)) from None
+        click.confirm(f"{question}\nGo on", abort=True)
+        given["confirm"] = launch.token(plan, standings)
+    here = room(arguments, plan.project.scale.resources.values(), plan.project.settings.device)
+    if run and here.line:
+        click.echo(here.line)
+    follower = following.start_follower(root, plan.scale) if run else None
+    try:
+        failed = _snakemake(root, (*arguments, *here.options), given)
+    finally:
+        if follower:
+            following.stop(follower)
+    _sync_if_new(root, plan.scale)
+    if failed:
+        raise click.ClickException(
+            "the workflow did not finish; what stopped it is said above, with the log of each failed job. "
+            "Run the same command again to go on where it stopped."
+        )
+    _say_what_is(_plan_again(settings) if run else plan, told)
+
+
+def _plan_again(settings: dict):
+    """The plan as the code and the configuration are now: a run may have taken hours."""
+    from tesserae.lineage import fingerprint
+
+    fingerprint.forget()
+    return plan_of(settings)
+
+
+def _say_what_is(plan, told) -> None:
+    """Look at what was asked for, and say how it stands; ClickException if not all of it is there and current."""
+    from tesserae.workflow import launch, staleness
+
+    wanted = launch.wanted(plan, told.targets)
+    left = staleness.to_run(plan, staleness.examine(plan), wanted)
+    named = bool(told.targets)
+    what = ", ".join(told.targets) if named else "Everything"
+    if not left:
+        file = plan.outputs(plan.jobs[wanted[0] if named else "report/index"])[0]
+        click.echo(f"{what} at scale {plan.scale} is up to date: {file}")
+    elif any(getattr(told, name) for name in MAKES_PART):
+        click.echo(f"Done as far as it was asked for; {len(left)} artifacts are left to make: `tesserae stale`")
+    else:
+        raise click.ClickException(
+            f"{len(left)} artifacts are not up to date after all, as {next(iter(left))} ({next(iter(left.values()))}); "
+            "`tesserae why` says what changed. Was something edited meanwhile? Run the same command again."
+        )
+
+
+def _parsed(arguments: tuple[str, ...]):
+    """Snakemake's own reading of its arguments."""
+    from snakemake.cli import get_argument_parser
+
+    return get_argument_parser().parse_args(list(arguments))
+
+
+def _snakemake(root: Path, arguments: tuple[str, ...], given: dict[str, str | None]) -> int:
+    """Run Snakemake in the project folder; its exit code. Ctrl-C is for Snakemake, which ends its jobs and its lock."""
+    command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "rules", "host"]
+    if any(given.values()):
+        command += ["--config", *(f"{key}={value}" for key, value in given.items() if value)]
+    with subprocess.Popen(command, cwd=root) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
+
+
+def _sync_if_new(root: Path, scale: str) -> None:
+    from tesserae.tracking.store import StoreError
+    from tesserae.tracking.sync import sync_if_new
+
+    try:
+        click.echo(sync_if_new(root, scale))
+    except StoreError as error:
+        click.echo(str(error), err=True)  # says itself that results are complete, and the remedy
+    except Exception as error:  # tracking may never cost a result
+        click.echo(
+            f"MLflow: not synchronised ({type(error).__name__}: {error}); "
+            "results are complete without it, `tesserae mlflow sync` tries again",
+            err=True,
+        )
