@@ -23,7 +23,8 @@ test-rest: .venv/.ready
 	@$(BIN)/python -m pytest --ignore tests/workflow
 
 lint: .venv/.ready
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check src tests benchmarks && $(BIN)/tesserae schema --check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check src tests benchmarks && $(BIN)/tesserae schema --check \
+		&& $(BIN)/tesserae dvc-yaml --check
 
 .venv/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
