@@ -139,11 +139,12 @@ def _shape(tensor: Tensor) -> tuple:
 def _outcome(out: Any, operands: list[FakeTensor], precision: str, work: float) -> Outcome | None:
     """What to remember of an operation; None if it cannot be made again from that alone."""
     container = type(out) if isinstance(out, tuple | list) else None
+    outs = out if container else [out]
     try:
-        results = tuple(_result(one, operands) for one in (out if container else [out]))
+        results = tuple(_result(one, operands) for one in outs)
     except NotPlain:
         return None
-    own = [one.untyped_storage()._cdata for one, result in zip(out if container else [out], results, strict=True) if result.place is None]
+    own = [one.untyped_storage()._cdata for one, told in zip(outs, results, strict=True) if told.place is None]
     return Outcome(container, results, precision, work) if len(own) == len(set(own)) else None
 
 

@@ -1,16 +1,11 @@
 """What is said under a table, plain text: how its numbers were obtained, what seeds chose, and what is blank why."""
 
-from __future__ import annotations
-
-import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tesserae.reporting.tables import Cell, Column, Table
+from tesserae.reporting.printed import BLANK, CITED, plain
+from tesserae.reporting.tables import Cell, Column, Table
 
-BLANK = "–"  # not measured, though it could be
-CITED = "—"  # not ours to measure: the paper quotes it from other work
 INCOMPARABLE = (
     "Numbers of different scales or feature extractors are not comparable in absolute value: compare the "
     "order of the rows within one column."
@@ -169,12 +164,3 @@ def _named(some: Sequence[Column], columns: Sequence[Column]) -> list[str]:
         else:
             names.append(column.name)
     return list(dict.fromkeys(names))
-
-
-def plain(value: Any) -> str:
-    """A setting as a reader writes it: 3.0 as 3, a nested one as JSON."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list):
-        return ", ".join(map(plain, value))
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tesserae.lineage import cells as mapping
 from tesserae.reporting import published as published_numbers
 from tesserae.reporting.links import LINEAGE, anchor
-from tesserae.reporting.notes import BLANK, CITED, plain
+from tesserae.reporting.printed import BLANK, CITED, plain
 
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd

@@ -23,11 +23,6 @@ CURVES = "curves.jsonl"  # among the outputs of a trained thing, and of nothing 
 SHOWING = ("table", "figure", "notebook", "report")  # stages that show what many trained things did
 COPIED = (".csv", ".md", ".html", ".png")  # outputs that MLflow can show
 COPIED_BYTES = 10_000_000
-# What a manifest must say to be exported.
-NEEDED = (
-    *("artifact", "stage", "recipe", "scale", "fingerprint", "spec", "inputs", "sources", "outputs", "hardware"),
-    *("git", "started", "ended", "seconds", "peak_mb", "metrics", "mlflow"),
-)
 LONGEST_KEY, LONGEST_VALUE, LONGEST_TAG = 250, 6000, 8000  # MLflow's limits, in characters
 
 

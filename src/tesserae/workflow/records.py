@@ -53,7 +53,8 @@ def introduce(plan: Plan, standings: dict[str, Standing]) -> int:
 
 def _time(standings: dict[str, Standing]) -> int:
     """When the first artifact was begun, in nanoseconds: a time that stays while things are added."""
-    begun = [standing.record["started"] for standing in standings.values() if standing.record]
+    records = [standing.record for standing in standings.values() if standing.record]
+    begun = [record["started"] for record in records if "started" in record]  # another version may say it elsewhere
     return int(datetime.fromisoformat(min(begun)).timestamp() * 1000) * 1_000_000 if begun else 0
 
 
