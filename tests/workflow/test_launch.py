@@ -111,7 +111,7 @@ def test_a_manifest_without_a_field_is_no_manifest_and_says_so(made):
     whole = file.read_text()
     file.write_text(whole.replace('"started"', '"begun"'))
     assert planned(made) == 2
-    assert "its manifest does not say started" in made.tesserae("stale").stdout
+    assert "its manifest does not say started" in made.tesserae("why", "dataset/emoji_few-32").stdout
     done = made.make("reference/emoji_few-32")
     assert done.returncode == 1 and "its manifest does not say started" in done.stderr
     file.write_text(whole)
