@@ -32,7 +32,8 @@ test-rest: .venv/.ready
 	@$(BIN)/python -m pytest --ignore tests/workflow
 
 lint: .venv/.ready
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check src tests benchmarks && $(BIN)/python -m tesserae.cli.main schema --check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check src tests benchmarks \
+		&& $(BIN)/python -m tesserae.cli.main schema --check && $(BIN)/python -m tesserae.cli.main dvc-yaml --check
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(BIN)/python -c '' 2>/dev/null || rm -rf .venv  # it links to a Python that is not here (any more)

@@ -509,7 +509,7 @@ def test_an_edited_manifest_is_reported(root, change):
         (lambda file: file.unlink(), "there is no results/pocket/tokens/detok/manifest.json"),
         (lambda file: shutil.rmtree(file.parent), "there is no results/pocket/tokens/detok/manifest.json"),
         (lambda file: file.write_text('{"artifact": '), "cannot be read"),
-        (lambda file: file.write_text("[]"), "does not say artifact"),
+        (lambda file: file.write_text("[]"), "does not say manifest, artifact"),
         (lambda file: file.write_text(file.read_text().replace('"modules"', '"moduls"')), "does not say modules"),
         (lambda file: shutil.copy(file.parents[2] / "tokenizer/detok/manifest.json", file), "is the manifest of tok"),
     ],

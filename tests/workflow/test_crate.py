@@ -14,7 +14,7 @@ def test_a_table_made_by_the_workflow(smoke, tmp_path):
     graph = json.loads((folder / crate_graph.METADATA).read_text())["@graph"]
     described = {(one.get("alternateName", one["@id"]), one["sha256"]) for one in graph if "sha256" in one}
     records = manifests.collect(smoke, "smoke")
-    for name in manifests.upstream(records, "table/detok_table_1"):
+    for name in manifests.upstream(records, ["table/detok_table_1"]):
         assert {(output["path"], output["sha256"]) for output in records[name]["outputs"]} <= described
 
 

@@ -105,6 +105,19 @@ def test_other_library_versions_are_reported_and_remade_only_when_asked(made):
     assert made.manifest("dataset/emoji_few-32")["environment"]["libraries"]["torch"] == version
 
 
+def test_a_manifest_without_a_field_is_no_manifest_and_says_so(made):
+    made.edit("config/scales/smoke.yaml", "confirm_above: 0.0", "confirm_above: null")
+    file = made.root / "results/smoke/dataset/emoji_few-32/manifest.json"
+    whole = file.read_text()
+    file.write_text(whole.replace('"started"', '"begun"'))
+    assert planned(made) == 2
+    assert "its manifest does not say started" in made.tesserae("why", "dataset/emoji_few-32").stdout
+    done = made.make("reference/emoji_few-32")
+    assert done.returncode == 1 and "its manifest does not say started" in done.stderr
+    file.write_text(whole)
+    assert planned(made) == 0
+
+
 def test_an_unknown_name_to_remake_is_refused(made):
     done = made.tesserae("reproduce", "--remake", "tokenizer/detok_sb_join")
     assert done.returncode == 1 and "tokenizer/detok_sb_joint" in done.stderr

@@ -9,6 +9,7 @@ import pytest
 
 from tesserae.config.registry import GENERATORS, TOKENIZERS
 from tesserae.config.stages import STAGES
+from tesserae.lineage.walk import upstream
 from tests.conftest import ROOT
 
 SOURCE = ROOT / "src" / "tesserae"
@@ -94,6 +95,26 @@ def test_imports_point_down(file):
         if target == room and room in SYSTEMS:
             own, other = system(room, file.stem), system(room, name.split(".")[2])
             assert own is None or other in (None, own), f"two systems import each other: {file.name}, {name}"
+
+
+def test_no_modules_import_each_other():
+    """Anywhere in their text: inside functions and for type checkers too."""
+    files = {name_of(file): file for file in SOURCE.rglob("*.py") if file.name != "__init__.py"}
+    graph = {
+        name: {found for each in imports(file) if (found := module_in(each, files))} for name, file in files.items()
+    }
+    reached = {name: upstream(graph.__getitem__, graph[name]) for name in graph}
+    circles = {frozenset(other for other in reached[name] if name in reached[other]) for name in graph}
+    assert not [sorted(circle) for circle in circles if circle]
+
+
+def name_of(file: Path) -> str:
+    return ".".join(file.relative_to(SOURCE.parent).with_suffix("").parts)
+
+
+def module_in(name: str, files: dict[str, Path]) -> str | None:
+    """The module that an imported name is or stands in; None for a package."""
+    return next((found for found in (name, name.rpartition(".")[0]) if found in files), None)
 
 
 def test_packages_are_empty():

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tesserae.audit import evidence
+from tesserae.lineage import manifest as manifests
+
 STAGE = """
 from tesserae.config.stages import STAGES
 from tesserae.lineage.work import Work
@@ -62,8 +65,8 @@ def test_a_job_leaves_files_and_a_manifest(toy):
     assert all(entry["bytes"] == 4 for entry in record["outputs"])
     assert record["metrics"] == {"count": 1} and record["spec"]["image_size"] == 32
     assert {entry["path"] for entry in record["sources"]} == {"data/emoji/emoji.npz", "data/emoji/SHA256SUMS"}
-    for key in ("environment", "hardware", "git", "started", "ended", "seconds", "modules", "seed", "mlflow"):
-        assert key in record
+    assert record.keys() == set(manifests.FIELDS) == evidence.Manifest.model_fields.keys()
+    assert manifests.missing(record) == []
 
 
 def test_an_edit_after_planning_is_refused(toy):

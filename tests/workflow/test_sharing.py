@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from tesserae.workflow.dvc_yaml import render
+from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 from tests.workflow.test_matrix import Project
 
@@ -52,7 +54,7 @@ def origin(smoke, tmp_path_factory) -> Clone:
         else:
             shutil.copy(ROOT / name, root / name)
     (root / "profiles").symlink_to("workflow/profiles")
-    (root / "dvc.yaml").write_text((root / "dvc.yaml").read_text().replace("pocket", "smoke"))
+    (root / "dvc.yaml").write_text(render(open_plan(root, "smoke")))
     shutil.copytree(smoke / "results", root / "results")
     shutil.copy(ROOT / "results/.gitignore", root / "results")
     origin = Clone(root)

@@ -257,9 +257,7 @@ def gather(
                 wrong.kind, artifact, path, wrong.what, evidence.since(path), evidence.restore(artifact)
             )
     plain = {artifact: content for artifact, (_, content) in usable.items()}
-    for artifact in plain:
-        for name in manifests.upstream(plain, artifact):
-            evidence.records.setdefault(name, usable[name][0])
+    evidence.records |= {name: usable[name][0] for name in manifests.upstream(plain, plain)}
     evidence.seen = _hash(root, sorted(_named(evidence)), progress)
     evidence.seen |= {evidence.manifest(artifact): seen for artifact, seen in evidence.manifests.items()}
     return evidence

@@ -174,6 +174,28 @@ def schema(settings: dict, folder: Path, check: bool) -> None:
         raise click.ClickException(f"stale: {', '.join(stale)}; run `tesserae schema`")
 
 
+@main.command("dvc-yaml")
+@click.option("--check", is_flag=True, help="Write nothing; fail if the file is not up to date.")
+@click.pass_obj
+def dvc_yaml(settings: dict, check: bool) -> None:
+    """Write dvc.yaml: what DVC compares between commits.
+
+    All settings, and the tables and claims of the scale.
+    """
+    from tesserae.config.errors import ConfigError
+    from tesserae.workflow.dvc_yaml import FILE, render
+    from tesserae.workflow.plan import open_plan
+
+    try:
+        file, text = settings["root"] / FILE, render(open_plan(settings["root"], settings["scale"]))
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    if not check:
+        file.write_text(text)
+    elif not file.exists() or file.read_text() != text:
+        raise click.ClickException(f"{FILE} is not up to date; run `tesserae dvc-yaml`")
+
+
 @main.command()
 @click.pass_obj
 def times(settings: dict) -> None:

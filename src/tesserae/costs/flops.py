@@ -24,10 +24,18 @@ class Flops(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            dtype = next(leaf.dtype for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor))
-            if dtype not in NAMES:
-                raise TypeError(f"{func}: no peak is known for {dtype}")
-            self.found[NAMES[dtype]] += formula(*args, **kwargs, out_val=out)
+        precision, work = flop(func, args, kwargs, out)
+        if precision:
+            self.found[precision] += work
         return out
+
+
+def flop(func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> tuple[str, float]:
+    """Precision and FLOP of one operation; "" and 0 for what counts nothing. TypeError as above."""
+    formula = flop_registry.get(func._overloadpacket)
+    if formula is None:
+        return "", 0.0
+    dtype = next(leaf.dtype for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor))
+    if dtype not in NAMES:
+        raise TypeError(f"{func}: no peak is known for {dtype}")
+    return NAMES[dtype], formula(*args, **kwargs, out_val=out)

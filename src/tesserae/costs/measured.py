@@ -118,8 +118,8 @@ def read(root: Path) -> tuple[list[Timed], list[str]]:
                 spec = spec | {key: record["metrics"][key] for key in IMAGES}
             asked = {"threads": 1, "processes": record["hardware"].get("processes", 1)}
             tasks[name] = task = Task(name, spec, tuple(tasks[p] for p in record["inputs"] if p in tasks), asked)
-            started, ended = (datetime.fromisoformat(record[key]).timestamp() for key in ("started", "ended"))
             try:
+                started, ended = (datetime.fromisoformat(record[key]).timestamp() for key in ("started", "ended"))
                 if record["hardware"]["gpu"]:
                     raise ValueError("it ran on a GPU")
                 found.append(Timed(folder.name, task, units(task), record["seconds"], started, ended))

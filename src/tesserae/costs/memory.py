@@ -26,12 +26,16 @@ class Live(TorchDispatchMode):
         if func is torch.ops.prim.device.default and isinstance(args[0], FakeTensor):
             return args[0].fake_device  # two of three calls; answered here they cost nothing
         out = func(*args, **(kwargs or {}))
+        self.follow(out)
+        return out
+
+    def follow(self, out: Any) -> None:
+        """What came out of an operation: a tensor or several."""
         for leaf in (out,) if isinstance(out, torch.Tensor) else tree_leaves(out):
             if isinstance(leaf, torch.Tensor):
                 storage = leaf.untyped_storage()
                 if storage._cdata not in self._known:
                     self._add(storage)
-        return out
 
     def _add(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()

@@ -18,8 +18,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from tesserae.costs.assumed import DEAD, DOPRI5_EVALUATIONS
-from tesserae.costs.flops import Flops
-from tesserae.costs.memory import Live
+from tesserae.costs.operations import Operations
 
 # Where a random number decides the work of a step (masking ratios), the mean is taken over these quantiles with
 # Simpson's weights: exact up to the third power of the ratio, and work grows with the second. 0 masks least.
@@ -58,14 +57,14 @@ class Measured:
     """
 
     def __init__(self, network: nn.Module, quantile: float = 0.5) -> None:
-        self._flops, self._live = Flops(), Live([*network.parameters(), *network.buffers()])
+        self._counted = Operations([*network.parameters(), *network.buffers()])
         self._decided = _Decided(quantile)
 
     def __enter__(self) -> "Measured":
         self._modes = contextlib.ExitStack()
         # By its name, so that PyTorch's own layers find it as well.
         attention = mock.patch.object(F, "scaled_dot_product_attention", _attention)
-        for mode in (self._flops, self._live, self._decided, attention):
+        for mode in (self._counted, self._decided, attention):
             self._modes.enter_context(mode)
         return self
 
@@ -74,11 +73,11 @@ class Measured:
 
     def per(self, images: int) -> dict[str, float]:
         """FLOP per image."""
-        return {name: found / images for name, found in self._flops.found.items()}
+        return {name: found / images for name, found in self._counted.flops.items()}
 
     @property
     def peak(self) -> int:
-        return self._live.peak
+        return self._counted.live.peak
 
     @property
     def drawn(self) -> bool:
@@ -93,7 +92,8 @@ def build(module: str, model: dict[str, Any]) -> nn.Module:
 def _imagined(make: Callable[[], nn.Module]) -> nn.Module:
     with unset_fake_temporarily(), torch.device("meta"):
         network = make()
-    return network.to_empty(device="cpu")
+    with Operations():
+        return network._apply(lambda t: torch.empty_strided(t.size(), t.stride(), dtype=t.dtype, device="cpu"))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from tesserae.config.resolve import Tokens
 from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
 from tesserae.costs.calibration import Rates, adversarial_share, count_training
 from tesserae.costs.counts import count
+from tesserae.lineage.walk import nearest_first
 
 # What only training does, as it is at use: tokenizers that differ in nothing else are counted once.
 AT_USE = {"gamma": 0.0, "noise": "interpolative", "mask_ratio": 0.0, "mask_mode": "random", "gan_start_step": None}
@@ -49,15 +50,15 @@ class Task:
             raise LookupError(f"{self.id} is made from no {stage}")
         return found
 
-    def upstream(self) -> Iterator["Task"]:
+    def upstream(self) -> list["Task"]:
         """What it is made from, near ones first."""
-        seen: set[str] = set()
-        layer = {task.id: task for task in self.producers}
-        while layer:
-            yield from layer.values()
-            seen |= layer.keys()
-            beyond = {producer.id: producer for task in layer.values() for producer in task.producers}
-            layer = {name: task for name, task in beyond.items() if name not in seen}
+        known = {self.id: self}
+
+        def producers(name: str) -> Iterator[str]:
+            for producer in known[name].producers:
+                yield known.setdefault(producer.id, producer).id
+
+        return [known[name] for name in nearest_first(producers, [self.id])[1:]]
 
     def share(self, items: int) -> int:
         """How many of `items` fall to this job, if its stage is scattered: the largest part."""

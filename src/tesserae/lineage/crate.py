@@ -9,12 +9,12 @@ refused: a crate does not lie. It says nothing of its own making, so that equal 
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tesserae.lineage import code, crate_graph, crate_page, fingerprint, foreign, hashes
 from tesserae.lineage import manifest as manifests
+from tesserae.lineage.crate_contents import Contents, File, manifest_path, module_path, stage_module
 
 PREVIEW = "ro-crate-preview.html"
 LIGHT = 1 << 20  # bytes: what a light crate holds of artifacts; tables, figures, curves and manifests are smaller
@@ -30,72 +30,10 @@ PROJECT = (
     "config/**/*.yaml",
     "config/**/*.csv",
 )
-# What a manifest must say of an artifact to be exported.
-NEEDED = {
-    "artifact",
-    "stage",
-    "recipe",
-    "scale",
-    "fingerprint",
-    "engine",
-    "spec",
-    "seed",
-    "modules",
-    "equivalents",
-    "inputs",
-    "sources",
-    "outputs",
-    "environment",
-    "hardware",
-    "git",
-    "started",
-    "ended",
-    "seconds",
-    "metrics",
-    "peak_mb",
-}
 
 
 class CrateError(Exception):
     """What was asked for cannot be exported truthfully; the message names the file or artifact and the remedy."""
-
-
-@dataclass(frozen=True)
-class File:
-    """One file that a crate describes; not `always` in it: left out where it is too large or no copy is wanted."""
-
-    path: str  # in the crate, the same as below the project folder
-    sha256: str
-    bytes: int
-    place: Path  # where its bytes are now
-    always: bool = False
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a crate is about."""
-
-    scale: str
-    targets: list[str]  # artifacts
-    records: dict[str, dict[str, Any]]  # their manifests and those of everything upstream, producers first
-    files: dict[str, File]  # by path
-    sources: dict[tuple[str, str], str]  # (path that a job read, sha256) -> path in `files`
-
-    def source(self, entry: dict[str, Any]) -> str:
-        """Path in the crate of one of a manifest's sources: its own, or the code store's copy if it changed since."""
-        return self.sources[entry["path"], entry["sha256"]]
-
-    def modules(self, record: dict[str, Any]) -> dict[str, str]:
-        """Path in the crate of the code of each module behind an artifact, as it was when the artifact was made."""
-        return {name: _stored(self.scale, name, digest) for name, digest in record["modules"].items()}
-
-    def tool(self, record: dict[str, Any]) -> str:
-        """Path in the crate of the code of an artifact's stage."""
-        return self.modules(record)[_stage_module(record)]
-
-    def manifest(self, record: dict[str, Any]) -> str:
-        """Path in the crate of an artifact's manifest."""
-        return _manifest(record)
 
 
 def crate(root: Path, scale: str, targets: list[str] | None = None) -> dict[str, Any]:
@@ -175,8 +113,7 @@ def read(root: Path, scale: str, targets: list[str] | None = None) -> Contents:
                 f"there is no artifact {target!r} at scale {scale} that was made; "
                 f"results/{scale} has the folders of all that were"
             )
-    names = dict.fromkeys(name for target in targets for name in manifests.upstream(everything, target))
-    records = {name: everything[name] for name in names}
+    records = {name: everything[name] for name in manifests.upstream(everything, targets)}
     for record in records.values():
         _believe(root, record, records)
         _verify_weights(record)
@@ -208,7 +145,7 @@ def _records(root: Path, scale: str) -> dict[str, dict[str, Any]]:
             raise CrateError(f"{where} cannot be read ({error}); {_remedy(scale)}") from None
         if not isinstance(record, dict) or record.get("manifest") != manifests.VERSION:
             raise CrateError(f"{where} is no manifest of version {manifests.VERSION}; {_remedy(scale)}")
-        missing = sorted(NEEDED - record.keys())
+        missing = manifests.missing(record)
         if missing or not record["outputs"]:
             raise CrateError(f"{where} does not say {', '.join(missing) or 'what was made'}; {_remedy(scale)}")
         folder = PurePosixPath("results", scale, *([record["artifact"]] if file.parent.name != scale else []))
@@ -229,7 +166,7 @@ def _believe(root: Path, record: dict[str, Any], records: dict[str, dict[str, An
         if read_then["fingerprint"] != records[name]["fingerprint"]:
             raise CrateError(f"{artifact} was made from another version of {name} than is there now; {remedy}")
         for entry in read_then["files"]:
-            page = entry["path"] == _manifest(records[name])  # pages read manifests, which name all but themselves
+            page = entry["path"] == manifest_path(records[name])  # pages read manifests, which name all but themselves
             if (
                 (manifests.describe(root / entry["path"], root) != entry)
                 if page
@@ -246,7 +183,7 @@ def _believe(root: Path, record: dict[str, Any], records: dict[str, dict[str, An
     chained = fingerprint.chain(own, [read_then["fingerprint"] for read_then in record["inputs"].values()])
     if chained != record["fingerprint"]:
         raise CrateError(f"the manifest of {artifact} was edited: its fingerprint is not that of its parts; {remedy}")
-    if _stage_module(record) not in record["modules"]:
+    if stage_module(record) not in record["modules"]:
         raise CrateError(f"the manifest of {artifact} does not name the code of its stage; {remedy}")
 
 
@@ -278,14 +215,14 @@ def _remedy(scale: str) -> str:
 def _artifact_files(files: dict[str, File], root: Path, record: dict[str, Any]) -> None:
     for entry in record["outputs"]:
         files[entry["path"]] = File(**entry, place=root / entry["path"])
-    place = root / _manifest(record)
-    files[_manifest(record)] = File(_manifest(record), hashes.sha256(place), place.stat().st_size, place)
+    place = root / manifest_path(record)
+    files[manifest_path(record)] = File(manifest_path(record), hashes.sha256(place), place.stat().st_size, place)
 
 
 def _code_files(files: dict[str, File], root: Path, scale: str, record: dict[str, Any]) -> None:
     for name, digest in record["modules"].items():
-        place = root / _stored(scale, name, digest)
-        if _stored(scale, name, digest) in files:
+        place = root / module_path(scale, name, digest)
+        if module_path(scale, name, digest) in files:
             continue
         if not place.is_file():
             raise CrateError(f"{place} is missing: the code that made {record['artifact']}; `dvc pull` may have it")
@@ -324,15 +261,3 @@ def _add(files: dict[str, File], root: Path, place: Path) -> None:
     """Add a file that is taken as it is."""
     name = place.relative_to(root).as_posix()
     files[name] = File(name, hashes.sha256(place), place.stat().st_size, place, always=True)
-
-
-def _stored(scale: str, module: str, digest: str) -> str:
-    return code.module_file(Path("results") / scale, module, digest).as_posix()
-
-
-def _manifest(record: dict[str, Any]) -> str:
-    return str(PurePosixPath(record["outputs"][0]["path"]).with_name(manifests.NAME))
-
-
-def _stage_module(record: dict[str, Any]) -> str:
-    return f"{fingerprint.PACKAGE}.stages.{record['stage']}"

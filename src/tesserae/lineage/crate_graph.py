@@ -9,13 +9,11 @@ import ast
 import json
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from tesserae.lineage import fingerprint
-
-if TYPE_CHECKING:
-    from tesserae.lineage.crate import Contents
+from tesserae.lineage.crate_contents import Contents
 
 METADATA = "ro-crate-metadata.json"
 WORKFLOW = "Snakefile"
@@ -60,7 +58,7 @@ TEXT = {"LICENSE", "SHA256SUMS", "requirements.lock"}
 COMPLETED = "http://schema.org/CompletedActionStatus"
 
 
-def document(contents: "Contents", left_out: Collection[str]) -> dict[str, Any]:
+def document(contents: Contents, left_out: Collection[str]) -> dict[str, Any]:
     """The JSON-LD document; files in `left_out` get a local identifier: described, but no part of the crate."""
     graph = _Graph()
     graph.add(
@@ -181,7 +179,7 @@ def _gits(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [record["git"] for record in records if record["git"]["commit"]]
 
 
-def _title(contents: "Contents") -> str:
+def _title(contents: Contents) -> str:
     return f"{', '.join(contents.targets)} at scale {contents.scale}, with everything upstream"
 
 
@@ -202,7 +200,7 @@ def _languages_and_licences(graph: _Graph) -> None:
     graph.add("https://snakemake.github.io", "SoftwareApplication", name="Snakemake", url="https://snakemake.github.io")
 
 
-def _files(graph: _Graph, contents: "Contents", ids: dict[str, str]) -> None:
+def _files(graph: _Graph, contents: Contents, ids: dict[str, str]) -> None:
     licences = _licences(contents)
     for path, file in contents.files.items():
         key, name = ids[path], PurePosixPath(path)
@@ -239,7 +237,7 @@ def _files(graph: _Graph, contents: "Contents", ids: dict[str, str]) -> None:
                 graph.entities[ids[contents.source(entry)]] |= {"alternateName": entry["path"]}
 
 
-def _licences(contents: "Contents") -> dict[str, tuple[str, ...]]:
+def _licences(contents: Contents) -> dict[str, tuple[str, ...]]:
     """Licences of files that have their own: sources in some folders, and what a dataset job cut out of them."""
     found = {}
     for record in contents.records.values():
@@ -252,7 +250,7 @@ def _licences(contents: "Contents") -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _tools(graph: _Graph, contents: "Contents", ids: dict[str, str]) -> list[str]:
+def _tools(graph: _Graph, contents: Contents, ids: dict[str, str]) -> list[str]:
     """Stage modules, with what they required; the closures of jobs, each a collection. Returns the tools' ids."""
     needed: dict[str, dict[str, None]] = {}
     for record in contents.records.values():
@@ -294,7 +292,7 @@ def _steps(graph: _Graph, records: list[dict[str, Any]], tools: list[str]) -> li
     ]
 
 
-def _action(graph: _Graph, contents: "Contents", record: dict[str, Any], ids: dict[str, str]) -> str:
+def _action(graph: _Graph, contents: Contents, record: dict[str, Any], ids: dict[str, str]) -> str:
     """One job: what it was told and read, what it made, when, on what."""
     name = record["artifact"]
     told = [graph.value(f"#spec/{name}", "spec", record["spec"])]

@@ -8,13 +8,11 @@ import csv
 import json
 from collections.abc import Collection
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from tesserae.lineage import cells as mapping
-
-if TYPE_CHECKING:
-    from tesserae.lineage.crate import Contents
+from tesserae.lineage.crate_contents import Contents
 
 PICTURES = {".png", ".svg"}
 CELLS = ("row", "column", "published", "measured", "sd", "n")  # what is shown of a table.csv
@@ -146,7 +144,7 @@ its sha256 is the one given here.</p>
 """.strip()
 
 
-def render(contents: "Contents", left_out: Collection[str], graph: list[dict[str, Any]]) -> str:
+def render(contents: Contents, left_out: Collection[str], graph: list[dict[str, Any]]) -> str:
     """The page of a crate, equal for equal contents.
 
     Args: `left_out`, paths of files that are described and not there; `graph`, the entities of its metadata.
@@ -180,7 +178,7 @@ def render(contents: "Contents", left_out: Collection[str], graph: list[dict[str
     )
 
 
-def _target(contents: "Contents", files: dict[str, dict], left_out: Collection[str], name: str) -> dict[str, Any]:
+def _target(contents: Contents, files: dict[str, dict], left_out: Collection[str], name: str) -> dict[str, Any]:
     paths = [entry["path"] for entry in contents.records[name]["outputs"]]
     there = [path for path in paths if path not in left_out and PurePosixPath(path).suffix in PICTURES]
     columns, cells = _cells(contents, name)
@@ -193,7 +191,7 @@ def _target(contents: "Contents", files: dict[str, dict], left_out: Collection[s
     }
 
 
-def _cells(contents: "Contents", target: str) -> tuple[list[str], list[dict[str, Any]]]:
+def _cells(contents: Contents, target: str) -> tuple[list[str], list[dict[str, Any]]]:
     """Columns and rows of a target's table.csv: each number with what measured it; empty for what is no table."""
     record = contents.records[target]
     paths = [entry["path"] for entry in record["outputs"] if PurePosixPath(entry["path"]).name == "table.csv"]
@@ -222,7 +220,7 @@ def _number(text: str) -> str:
         return text
 
 
-def _job(contents: "Contents", files: dict[str, dict], record: dict[str, Any]) -> dict[str, Any]:
+def _job(contents: Contents, files: dict[str, dict], record: dict[str, Any]) -> dict[str, Any]:
     modules = contents.modules(record)
     environment = record["environment"]
     return {
@@ -255,7 +253,7 @@ def _job(contents: "Contents", files: dict[str, dict], record: dict[str, Any]) -
     }
 
 
-def _shown(contents: "Contents", left_out: Collection[str], path: str) -> dict[str, str]:
+def _shown(contents: Contents, left_out: Collection[str], path: str) -> dict[str, str]:
     file = contents.files[path]
     href = "" if path in left_out else quote(path)
     return {"name": PurePosixPath(path).name, "href": href, "size": _size(file.bytes), "sha256": file.sha256}

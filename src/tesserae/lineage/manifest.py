@@ -11,10 +11,12 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
+from tesserae.lineage import walk
 from tesserae.lineage.hashes import sha256
 
 NAME = "manifest.json"
@@ -36,12 +38,68 @@ LIBRARIES = (
 )
 
 
-def describe(path: Path, root: Path) -> dict[str, Any]:
+class File(TypedDict):
+    """A file as it was: below the project folder."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+class Read(TypedDict):
+    """What a job read of a producer."""
+
+    fingerprint: str
+    files: list[File]
+
+
+class Manifest(TypedDict):
+    """What a manifest says. Its fields are written down here alone; their values are in audit/evidence.py as well."""
+
+    manifest: int  # VERSION
+    artifact: str  # <stage>/<recipe>
+    stage: str
+    recipe: str
+    scale: str
+    papers: list[str]
+    fingerprint: str  # chained
+    spec: dict[str, Any]
+    origins: dict[str, str]
+    seed: int | None
+    engine: int
+    modules: dict[str, str]  # module -> digest of what its code means
+    equivalents: dict[str, str]  # module -> digest that it was reviewed to count as
+    inputs: dict[str, Read]  # by producer
+    sources: list[File]
+    weights: NotRequired[dict[str, Any] | None]  # published ones: file, sha256, bytes
+    outputs: list[File]
+    environment: dict[str, Any]
+    hardware: dict[str, Any]
+    git: dict[str, Any]
+    started: str  # ISO time
+    ended: str
+    seconds: float
+    metrics: dict[str, float]
+    peak_mb: int
+    mlflow: dict[str, Any]
+
+
+FIELDS = tuple(Manifest.__annotations__)
+REQUIRED = tuple(name for name in FIELDS if name in Manifest.__required_keys__)
+IDENTIFYING = ("manifest", "artifact", "stage", "recipe", "scale")  # what says where a manifest belongs
+
+
+def missing(record: Any) -> list[str]:
+    """Which required fields a record that was read lacks: all of them if it is no record."""
+    return [name for name in REQUIRED if not isinstance(record, dict) or name not in record]
+
+
+def describe(path: Path, root: Path) -> File:
     """Path relative to `root`, sha256 and size in bytes of a file."""
     return {"path": str(path.relative_to(root)), "sha256": sha256(path), "bytes": path.stat().st_size}
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Manifest:
     """The manifest in an artifact's folder; FileNotFoundError if there is none."""
     return json.loads((folder / NAME).read_text())
 
@@ -52,31 +110,19 @@ def files(root: Path, scale: str) -> list[Path]:
     return sorted([*top.glob(NAME), *top.glob(f"[!.]*/*/{NAME}")])
 
 
-def collect(root: Path, scale: str) -> dict[str, dict[str, Any]]:
+def collect(root: Path, scale: str) -> dict[str, Manifest]:
     """All manifests of a scale by artifact, producers before consumers."""
     found = {record["artifact"]: record for record in (json.loads(file.read_text()) for file in files(root, scale))}
-    ordered: dict[str, dict[str, Any]] = {}
-    for artifact in found:
-        ordered |= {name: found[name] for name in upstream(found, artifact) if name not in ordered}
-    return ordered
+    return {name: found[name] for name in upstream(found, found)}
 
 
-def upstream(records: dict[str, dict[str, Any]], artifact: str) -> list[str]:
-    """`artifact` and all it was made from, producers first; what has no record is left out."""
-    seen: dict[str, None] = {}
-
-    def visit(name: str, above: tuple[str, ...]) -> None:
-        if name in seen or name not in records or name in above:
-            return
-        for producer in records[name]["inputs"]:
-            visit(producer, (*above, name))
-        seen[name] = None
-
-    visit(artifact, ())
-    return list(seen)
+def upstream(records: Mapping[str, Mapping[str, Any]], artifacts: Iterable[str]) -> list[str]:
+    """`artifacts` and all they were made from, producers first; what has no record is left out."""
+    ordered = walk.producers_first(lambda name: records[name]["inputs"] if name in records else (), artifacts)
+    return [name for name in ordered if name in records]
 
 
-def write(file: Path, record: dict[str, Any]) -> None:
+def write(file: Path, record: Mapping[str, Any]) -> None:
     """Write a record aside and rename it; sorted, indented, ends in a newline."""
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     aside.write_text(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

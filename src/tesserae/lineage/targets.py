@@ -14,11 +14,6 @@ from tesserae.lineage import cells as mapping
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.cells import plain
 
-# What a manifest must say to be walked through.
-NEEDED = (
-    *("artifact", "fingerprint", "spec", "origins", "seed", "modules", "inputs", "sources", "outputs", "environment"),
-    *("hardware", "git", "started", "seconds", "metrics", "peak_mb", "mlflow"),
-)
 REPORT = "report/index"
 LISTED = 12  # candidates that an error names
 REMEDY = (
@@ -258,8 +253,7 @@ def read(root: Path, scale: str, artifact: str) -> tuple[dict[str, Any] | None, 
         return None, f"there is no {where}"
     except ValueError as error:
         return None, f"{where} cannot be read ({error})"
-    absent = [name for name in NEEDED if name not in record] if isinstance(record, dict) else list(NEEDED)
-    if absent:
+    if absent := manifests.missing(record):
         return None, f"{where} does not say {', '.join(absent)}"
     if record["artifact"] != artifact:
         return None, f"{where} is the manifest of {record['artifact']}"

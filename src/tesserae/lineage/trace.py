@@ -19,29 +19,7 @@ GONE = "is not there any more"
 CHANGED = {"output": "was edited after it was made", "input": "is not what was read", "source": "changed since"}
 AWAY = "not here"  # of published weights, which need not be on every machine
 # What a trace repeats of a manifest.
-FACTS = (
-    "papers",
-    "fingerprint",
-    "spec",
-    "origins",
-    "seed",
-    "engine",
-    "modules",
-    "equivalents",
-    "inputs",
-    "sources",
-    "weights",
-    "outputs",
-    "environment",
-    "hardware",
-    "git",
-    "started",
-    "ended",
-    "seconds",
-    "metrics",
-    "peak_mb",
-    "mlflow",
-)
+FACTS = tuple(name for name in manifests.FIELDS if name not in manifests.IDENTIFYING)
 
 
 def trace(root: Path, scale: str, target: str | Target, verify: bool = False) -> dict[str, Any]:

@@ -1,27 +1,16 @@
 """What is said under a table, plain text: how its numbers were obtained, what seeds chose, and what is blank why."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tesserae.lineage.measures.texts import setting
+from tesserae.reporting.printed import BLANK, CITED, OURS
+from tesserae.reporting.tables import Cell, Column, Table
 
-if TYPE_CHECKING:
-    from tesserae.reporting.tables import Cell, Column, Table
-
-OURS = "(ours)"  # stands after a row or column that the paper does not print in its table
-BLANK = "–"  # not measured, though it could be
-CITED = "—"  # not ours to measure: the paper quotes it from other work
 INCOMPARABLE = (
     "Numbers of different scales or {} are not comparable in absolute value: compare the order of the rows within one "
     "column."
 )
-
-
-def marked_own(name: str, own: bool) -> str:
-    """The name of a row or column as the table shows it."""
-    return f"{name} {OURS}" if own else name
 
 
 def notes(table: Table, *, bold: bool) -> list[str]:

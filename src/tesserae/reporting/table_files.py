@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tesserae.reporting.escape import escape_latex, escape_markdown
-from tesserae.reporting.notes import BLANK, marked_own, notes
+from tesserae.reporting.notes import notes
+from tesserae.reporting.printed import BLANK, marked_own
 from tesserae.reporting.style import page, template
 from tesserae.reporting.table_csv import to_csv
 from tesserae.reporting.tables import ARROWS, Column, Table, TableError

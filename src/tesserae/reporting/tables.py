@@ -18,7 +18,7 @@ from tesserae.lineage.measures.registry import KINDS, MeasureError, kind_of
 from tesserae.lineage.measures.texts import setting
 from tesserae.reporting import published as published_numbers
 from tesserae.reporting.links import LINEAGE, anchor
-from tesserae.reporting.notes import BLANK, CITED
+from tesserae.reporting.printed import BLANK, CITED
 
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd

@@ -25,11 +25,6 @@ SHOWING = {name for name, stage in STAGES.items() if stage.shows}  # stages that
 NAMED = {name for name, stage in STAGES.items() if stage.named}
 COPIED = (".csv", ".md", ".html", ".png")  # outputs that MLflow can show
 COPIED_BYTES = 10_000_000
-# What a manifest must say to be exported.
-NEEDED = (
-    *("artifact", "stage", "recipe", "scale", "fingerprint", "spec", "inputs", "sources", "outputs", "hardware"),
-    *("git", "started", "ended", "seconds", "peak_mb", "metrics", "mlflow"),
-)
 LONGEST_KEY, LONGEST_VALUE, LONGEST_TAG = 250, 6000, 8000  # MLflow's limits, in characters
 
 

@@ -117,11 +117,11 @@ def _records(root: Path, scale: str) -> tuple[dict[str, Record], dict[str, str]]
         except ValueError as error:
             wrong[str(file.relative_to(root))] = f"it is no JSON ({error})"
             continue
-        if missing := [name for name in runs.NEEDED if name not in record]:
+        if missing := manifests.missing(record):
             wrong[str(file.relative_to(root))] = f"it does not say {', '.join(missing)}"
         else:
             found[record["artifact"]] = record
-    return {name: found[name] for artifact in found for name in manifests.upstream(found, artifact)}, wrong
+    return {name: found[name] for name in manifests.upstream(found, found)}, wrong
 
 
 class _Export:

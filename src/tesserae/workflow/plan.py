@@ -14,6 +14,7 @@ from tesserae.config.stages import STAGES
 from tesserae.config.types import Resources
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
+from tesserae.lineage.walk import upstream
 from tesserae.workflow import scheduling
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.graph.whole import jobs
@@ -83,12 +84,7 @@ class Plan:
 
     def demanded(self, *wanted: str) -> list[str]:
         """The jobs `wanted` (default: all that is shown) and all they are made from, producers first."""
-        needed, todo = set(), list(wanted) or [*self.shown]
-        while todo:
-            name = todo.pop()
-            if name not in needed:
-                needed.add(name)
-                todo += self.jobs[name].inputs.values()
+        needed = upstream(lambda name: self.jobs[name].inputs.values(), wanted or self.shown)
         return [name for name in self.jobs if name in needed]
 
     # ---- for the rules: functions of the wildcards alone, so that Snakemake tracks them -------------------------

@@ -264,7 +264,7 @@ def _inputs(plan: Plan, job: Job) -> dict[str, dict]:
         found[name] = {"fingerprint": record["fingerprint"], "files": files}
     upstream = [name for name in plan.demanded(job.id) if name != job.id]
     for standing in staleness.examine(plan, wanted=upstream, content=False).values():
-        if standing.record and standing.stale:
+        if standing.stale:
             raise Refused(
                 f"{job.id} reads what {standing.artifact} fed, which is stale: {standing.stale[0]}; "
                 f"{_remake(plan, job.id)} makes all again that follows from it"

@@ -72,6 +72,13 @@ def _standing(
         standing.stale.append(f"its manifest is of version {record.get('manifest')}, this is {manifests.VERSION}")
         standing.identity = False
         return standing
+    if absent := manifests.missing(record):
+        return Standing(
+            name,
+            None,
+            [f"its manifest does not say {', '.join(absent)}: it was edited, or another program wrote it"],
+            [*STAGES[job.stage].files, manifests.NAME],
+        )
     if record["fingerprint"] != plan.fingerprint(job):
         standing.stale.append("code, settings or inputs changed")
         standing.identity = False
@@ -155,7 +162,7 @@ def why(plan: Plan, standing: Standing) -> list[str]:
     """What changed since an artifact was made, in words; empty if nothing but its producers did."""
     job, record, root = plan.jobs[standing.artifact], standing.record, plan.project.root
     if record is None:
-        return ["it was never made here"]
+        return standing.stale or ["it was never made here"]
     lines = [line for line in standing.stale if line != "code, settings or inputs changed"]
     if record.get("manifest") != manifests.VERSION:
         return lines
