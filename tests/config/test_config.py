@@ -99,6 +99,12 @@ def edit(project: Path, file: str, change) -> None:
         ),
         (
             "scales/pocket.yaml",
+            lambda c: c["resources"].update(sampels={"threads": 2}),
+            "",
+            "resources.sampels: there is no such stage; one of dataset",
+        ),
+        (
+            "scales/pocket.yaml",
             lambda c: c["resources"].update(samples={"processes": 2}),
             "",
             "resources.samples: 2 processes, but only sae, tokenizer, generator share their work",

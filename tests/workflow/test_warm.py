@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tesserae.workflow import warm
+from tesserae.config.stages import STAGES
+from tesserae.workflow import client, warm
 from tests.waiting import runs, until
 from tests.workflow.test_runner import FOLDER, STAGE, with_body
 
@@ -108,6 +111,30 @@ def _working_in(folder) -> list[str]:
             if os.readlink(f"/proc/{pid}/cwd") == str(folder):
                 found.append(pid)
     return found
+
+
+def test_a_parent_that_starts_is_waited_for_by_stages_that_need_torch(tmp_path):
+    path = str(tmp_path / "warm")
+    starting = Path(path + ".starting")
+    starting.write_text("dataset\ntable")
+    assert client._connect(path, "table") is None  # at once
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client._connect, path, "tables")
+        with pytest.raises(TimeoutError):
+            waiting.result(0.3)
+        starting.unlink()  # it gave up
+        assert waiting.result(10) is None
+
+
+def test_a_parent_says_which_stages_need_no_torch(tmp_path, monkeypatch):
+    monkeypatch.setattr(warm.subprocess, "Popen", lambda *_, **__: None)  # it never comes
+    monkeypatch.setenv("TESSERAE_WARM", "")
+    warm.start(tmp_path / "warm.log")
+    path = os.environ["TESSERAE_WARM"]
+    assert set(Path(path + ".starting").read_text().split()) == {
+        name for name, stage in STAGES.items() if not stage.torch
+    }
+    assert client._connect(path, "report") is None
 
 
 def test_the_parent_ends_with_its_starter(tmp_path):

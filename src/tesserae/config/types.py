@@ -280,6 +280,8 @@ class GeneralScale(Strict):
     @model_validator(mode="after")
     def _processes(self) -> "GeneralScale":
         for stage, asked in self.resources.items():
+            if stage not in (*STAGES, "default"):
+                raise ValueError(f"resources.{stage}: there is no such stage; one of {', '.join(STAGES)}, or default")
             if asked.world > 1 and stage not in TRAININGS:
                 raise ValueError(
                     f"resources.{stage}: {asked.world} processes, but only {', '.join(TRAININGS)} share their work; "

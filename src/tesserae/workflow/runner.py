@@ -301,7 +301,7 @@ def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, files
     if done.undeclared:
         raise Refused(
             f"{job.id} read files it does not declare: {_some(done.undeclared)}; "
-            "declare them as inputs or sources of its job in workflow/graph"
+            "declare them as inputs or sources of its job in src/tesserae/workflow/graph, and in the table of stages"
         )
     if uncovered:
         raise Refused(
