@@ -18,7 +18,7 @@ from tesserae.config.types import Column, Figure, Paper, Table
 Cell = tuple[str, str, str]  # table, row label and column of the published file
 KEY = ("table", "row", "column")
 TABLED = [name for name, stage in STAGES.items() if stage.numbers == METRICS]  # stages whose numbers a table can show
-SEARCH, SETTINGS = "search", "settings"
+SEARCH, STATED = "search", "settings"  # a stage of sweeps, and the one of what recipes say
 # What the stage `settings` adds to the numbers that a recipe says.
 FOLLOWING = (
     "width",
@@ -136,10 +136,10 @@ def _wrong_cell(
         problem = f"{artifact!r} is not an artifact with numbers for a table"
         yield ConfigError(file, key, problem, f"write <stage>/<recipe> with one of the stages {', '.join(TABLED)}")
         return
-    known = stated(recipes[recipe]) if stage == SETTINGS and recipe in recipes else STAGES[stage].values
+    known = stated(recipes[recipe]) if stage == STATED and recipe in recipes else STAGES[stage].values
     if known and value not in known:
         key = f"{where}.values.{row}" if row in told.values else f"{where}.value"
-        whose = artifact if stage == SETTINGS else f"the stage {stage}"
+        whose = artifact if stage == STATED else f"the stage {stage}"
         yield ConfigError(file, key, f"{whose} has no number {value!r}", f"one of {_list(known)}")
 
 
