@@ -185,7 +185,7 @@ def build(root: Path) -> Results:
     for row, numbers in FID.items():
         for seed, fid in enumerate(numbers):
             _seed(results, f"{row}.seed2" if seed else row, seed, fid)
-    counted = {"counted": "at the paper's sizes"}
+    counted = {"kind": "counted", "counted": "at the paper's sizes"}
     sizes = {"values": {"parameters": 9.0, "decoder_parameters": 7.0}, "deviation": {}, "measure": counted}
     sizes |= {"measure_id": fingerprint.digest(counted), "selection": None}
     _make(results, "sizes/small", {"size": 1}, {"metrics.json": _json(sizes)}, numbers=sizes["values"])
@@ -222,7 +222,8 @@ def _seed(results: Results, name: str, seed: int, fid: float) -> None:
     reads = {f"tokenizer/{name}": ["weights.safetensors", "curves.jsonl"]}
     _make(results, f"samples/{name}", {"samples": 64, "seed": 0}, drawn, reads, papers=["paper"])
     values = {"fid": fid, "is": 2.25 + seed}
-    policy = {**extracted, "reference": "few-8 train", "samples": 64, "seed": 0, "selection": None}
+    policy = {"kind": "images", **extracted, "reference": "few-8 train", "quantisation": "truncate", "splits": 1}
+    policy |= {"samples": 64, "seed": 0, "selection": None}
     metrics = {
         "values": values,
         "deviation": {"is": 0.125},

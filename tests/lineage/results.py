@@ -99,7 +99,13 @@ def fill(root: Path, scale: str = SCALE) -> None:
         for kind, values in NUMBERS.items():
             name = f"mar_{row}-{kind}"
             add(root, f"samples/{name}", [f"generator/mar_{row}", "tokens/detok", "tokenizer/detok"], scale=scale)
-            measure = {"extractor": "embedded", "samples": 500, "guidance": 1.5, "sampler": {"steps": 8}}
+            measure = {
+                "kind": "images",
+                "extractor": "embedded",
+                "samples": 500,
+                "guidance": 1.5,
+                "sampler": {"steps": 8},
+            }
             content = {"values": values, "measure": measure, "measure_id": "614e98a9f418df31"}
             metrics = {"metrics.json": json.dumps(content)}
             add(
@@ -166,7 +172,7 @@ def seeds(root: Path) -> None:
     add(root, "generator/mar_joint.seed2", ["tokens/detok.seed2"])
     made_from = ["generator/mar_joint.seed2", "tokens/detok.seed2", "tokenizer/detok.seed2"]
     add(root, "samples/mar_joint-cfg.seed2", made_from)
-    measure = {"extractor": "embedded", "samples": 500, "guidance": 2.0, "sampler": {"steps": 8}}
+    measure = {"kind": "images", "extractor": "embedded", "samples": 500, "guidance": 2.0, "sampler": {"steps": 8}}
     content = {"values": {"fid": 13.5, "is": 3.25}, "measure": measure, "measure_id": "614e98a9f418df31"}
     add(
         root,

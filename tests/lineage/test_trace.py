@@ -234,7 +234,13 @@ def test_a_cell_leads_through_its_table_to_what_measured_it_and_nothing_else(mad
         *("Joint noise", "MAR-B w/ CFG FID"),
         *(16.7, 12.5),
     )
-    assert cell["measure"] == {"extractor": "embedded", "samples": 500, "guidance": 1.5, "sampler": {"steps": 8}}
+    assert cell["measure"] == {
+        "kind": "images",
+        "extractor": "embedded",
+        "samples": 500,
+        "guidance": 1.5,
+        "sampler": {"steps": 8},
+    }
     assert (traced["verified"], traced["problems"]) == (False, [])
 
 
@@ -259,7 +265,13 @@ def test_a_cell_of_several_seeds_leads_to_all_of_them_and_to_what_they_share_onc
         [12.5, 13.5],
     )
     assert (cell["measured"], cell["produced"], cell["sd"]) == (13.0, 13.0, 0.5**0.5)
-    assert cell["measure"] == {"extractor": "embedded", "samples": 500, "guidance": [1.5, 2.0], "sampler": {"steps": 8}}
+    assert cell["measure"] == {
+        "kind": "images",
+        "extractor": "embedded",
+        "samples": 500,
+        "guidance": [1.5, 2.0],
+        "sampler": {"steps": 8},
+    }
     assert traced["problems"] == []
 
 

@@ -56,6 +56,7 @@ def metrics(
         "values": {"fid": fid, "is": score, "precision": 0.5, "recall": 0.25},
         "deviation": {"is": 0.1},
         "measure": {
+            "kind": "images",
             "extractor": "embedded",
             "layer": "320",
             "reference": "emoji-32 train",
@@ -96,7 +97,7 @@ def search(fids: dict[float, float], best: float, temperature: float | None = 1.
         for guidance, fid in fids.items()
     ]
     points += [{"guidance": 1.0, "temperature": other, "fid": 1000.0, "is": 1.0} for other in (0.95, 0.97)]
-    measure = {"extractor": "embedded", "samples": 256, "sampler": {"steps": 16}}
+    measure = {"kind": "images", "extractor": "embedded", "samples": 256, "sampler": {"steps": 16}}
     return {
         "samples": 256,
         "statistic": "fid",

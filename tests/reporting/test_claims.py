@@ -215,10 +215,10 @@ def test_numbers_that_cannot_be_compared_are_refused(printed):
         judge(printed, "lt", A=[1.0, 2.0], B=HIGH)
     cells = measured(A=[1.0], B=[2.0])
     for row, extractor in (("A", "embedded"), ("B", "inception")):
-        cells["T", row, "FID"]["measures"] = [{"extractor": extractor, "samples": 50, "seed": row}]
+        cells["T", row, "FID"]["measures"] = [{"kind": "images", "extractor": extractor, "samples": 50}]
     with pytest.raises(TableError, match=r"claim c-1, column 'FID' mixes feature extractors: embedded \(A, seed 1\)"):
         claims.evaluate(claim("lt", "A", "B"), cells, printed)
-    cells["T", "B", "FID"]["measures"] = [{"extractor": "embedded", "samples": 50, "seed": 2}]
+    cells["T", "B", "FID"]["measures"] = [{"kind": "images", "extractor": "embedded", "samples": 50}]
     assert claims.evaluate(claim("lt", "A", "B"), cells, printed)["measure"] == "extractor embedded, 50 samples"
     with pytest.raises(published.PublishedError, match="no row 'Z'"):
         claims.evaluate(claim("lt", "A", "Z"), measured(A=LOW, Z=LOW), printed)
@@ -307,7 +307,7 @@ def test_markdown_has_a_line_for_each_claim(printed):
 # ------------------------------------------------------------------------------------------------ stage and command
 def work(tmp_path: Path, printed, **change) -> SimpleNamespace:
     """A job of two claims: FIDs of metrics, and what searches selected (of two seeds)."""
-    inputs = {}
+    inputs, measure = {}, {"kind": "images", "extractor": "embedded", "samples": 9}
     for row, fids in (("a", (1.0, 1.2)), ("b", (3.0, 3.1))):
         for seed, fid in enumerate(fids, start=1):
             for stage, file, content in (
@@ -326,7 +326,7 @@ def work(tmp_path: Path, printed, **change) -> SimpleNamespace:
             ):
                 folder = tmp_path / stage / f"{row}-seed{seed}"
                 folder.mkdir(parents=True)
-                (folder / file).write_text(json.dumps(content | {"measure": {"extractor": "embedded", "samples": 9}}))
+                (folder / file).write_text(json.dumps(content | {"measure": measure}))
                 inputs[f"{stage}.{row}.{seed}"] = folder
     columns = {"FID": ("metrics", "fid"), "rFID": ("search", "search:cfg:fid")}
     cells = [

@@ -46,7 +46,8 @@ def examples(**changes) -> dict:
 
 def numbers(*seeds: dict, **measure) -> dict:
     """metrics.json over seeds, from the values of each."""
-    content = {"deviation": {}, "measure": {"extractor": "sae-val", **measure}, "measure_id": "ab", "selection": None}
+    told = {"kind": "concepts", "concept_set": "sae-val", **measure}
+    content = {"deviation": {}, "measure": told, "measure_id": "ab", "selection": None}
     return over_seeds([content | {"values": values} for values in seeds])
 
 

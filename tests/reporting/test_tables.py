@@ -137,7 +137,7 @@ def grouped(folder):
         "missing": [{"row": "large", "column": "FID", "reason": "not run at scale smoke: too large"}],
         "note": "Said below.",
     }
-    measure = {"counted": "parameters in millions"}
+    measure = {"kind": "counted", "counted": "parameters in millions"}
     counted = {"values": {"parameters": 207.9248}, "measure": measure, "measure_id": "0", "selection": None}
     found = {("ours", "#params"): over_seeds([counted]), ("ours", "FID"): metrics(40.0, 2.0)}
     return told, found, published.load(path)
@@ -550,3 +550,87 @@ def test_reporting_imports_no_torch():
         "assert 'torch' not in sys.modules, 'torch'; assert 'matplotlib' not in sys.modules, 'matplotlib'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ---- what is ours ----------------------------------------------------------------------------------------------
+
+
+def test_a_row_of_ours_stands_where_the_configuration_puts_it_and_says_so(tmp_path):
+    told, found, frame = grouped(tmp_path)
+    told["rows"] = [["ours", "Ours"], ["strong", "Strong & new"], ["large", "Large"]]
+    told["columns"][0]["rows"].append("strong")
+    sized = {**found["ours", "#params"], "values": {"parameters": 9.0}}
+    found |= {("strong", "#params"): sized, ("strong", "FID"): metrics(30.0, 2.0)}
+    with pytest.raises(PublishedError, match="no row 'Strong & new'"):
+        build_table(told, found, frame, scale="smoke")
+    table = build_table(told | {"own_rows": ["strong"]}, found, frame, scale="smoke")
+    assert [label for _, label in table.rows] == ["VA", "Ours", "Strong & new", "Large"]
+    assert table.groups["strong"] == table.groups["ours"] == "plain"
+    markdown, html, latex = table_files.to_markdown(table), table_files.to_html(table), table_files.to_latex(table)
+    assert "| Strong &amp; new (ours) | – | 9.00 | – | **30.00** |" in markdown
+    assert ">Strong &amp; new (ours)</th>" in html and "Strong \\& new (ours) &" in latex
+    assert "(ours): not in the paper's table." in said(table)
+    line = next(line for line in table_csv.to_csv(table).splitlines() if "Strong" in line and "FID" in line)
+    assert line.startswith("Table 1,Strong & new,FID,lower,,30.0,images,embedded,smoke,")
+
+
+def test_a_row_of_ours_may_be_the_first(tmp_path):
+    told, found, frame = grouped(tmp_path)
+    told |= {"rows": [["mine", "Mine"], *told["rows"]], "own_rows": ["mine"]}
+    found |= {("mine", "FID"): metrics(30.0, 2.0)}
+    table = build_table(told, found, frame, scale="smoke")
+    assert [label for _, label in table.rows] == ["Mine", "VA", "Ours", "Large"] and table.groups["mine"] == "distilled"
+
+
+def test_a_column_of_ours_needs_no_published_line(printed):
+    own = {**COLUMNS[0], "name": "MAR-B w/ CFG Rec.", "direction": "higher", "value": "recall", "own": True}
+    found = usual_cells() | {(key, own["name"]): usual_cells()[key, FID] for key in ("baseline", "joint", "extended")}
+    told = description() | {"columns": [*COLUMNS, own]}
+    table = build_table(told, found, printed, scale="pocket")
+    header = table_files.to_markdown(table).splitlines()[2]
+    assert "MAR-B w/ CFG Rec. (ours) ↑" in header and "FID (ours)" not in header
+    assert ">Rec. (ours) ↑</th>" in table_files.to_html(table)
+    assert table.cells["joint", own["name"]].shown == "0.250"
+    told["columns"] = [*COLUMNS, own | {"own": False}]
+    with pytest.raises(PublishedError, match=r"no column 'MAR-B w/ CFG Rec\.'"):
+        build_table(told, found, printed, scale="pocket")
+
+
+def test_a_table_of_ours_has_rows_in_the_order_of_the_configuration(printed):
+    rows = {"joint": "Joint", "baseline": "Base"}
+    told = description(rows) | {"source": "Own table A", "own": True}
+    found = {key: value for key, value in usual_cells().items() if key[0] in rows}
+    table = build_table(told, found, printed, scale="pocket")
+    assert [label for _, label in table.rows] == ["Joint", "Base"] and table.kinds == ("measured",)
+    assert set(table.groups.values()) == {""} and "(ours)" not in table_files.to_markdown(table)
+    assert said(table)[0].startswith("The paper prints no number (Own table A).")
+
+
+@pytest.mark.parametrize(
+    ("digits", "expected"), [(0, ("46", "0")), (4, ("45.5000", "0.1000")), (None, ("45.50", "0.10"))]
+)
+def test_a_column_says_how_many_digits_it_shows(printed, digits, expected):
+    told = description() | {"columns": [COLUMNS[0] | {"digits": digits}, COLUMNS[1] | {"digits": digits}]}
+    table = build_table(told, usual_cells(), printed, scale="pocket")
+    assert (table.cells["baseline", FID].shown, table.cells["baseline", IS].spread) == expected
+
+
+def test_numbers_of_concepts_are_said_to_be_of_their_set_and_no_extractor(printed):
+    measure = {"kind": "concepts", "concept_set": "topk_sae-emoji", "samples": 64, "reference": "emoji-32 val"}
+    numbers = {"values": {"f1": 0.5}, "measure": measure, "measure_id": "ab", "selection": None}
+    column = {"name": "F1", "direction": "higher", "value": "f1", "artifact": "concept_f1/{row}"}
+    told = {**description({"a": "A", "b": "B"}), "columns": [column], "own": True}
+    table = build_table(told, {("a", "F1"): numbers, ("b", "F1"): numbers}, printed, scale="pocket")
+    text = " ".join(said(table))
+    assert "concepts of topk_sae-emoji, 64 samples per number" in text and "extractor" not in text
+    assert "different scales or sets of concepts are not comparable" in text
+    other = {**numbers, "measure": measure | {"concept_set": "topk_sae-coco"}}
+    with pytest.raises(TableError, match="mixes sets of concepts: topk_sae-emoji"):
+        build_table(told, {("a", "F1"): numbers, ("b", "F1"): other}, printed, scale="pocket")
+    with pytest.raises(TableError, match="mixes kinds of measures: concepts"):
+        build_table(
+            told,
+            {("a", "F1"): numbers, ("b", "F1"): {**numbers, "measure": {"kind": "counted", "counted": "x"}}},
+            printed,
+            scale="pocket",
+        )

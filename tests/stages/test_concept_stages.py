@@ -179,7 +179,8 @@ def test_who_sees_all_concepts_has_an_f1_of_one(folders, tmp_path):
     assert 0.5 <= values["class_prior"] < 1  # the class's colour is one of the two
     assert metrics(told)["values"] == values
     assert metrics(told)["measure"] == {
-        "extractor": "colours_sae-colours",
+        "kind": "concepts",
+        "concept_set": "colours_sae-colours",
         "reference": "colours-16 val",
         "weights": "averaged",
         "prompt": "none",

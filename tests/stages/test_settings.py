@@ -47,5 +47,5 @@ def test_tokens_of_an_image():
 def test_what_is_written_can_stand_in_a_table(tmp_path):
     values = settings.run(work("settings", tmp_path, GENERATOR))
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert written["values"] == values and written["selection"] is None and "counted" in written["measure"]
+    assert written["values"] == values and written["selection"] is None and written["measure"]["kind"] == "settings"
     assert written["measure_id"] == fingerprint.digest(written["measure"])

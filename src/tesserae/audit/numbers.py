@@ -22,6 +22,8 @@ from tesserae.audit.audit import Check
 from tesserae.audit.evidence import Evidence, File, Manifest
 from tesserae.audit.findings import Finding, Note
 from tesserae.lineage import cells, code, fingerprint
+from tesserae.lineage.measures.base import identity
+from tesserae.lineage.measures.registry import problem
 from tesserae.lineage.work import Work
 from tesserae.reporting import seeds, tables
 
@@ -30,7 +32,7 @@ NUMBERS = (METRICS, "search.json")  # what tables and claims read of their input
 FRAGMENT = re.compile(r'<figure class="tesserae-table">.*?</figure>', re.DOTALL)
 # Which kind of finding a differing column of table.csv is; all others make the table another table.
 CSV_KINDS = {"published": "published"} | dict.fromkeys(("measured", "deviation", "sd", "n"), "number")
-CSV_KINDS |= dict.fromkeys(("extractor", "scale", "measure_id"), "mixed")
+CSV_KINDS |= dict.fromkeys(("extractor", "kind", "scale", "measure_id"), "mixed")
 
 
 Draw = Callable[[Work], dict[str, float]]
@@ -136,10 +138,11 @@ def _measured(subject: _Subject) -> Iterator[Finding]:
         told, value = record.metrics.get(name), metrics.values.get(name)
         if told != value:
             yield subject.finding("number", file.path, f"says {name} {_plain(value)}, its manifest {_plain(told)}")
-    policy = {key: value for key, value in metrics.measure.items() if key not in tables.CHOSEN}
-    if fingerprint.digest(policy) != metrics.measure_id:
-        what = f"its measure has the id {fingerprint.digest(policy)}, not {metrics.measure_id}"
-        yield subject.finding("measure", file.path, what)
+    told = identity(metrics.measure)
+    if told != metrics.measure_id:
+        yield subject.finding("measure", file.path, f"its measure has the id {told}, not {metrics.measure_id}")
+    if wrong := problem(metrics.measure):
+        yield subject.finding("measure", file.path, wrong)
     for where, told in [("its settings say", record.spec), *_indices(subject)]:
         if not isinstance(told, dict):
             yield subject.finding("measure", file.path, f"nobody can tell how {where}")

@@ -1,4 +1,4 @@
-"""`tesserae trace`, `audit` and `export`: where a number came from, and whether that is still true."""
+"""`tesserae trace`, `compare`, `audit` and `export`: where a number came from, and whether that is still true."""
 
 import json
 import os
@@ -44,6 +44,35 @@ def trace(settings: dict, target: str, as_json: bool, html: Path | None, verify:
         make_console(100).print(render(found, depth))
     if verify and found["problems"]:
         sys.exit(1)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def compare(settings: dict, a: str, b: str, as_json: bool) -> None:
+    """Say in which fields the measures of A and B differ.
+
+    A and B are numbers as `trace` understands them ("detok_table_1[joint, mar-b w/ cfg fid]"), or artifacts with
+    numbers (metrics/mar_b_joint-cfg); "desk:" before one names its scale. Exit status: 0 same measure, 1 another one, 2
+    nothing to compare.
+    """
+    from tesserae.lineage.compare import compare as held_against
+    from tesserae.lineage.targets import TraceError
+    from tesserae.reporting.compared import render
+
+    try:
+        found = held_against(settings["root"], scale_of(settings), a, b)
+    except TraceError as error:
+        refusal = click.ClickException(str(error))
+        refusal.exit_code = 2
+        raise refusal from None
+    if as_json:
+        click.echo(json.dumps(found.plain(), indent=1, ensure_ascii=False))
+    else:
+        make_console(100, highlight=False).print(render(found))
+    sys.exit(1 if found.differing else 0)
 
 
 @click.command()

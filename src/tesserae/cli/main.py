@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from tesserae.cli.audit import audit, export, trace
+from tesserae.cli.audit import audit, compare, export, trace
 from tesserae.cli.claims import claims
 from tesserae.cli.common import artifact_of, make_console, plan_of, unless_refused
 from tesserae.cli.data import data
@@ -318,7 +318,7 @@ def _note_libraries(standings: dict) -> None:
         click.echo(f"Note: {line}; `tesserae reproduce --remake libraries` makes them again")
 
 
-for command in (audit, claims, data, export, mlflow, params, plan, pull, share, trace):
+for command in (audit, claims, compare, data, export, mlflow, params, plan, pull, share, trace):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -106,7 +106,8 @@ def _printed(project: Any, recipe: str) -> Iterator[dict[str, str]]:
         for table in paper.tables.values():
             for name, column in table.columns.items():
                 for row, label in table.rows.items():
-                    if column.of(row) == f"sizes/{recipe}" and column.value in ("parameters", "with_frozen"):
+                    counted = column.of(row) == f"sizes/{recipe}" and column.value in ("parameters", "with_frozen")
+                    if counted and table.prints(row, name):
                         line = published.cell(numbers, table.source, label, name)
                         if line is not None and line["printed"]:
                             place = {"paper": paper.paper, "table": table.source, "row": label, "column": name}

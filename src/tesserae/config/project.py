@@ -14,6 +14,7 @@ from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
 from tesserae.config.scales import Scale
 from tesserae.config.seeds import of_seed
 from tesserae.config.shown import printed_cells, wrong_claims, wrong_figures, wrong_tables
+from tesserae.config.tables import wrong_labels
 from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Settings
 
 EQUIVALENTS = Path("config/equivalent-code.yaml")
@@ -142,7 +143,8 @@ def _wrong_shown(
     """What is wrong with a paper's tables and figures."""
     known = {name: recipe for some in recipes.values() for name, recipe in some.items()}
     printed = printed_cells(root, Path(paper.published))
-    return [*wrong_tables(paper, file, known), *wrong_figures(paper, file, printed)]
+    labels = wrong_labels(root, paper, file)
+    return [*labels, *wrong_tables(paper, file, known), *wrong_figures(paper, file, printed)]
 
 
 def _read_claims(root: Path, paper: Paper) -> list[Claim]:

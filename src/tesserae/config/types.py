@@ -21,6 +21,10 @@ class Column(Strict):
     rows: list[str] | None = Field(None, description="keys of the rows that have this number; null: all")
     values: dict[str, str] = Field({}, description="row -> name of its number, where it is another one")
     artifacts: dict[str, str] = Field({}, description="row -> its artifact, where the pattern does not give it")
+    digits: int | None = Field(
+        None, ge=0, description="of measured numbers after the point; null: as papers print such numbers, mostly two"
+    )
+    own: bool = Field(False, description="a column of ours in a printed table: measured numbers alone, marked so")
 
     def of(self, row: str) -> str:
         """The artifact of a row's number."""
@@ -28,12 +32,26 @@ class Column(Strict):
 
 
 class Table(Strict):
-    source: str = Field(description="the table's name in config/published/<paper>.csv")
+    source: str = Field(description="the table's name in config/published/<paper>.csv; of one of ours, its heading")
     title: str
+    own: bool = Field(False, description="a table that no paper prints: measured numbers alone, rows in this order")
     rows: dict[str, str] = Field(description="key -> label as printed")
+    own_rows: list[str] = Field([], description="keys of the rows that the paper does not print: ours, marked so")
     published_rows: list[str] = Field([], description="labels of rows that are cited: printed numbers, none of ours")
     columns: dict[str, Column] = Field(description="name as in the published file -> where the number comes from")
     note: str | None = Field(None, description="said below the table")
+
+    def prints(self, row: str, column: str) -> bool:
+        """Whether a row's key and a column are of the paper's own table."""
+        return not (self.own or row in self.own_rows or self.columns[column].own)
+
+    @model_validator(mode="after")
+    def _ours(self) -> "Table":
+        if unknown := [key for key in self.own_rows if key not in self.rows]:
+            raise ValueError(f"own_rows: {unknown[0]!r} is no key of rows ({', '.join(self.rows)})")
+        if self.own and (self.own_rows or self.published_rows or any(column.own for column in self.columns.values())):
+            raise ValueError("a table of ours (own: true) has no published_rows, own_rows or own columns")
+        return self
 
 
 class Axis(Strict):

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from tesserae.config.seeds import of_seeds
+from tesserae.lineage.measures.base import CHOSEN
 
 Status = Literal["measured", "omitted", "cited", "blank"]
-OWN = ("guidance", "temperature", "seed")  # fields of a measure in which seeds may differ: each searches for itself
+OWN = (*CHOSEN, "seed")  # fields of a measure in which seeds may differ: each searches for itself
 CITED = "the row is cited: it has printed numbers, and nothing of it is run"
 NO_NUMBER = "the row has no such number"
 

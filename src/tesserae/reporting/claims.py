@@ -10,8 +10,10 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tesserae.lineage.measures.base import CHOSEN
+from tesserae.lineage.measures.registry import MeasureError, kind_of
 from tesserae.reporting import published as published_numbers
-from tesserae.reporting.tables import CHOSEN, same_measure
+from tesserae.reporting.tables import same_measure
 
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd
@@ -225,18 +227,21 @@ def _judged(found: Sequence[Mapping[str, Any]], equal: bool, *, seeds: int) -> t
 
 
 def _measured_alike(name: str, keys: Sequence[tuple], cells: Mapping[tuple, Mapping[str, Any]]) -> str:
-    """How the numbers were measured, e.g. "extractor embedded, 500 samples"; numbers of a column must agree in it."""
+    """With what the numbers were measured, e.g. "extractor embedded, 500 samples"; those of a column must agree."""
     sampled = {"sampler", "selection", "seed", *CHOSEN}  # may differ: how each generator is sampled at its best
     texts, columns = {}, {}
     for key in keys:
         for number, measure in enumerate(cells[key].get("measures", ()), start=1):
             shared = {field: value for field, value in measure.items() if field not in sampled}
             columns.setdefault(key[2], {})[f"{key[1]}, seed {number}"] = shared
-            shown = [("extractor {}", "extractor"), ("{} samples", "samples")]
-            texts[", ".join(text.format(shared[field]) for text, field in shown if field in shared)] = None
+            try:
+                instrument = kind_of(measure).named(measure)
+            except MeasureError as error:
+                raise ClaimError(f"claim {name}, {', '.join(key)}: {error}") from None
+            samples = f"{measure['samples']} samples" if "samples" in measure else ""
+            texts[", ".join(filter(None, (instrument, samples)))] = None
     for column, measures in columns.items():
-        with_extractor = {label: {"extractor": None, **measure} for label, measure in measures.items()}
-        same_measure(with_extractor, where=f"claim {name}, column {column!r}")
+        same_measure(measures, where=f"claim {name}, column {column!r}")
     return " / ".join(filter(None, texts))
 
 

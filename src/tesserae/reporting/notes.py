@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from tesserae.lineage.measures.texts import setting
 
 if TYPE_CHECKING:
     from tesserae.reporting.tables import Cell, Column, Table
 
+OURS = "(ours)"  # stands after a row or column that the paper does not print in its table
 BLANK = "–"  # not measured, though it could be
 CITED = "—"  # not ours to measure: the paper quotes it from other work
 INCOMPARABLE = (
-    "Numbers of different scales or feature extractors are not comparable in absolute value: compare the "
-    "order of the rows within one column."
+    "Numbers of different scales or {} are not comparable in absolute value: compare the order of the rows within one "
+    "column."
 )
+
+
+def marked_own(name: str, own: bool) -> str:
+    """The name of a row or column as the table shows it."""
+    return f"{name} {OURS}" if own else name
 
 
 def notes(table: Table, *, bold: bool) -> list[str]:
@@ -26,16 +33,19 @@ def notes(table: Table, *, bold: bool) -> list[str]:
     both = len(table.kinds) == 2
     printed = "Published: printed in the paper" if both else "The paper prints no number"
     lines = [f"{printed} ({table.source}). Measured: scale {table.scale}{_measured_with(table)}."]
-    if any(cell.measure and "extractor" in cell.measure for cell in cells):
-        lines.append(INCOMPARABLE)
+    instruments = dict.fromkeys(cell.kind.instruments for cell in cells if _by_instrument(cell))
+    if instruments:
+        lines.append(INCOMPARABLE.format(" or ".join(instruments)))
+    if table.own_rows or any(column.own for column in table.columns):
+        lines.append(f"{OURS}: not in the paper's table.")
     lines += _seeds(cells)
     if bold:
         apart = ", among the published and among the measured numbers separately" if both else ""
         lines.append(f"Bold: the best of its column{apart}.")
     if any(cell.deviation is not None for cell in cells):
         lines.append("±: standard deviation over the splits of the one set of samples, not over training seeds.")
-    for setting, found in table.settings:
-        lines += _selected(setting, found)
+    for ran, found in table.settings:
+        lines += _selected(ran, found)
     lines += _identities(table)
     for reason, what in _missing(table).items():
         lines.append(f"Not measured ({BLANK}): {what}: {reason.rstrip('.')}.")
@@ -46,7 +56,7 @@ def notes(table: Table, *, bold: bool) -> list[str]:
 
 def _seeds(cells: Sequence[Cell]) -> list[str]:
     """Over how many seeds numbers are means; those that are counted know no chance."""
-    counts = sorted({cell.seeds for cell in cells if cell.measure is not None and "extractor" in cell.measure})
+    counts = sorted({cell.seeds for cell in cells if _by_instrument(cell)})
     if not counts:
         return []
     if counts == [1]:
@@ -58,13 +68,18 @@ def _seeds(cells: Sequence[Cell]) -> list[str]:
     ]
 
 
+def _by_instrument(cell: Cell) -> bool:
+    """Whether the number was measured, and not counted."""
+    return cell.kind is not None and bool(cell.kind.instrument)
+
+
 def _measured_with(table: Table) -> str:
     """The fields of the measure that the reader must know; column by column where columns differ."""
     described: dict[str, list[str]] = {}
-    for setting, cells in table.settings:
+    for ran, cells in table.settings:
         for _, cell in cells:
             if cell.measure is not None:
-                described.setdefault(_described(cell.measure), []).append(setting)
+                described.setdefault(cell.kind.described(cell.measure), []).append(ran)
                 break
     if not described:
         return "; nothing was measured"
@@ -73,32 +88,21 @@ def _measured_with(table: Table) -> str:
     return "".join(f"; {', '.join(settings)}: {text}" for text, settings in described.items())
 
 
-def _described(measure: Mapping[str, Any]) -> str:
-    if "counted" in measure:
-        return measure["counted"]
-    text = f"extractor {measure['extractor']}"
-    text += f" (layer {measure['layer']})" if "layer" in measure else ""
-    text += f", {measure['samples']} samples per number" if "samples" in measure else ""
-    for name in ("reference", "quantisation", "seed"):
-        text += f", {name} {plain(measure[name])}" if name in measure else ""
-    return text
-
-
-def _selected(setting: str, cells: list[tuple[str, Cell]]) -> list[str]:
+def _selected(ran: str, cells: list[tuple[str, Cell]]) -> list[str]:
     """What was sampled with, by row, and how that was chosen: one line for each way of choosing."""
     ways: dict[str, dict[str, list[str]]] = {}
     for label, cell in cells:
         if cell.measure is None or "guidance" not in cell.measure:
             continue
-        chosen = f"guidance {plain(cell.measure['guidance'])}"
+        chosen = f"guidance {setting(cell.measure['guidance'])}"
         if set(each(cell.measure.get("temperature"))) - {None, 1.0}:
-            chosen += f", temperature {plain(cell.measure['temperature'])}"
+            chosen += f", temperature {setting(cell.measure['temperature'])}"
         chosen += ", at the edge of the candidates" if _at_edge(cell) else ""
         ways.setdefault(_way(cell.selection), {}).setdefault(chosen, []).append(label)
     lines = []
     for way, rows in ways.items():
         chosen_by_row = "; ".join(f"{chosen} ({', '.join(labels)})" for chosen, labels in rows.items())
-        lines.append(f"{setting}: {chosen_by_row}; {way}.")
+        lines.append(f"{ran}: {chosen_by_row}; {way}.")
     return lines
 
 
@@ -122,21 +126,21 @@ def _way(selection: Mapping[str, Any] | None) -> str:
     extreme = "highest" if statistic in ("is", "precision", "recall", "psnr") else "lowest"
     text = f"selected by the {extreme} {statistic.upper()} on {selection['samples']} samples"
     candidates = selection.get("candidates")
-    return f"{text} among {', '.join(plain(candidate) for candidate in candidates)}" if candidates else text
+    return f"{text} among {', '.join(setting(candidate) for candidate in candidates)}" if candidates else text
 
 
 def _identities(table: Table) -> list[str]:
     lines = []
-    for setting, cells in table.settings:
+    for ran, cells in table.settings:
         owners: dict[str, list[str]] = {}
         for label, cell in cells:
-            if cell.measure_id and "counted" not in cell.measure:
+            if _by_instrument(cell):
                 owners.setdefault(cell.measure_id, []).append(label)
         if len(owners) == 1:
-            lines.append(f"{setting} {next(iter(owners))}")
+            lines.append(f"{ran} {next(iter(owners))}")
         elif owners:
             lines.append(
-                f"{setting} " + ", ".join(f"{identity} ({', '.join(labels)})" for identity, labels in owners.items())
+                f"{ran} " + ", ".join(f"{identity} ({', '.join(labels)})" for identity, labels in owners.items())
             )
     return [f"Measures: {'; '.join(lines)}."] if lines else []
 
@@ -169,12 +173,3 @@ def _named(some: Sequence[Column], columns: Sequence[Column]) -> list[str]:
         else:
             names.append(column.name)
     return list(dict.fromkeys(names))
-
-
-def plain(value: Any) -> str:
-    """A setting as a reader writes it: 3.0 as 3, a nested one as JSON."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list):
-        return ", ".join(map(plain, value))
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -6,11 +6,13 @@ Searches are contents of search.json by (row key, generator), one for each seed,
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tesserae.lineage.measures.base import CHOSEN
+from tesserae.lineage.measures.registry import kind_of
 from tesserae.lineage.work import Work
 from tesserae.reporting import seeds, style
 from tesserae.reporting.drawing import FigureError
 from tesserae.reporting.figure_inputs import read
-from tesserae.reporting.tables import CHOSEN, same_measure
+from tesserae.reporting.tables import same_measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,9 +113,8 @@ def bars(
 def how(measured: Iterable[Mapping[str, Any] | None]) -> str:
     """ "extractor embedded, 1000 samples" of the metrics given (None: not run)."""
     texts = dict.fromkeys(
-        f"extractor {metrics['measure']['extractor']}, {metrics['measure']['samples']} samples"
-        for metrics in measured
-        if metrics is not None
+        f"{kind_of(measure).named(measure)}, {measure['samples']} samples"
+        for measure in (metrics["measure"] for metrics in measured if metrics is not None)
     )
     return " / ".join(texts) or "nothing was run"
 

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tesserae.config.seeds import of_seeds
-from tesserae.lineage import cells, fingerprint
-from tesserae.reporting.tables import CHOSEN, same_measure
-
-OWN = (*CHOSEN, "seed")  # fields of a measure in which seeds may differ: each searches for itself, draws its own noise
+from tesserae.lineage import cells
+from tesserae.lineage.measures.base import identity
+from tesserae.reporting.tables import same_measure
 
 
 class SeedError(ValueError):
@@ -25,8 +24,8 @@ def over_seeds(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Two more fields: "seeds", how many there are, and "sd" {name: sample standard deviation over them}, empty for one.
     "deviation", over the splits of one seed's samples, is kept for one seed only. Fields of measure and selection in
-    which seeds may differ (`OWN`) become lists in the order of the seeds where they do. Raises TableError, naming the
-    field, if measures differ in any other, SeedError if the values are not of the same names.
+    which seeds may differ (`cells.OWN`) become lists in the order of the seeds where they do. Raises TableError, naming
+    the field, if measures differ in any other, SeedError if the values are not of the same names.
     """
     first = found[0]
     if any(metrics["values"].keys() != first["values"].keys() for metrics in found):
@@ -37,7 +36,6 @@ def over_seeds(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     )
     joined = {name: cells.over_seeds([metrics["values"][name] for metrics in found]) for name in first["values"]}
     measure = _join(measures)
-    policy = {name: value for name, value in measure.items() if name not in CHOSEN}
     same = all(metrics["measure_id"] == first["measure_id"] for metrics in found)
     return {
         "values": {name: summary.mean for name, summary in joined.items()},
@@ -45,7 +43,7 @@ def over_seeds(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "deviation": (first.get("deviation") or {}) if len(found) == 1 else {},
         "seeds": len(found),
         "measure": measure,
-        "measure_id": first["measure_id"] if same else fingerprint.digest(policy),
+        "measure_id": first["measure_id"] if same else identity(measure),
         "selection": first.get("selection") and _join([metrics["selection"] for metrics in found]),
     }
 
@@ -63,9 +61,9 @@ def _without_seed(measure: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _join(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The first record, with a list of all values in each field of OWN that is not the same in all."""
+    """The first record, with a list of all values in each field of `cells.OWN` that is not the same in all."""
     joined = dict(records[0])
-    for name in joined.keys() & set(OWN):
+    for name in joined.keys() & set(cells.OWN):
         values = [record[name] for record in records]
         joined[name] = values[0] if all(value == values[0] for value in values) else values
     return joined

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tesserae.lineage.measures.registry import KINDS
 from tesserae.reporting.escape import escape_markdown
 from tesserae.reporting.notes import each
 from tesserae.reporting.tables import Table, TableError
@@ -22,6 +23,7 @@ CSV_COLUMNS = (
     "direction",
     "published",
     "measured",
+    "kind",
     "extractor",
     "scale",
     "measure_id",
@@ -52,6 +54,7 @@ def to_csv(table: Table) -> str:
                     column.direction,
                     cell.printed,
                     "" if cell.measured is None else repr(cell.measured),
+                    measure.get("kind", ""),
                     measure.get("extractor", ""),
                     table.scale,
                     cell.measure_id,
@@ -89,14 +92,16 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 
 def summary(frame: pd.DataFrame) -> str:
-    """One Markdown paragraph on `read_csv`'s frame: scale, extractor, how much was measured, and what was not run."""
+    """One Markdown paragraph on `read_csv`'s frame: scale, what measured, how much of it, and what was not run."""
     ours = frame[frame["artifact"] != ""]
     ran = ours[ours["measured"].notna()]
-    extractors = ", ".join(f"`{name}`" for name in dict.fromkeys(ran["extractor"]) if name) or "none"
+    instruments = [kind for kind in dict.fromkeys(ran["kind"]) if KINDS[kind].instrument]
+    extractors = ", ".join(f"`{name}`" for name in dict.fromkeys(ran["extractor"]) if name)
+    means = f"feature extractor {extractors}" if extractors else f"measured: {', '.join(instruments) or 'nothing'}"
     samples = ", ".join(f"{count:g}" for count in dict.fromkeys(ran["samples"].dropna())) or "0"
-    seeds = " or ".join(f"{count:g}" for count in sorted(set(ran.loc[ran["extractor"] != "", "n"].dropna())))
+    seeds = " or ".join(f"{count:g}" for count in sorted(set(ran.loc[ran["kind"].isin(instruments), "n"].dropna())))
     text = (
-        f"Scale **{', '.join(dict.fromkeys(frame['scale']))}**, feature extractor {extractors}, {samples} samples "
+        f"Scale **{', '.join(dict.fromkeys(frame['scale']))}**, {means}, {samples} samples "
         f"per number{f', seeds: {seeds}' if seeds else ''}: {len(ran)} of {len(ours)} cells are measured."
     )
     missing = ours[ours["measured"].isna()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tesserae.reporting.escape import escape_latex, escape_markdown
-from tesserae.reporting.notes import BLANK, notes
+from tesserae.reporting.notes import BLANK, marked_own, notes
 from tesserae.reporting.style import page, template
 from tesserae.reporting.table_csv import to_csv
 from tesserae.reporting.tables import ARROWS, Column, Table, TableError
@@ -59,12 +59,14 @@ def _spans(parts: list[tuple[str, ...]]) -> list[tuple[str, int]]:
     return [(part[-1], count) for part, count in runs]
 
 
+def _titled(column: Column, name: str) -> str:
+    """A column's name with its direction."""
+    return f"{marked_own(name, column.own)} {ARROWS[column.direction]}".strip()
+
+
 def _levels(table: Table) -> list[list[tuple[str, int]]]:
     """Heading rows above published/measured: (text, number of metric columns it spans); empty rows are left out."""
-    headings = [
-        (*column.heading[:2], f"{column.heading[2]} {ARROWS[column.direction]}".strip(), column.name)
-        for column in table.columns
-    ]
+    headings = [(*column.heading[:2], _titled(column, column.heading[2]), column.name) for column in table.columns]
     paths = [[heading[: depth + 1] for heading in headings] for depth in range(2)]
     levels = [_spans(path) for path in paths if any(part[-1] for part in path)]
     return [*levels, [(heading[2], 1) for heading in headings]]
@@ -85,7 +87,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Line:
-    """One printed line: a row, or in a wide table its published or its measured half."""
+    """One printed line: a row, or in a wide table its published or its measured half. A row of ours says so."""
 
     label: str
     kind: str  # of all its numbers; "" where both kinds stand side by side
@@ -107,15 +109,16 @@ def lines(table: Table) -> list[tuple[str, list[Line]]]:
         return Field(kind, cell.shown, cell.spread, good, hint, link, first)
 
     for key, label in table.rows:
+        shown = marked_own(label, key in table.own_rows)
         if not found or found[-1][0] != table.groups[key]:
             found.append((table.groups[key], []))
         if table.wide:
             for kind in kinds:
                 half = (field(key, label, *place) for place in zip(table.columns, itertools.repeat(kind), table.starts))
-                found[-1][1].append(Line(label, kind, tuple(half)))
+                found[-1][1].append(Line(shown, kind, tuple(half)))
         else:
             both = (field(key, label, column, kind, kind == kinds[0]) for column in table.columns for kind in kinds)
-            found[-1][1].append(Line(label, "", tuple(both)))
+            found[-1][1].append(Line(shown, "", tuple(both)))
     return found
 
 
@@ -130,7 +133,7 @@ def to_markdown(table: Table) -> str:
     """
     stub = ["Setup", ""] if table.wide else ["Setup"]
     kinds = [""] if _span(table) == 1 else [f"<br>{kind}" for kind in table.kinds]
-    names = [f"{escape_markdown(column.name)} {ARROWS[column.direction]}".strip() for column in table.columns]
+    names = [_titled(column, escape_markdown(column.name)) for column in table.columns]
     header = [*stub, *(f"{name}{kind}" for name in names for kind in kinds)]
     rule = [*(":---" for _ in stub), *("---:" for _ in header[len(stub) :])]
     text = [

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tesserae.lineage import cells as mapping
+from tesserae.lineage.measures.base import CHOSEN, Measure
+from tesserae.lineage.measures.registry import KINDS, MeasureError, kind_of
+from tesserae.lineage.measures.texts import setting
 from tesserae.reporting import published as published_numbers
 from tesserae.reporting.links import LINEAGE, anchor
-from tesserae.reporting.notes import BLANK, CITED, plain
+from tesserae.reporting.notes import BLANK, CITED
 
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd
@@ -27,8 +30,6 @@ SHARES = ("precision", "recall", "f1", "f1_shuffled", "f1_constant", "prior", "c
 SHARES += ("map", "chance", "nmse", "explained_variance", "explained_variance_centred", "dead")
 WHOLE = ("hidden_size", "blocks", "heads", "tokens")
 DECIMALS = dict.fromkeys(SHARES, 3) | dict.fromkeys(WHOLE, 0)  # all others: two, as papers print
-STATED = "settings/"  # artifacts whose numbers are stated and not measured: shown with the digits they have
-CHOSEN = ("guidance", "temperature")  # fields of a measure that a search chooses per cell
 
 
 class TableError(ValueError):
@@ -37,11 +38,13 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of one system. `name` is the published file's column, e.g. "MAR-B w/ CFG FID"."""
+    """One metric of one system. `name` is the published file's column, e.g. "MAR-B w/ CFG FID", or one of ours."""
 
     name: str
     direction: str  # lower, higher, none: which way is better
     artifact: str  # where the metrics come from, "{row}" stands for the row's key
+    digits: int | None = None  # of measured numbers after the point; None: as papers print such numbers
+    own: bool = False  # the table is printed without it
 
     @property
     def heading(self) -> tuple[str, str, str]:
@@ -80,6 +83,11 @@ class Cell:
     blank: str = BLANK  # what stands in place of a measured number
 
     @property
+    def kind(self) -> type[Measure] | None:
+        """Of its measure, None where nothing was measured."""
+        return None if self.measure is None else kind_of(self.measure)
+
+    @property
     def shown(self) -> str:
         """The measured number as the table prints it, "" for a blank."""
         if self.measured is None:
@@ -95,8 +103,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows by columns of cells. `rows` are (key, label) in the paper's order, `groups` the heading over each row by
-    key, "" where all have the same; `cells` has one entry for each (row key, column name).
+    """Rows by columns of cells. `rows` are (key, label) in the paper's order, those of ours (`own_rows`) where the
+    configuration puts them; `groups` is the heading over each row by key, "" where all have the same; `cells` has one
+    entry for each (row key, column name).
     """
 
     source: str
@@ -108,6 +117,7 @@ class Table:
     groups: Mapping[str, str]
     note: str = ""  # said below it
     recipe: str = ""  # under which the workflow makes it; "" if it is none of its tables
+    own_rows: frozenset[str] = frozenset()  # keys of rows that the paper does not print in this table
 
     @property
     def caption(self) -> str:
@@ -168,10 +178,11 @@ def build_table(
 
     description: a table's spec, {"source": "Table 1", "title": ..., "rows": {key: label} or pairs, "columns": [...]};
     `lineage.cells` says what else it may have and which cell that makes what. Labels and names are those of the
-    published file, and so is the order of the rows. cells: the content of metrics.json, or what `seeds.over_seeds`
-    makes of several, for each (row key, column name) that is to be measured, None where nothing was run. published:
-    from `published.load`. recipe: the name of the table's artifact, with which each measured number leads to the
-    lineage page in HTML.
+    published file, and so is the order of the rows, but for what the description declares as ours: rows (`own_rows`),
+    columns (`own`), or the whole table (`own`), which need no line there. cells: the content of metrics.json, or what
+    `seeds.over_seeds` makes of several, for each (row key, column name) that is to be measured, None where nothing was
+    run. published: from `published.load`. recipe: the name of the table's artifact, with which each measured number
+    leads to the lineage page in HTML.
 
     Raises PublishedError for a row or column that the published file does not have, and TableError for: a cell that
     is not given, or given though nothing of it is run, metrics without the wanted value, a value that is not finite, a
@@ -181,9 +192,16 @@ def build_table(
     source = description["source"]
     told = {**description, "rows": list(dict(description["rows"]).items())}
     columns = {
-        mapping.plain(item["name"]): Column(mapping.plain(item["name"]), item["direction"], item["artifact"])
+        mapping.plain(item["name"]): Column(
+            mapping.plain(item["name"]),
+            item["direction"],
+            item["artifact"],
+            item.get("digits"),
+            item.get("own", False),
+        )
         for item in description["columns"]
     }
+    own = frozenset(description.get("own_rows", ()))
     for column in columns.values():
         if column.direction not in ARROWS:
             raise TableError(
@@ -193,26 +211,46 @@ def build_table(
     joined = {}
     for key, name, origin in mapping.sources(told):
         where, place = f"{source}, row {labels[key]!r}, column {name!r}", (key, name)
-        line = published_numbers.cell(published, source, labels[key], name)
+        ours = description.get("own") or key in own or columns[name].own
+        line = None if ours else published_numbers.cell(published, source, labels[key], name)
         if place not in cells and origin.status == "measured":
             raise TableError(f"{where}: no cell is given (None would be a blank)")
         if origin.status != "measured" and cells.get(place) is not None:
             raise TableError(f"{where}: there are numbers, though {origin.reason}")
         joined[place] = _cell(columns[name], key, origin, cells.get(place), line, where)
-    printed = published_numbers.rows(published, source)
-    order = list(printed)
-    rows = tuple(sorted(labels.items(), key=lambda row: order.index(row[1])))
-    groups = {key: printed[label] for key, label in rows}
+    if description.get("own"):
+        groups = dict.fromkeys(labels, "")
+    else:
+        groups = _in_print(labels, own, published_numbers.rows(published, source))
     if len(set(groups.values())) < 2:
         groups = dict.fromkeys(groups, "")
+    rows = tuple((key, labels[key]) for key in groups)
     title = " ".join(str(description["title"]).split()).rstrip(".")
     note = mapping.plain(description.get("note") or "")
-    table = Table(source, title, scale, rows, tuple(columns.values()), joined, groups, note, recipe)
+    table = Table(source, title, scale, rows, tuple(columns.values()), joined, groups, note, recipe, own)
     for column in table.columns:
         same_measure(
             {label: joined[key, column.name].measure for key, label in rows}, where=f"{source}, column {column.name!r}"
         )
     return table
+
+
+def _in_print(labels: Mapping[str, str], own: frozenset[str], printed: Mapping[str, str]) -> dict[str, str]:
+    """Row keys from top to bottom -> the group under which they stand; printed: label -> group, in the paper's order.
+
+    A row of ours stands below the row before it in `labels`, in its group; above all others if there is none.
+    """
+    order = list(printed)
+    ordered = sorted(labels.keys() - own, key=lambda key: order.index(labels[key]))
+    groups = {key: printed[labels[key]] for key in ordered}
+    above = None
+    for key in labels:
+        if key in own:
+            place = 0 if above is None else ordered.index(above) + 1
+            groups[key] = groups[ordered[place - 1 if place else 0]] if ordered else ""
+            ordered.insert(place, key)
+        above = key
+    return {key: groups[key] for key in ordered}
 
 
 def same_measure(measures: Mapping[str, Mapping[str, Any] | None], *, where: str) -> None:
@@ -225,13 +263,14 @@ def same_measure(measures: Mapping[str, Mapping[str, Any] | None], *, where: str
         return
     (first, expected), *others = present.items()
     for label, measure in others:
-        if measure.get("extractor") != expected.get("extractor"):
-            raise TableError(
-                f"{where} mixes feature extractors: {expected.get('extractor')} ({first}) and "
-                f"{measure.get('extractor')} ({label})"
-            )
+        instruments = {kind.instrument: kind.instruments for kind in KINDS.values() if kind.instrument}
+        for name, what in {"kind": "kinds of measures", **instruments}.items():
+            if measure.get(name) != expected.get(name):
+                raise TableError(
+                    f"{where} mixes {what}: {expected.get(name)} ({first}) and {measure.get(name)} ({label})"
+                )
         differing = [
-            f"{name} {plain(expected.get(name))} ({first}) and {plain(measure.get(name))} ({label})"
+            f"{name} {setting(expected.get(name))} ({first}) and {setting(measure.get(name))} ({label})"
             for name in sorted({*expected, *measure} - set(CHOSEN))
             if expected.get(name) != measure.get(name)
         ]
@@ -258,8 +297,7 @@ def _cell(
     if origin.status in ("cited", "blank"):
         return Cell(**base, blank=CITED if origin.status == "cited" else "")
     artifact = origin.artifacts[0] if origin.artifacts else column.artifact.replace("{row}", key)
-    decimals = None if artifact.startswith(STATED) else DECIMALS.get(origin.value, 2)
-    base |= {"artifact": artifact, "decimals": decimals}
+    base |= {"artifact": artifact}
     if metrics is None:
         return Cell(**base, reason=origin.reason)
     if origin.value not in metrics["values"]:
@@ -268,14 +306,17 @@ def _cell(
     if not math.isfinite(measured):
         raise TableError(f"{where}: the measured value is {measured}")
     measure, selection = metrics["measure"], metrics.get("selection")
-    if not measure.keys() & {"extractor", "counted"}:
-        raise TableError(f"{where}: the measure names no extractor")
+    try:
+        exact = kind_of(measure).exact
+    except MeasureError as error:
+        raise TableError(f"{where}: {error}; make {artifact} again") from None
     for name in CHOSEN:
         if selection and name in selection and name in measure and selection[name] != measure[name]:
             raise TableError(f"{where}: {name} {selection[name]} was selected, but {measure[name]} was measured")
     return Cell(
         **base,
         measured=measured,
+        decimals=column.digits if column.digits is not None else None if exact else DECIMALS.get(origin.value, 2),
         deviation=(metrics.get("deviation") or {}).get(origin.value),
         sd=(metrics.get("sd") or {}).get(origin.value),
         seeds=metrics.get("seeds", 1),

@@ -60,11 +60,12 @@ def read(folder: Path, value: str) -> tuple[float, dict[str, Any]]:
             number = points[0][statistic]
         else:
             number = content["values"][value]
+        measure = content["measure"]
     except (KeyError, IndexError) as error:
         raise claims.ClaimError(f"{file} has no {value!r} ({error})") from None
     if not math.isfinite(number):
         raise claims.ClaimError(f"{file}: {value} is {number}")
-    return float(number), content.get("measure") or {}  # a count is measured with nothing
+    return float(number), measure
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ from torch import nn
 from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.data.ragged import open_ragged
-from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.concepts import members, ranking, spread, within
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.concept_scores import activations, grid, measure, open_sae, prompts_of, score, strongest
-from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.side_inputs import Prompts
 from tesserae.stages.shared.tokenizers import names_concepts
@@ -72,10 +71,8 @@ def run(work: Work) -> dict[str, float]:
             "ranked": float(len(ranked)),
         }
     np.savez(work.out / "examples.npz", **found)
-    told = measure(work, prompts, samples=len(data.images), frequency=spec["frequency"], first=most)
-    content = {"values": values, "deviation": {}, "measure": told, "measure_id": fingerprint.digest(told)}
-    write_json(work.out / "metrics.json", content | {"selection": None})
-    return values
+    measured = measure(work, prompts, samples=len(data.images), frequency=spec["frequency"], first=most)
+    return write_numbers(work, values, measured)
 
 
 def _logits(work: Work, model: nn.Module, prompts: Prompts | None, concepts: np.ndarray) -> np.ndarray:

@@ -7,12 +7,11 @@ from torch import Tensor
 from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.data.ragged import open_ragged
-from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics.concepts import class_prior, f1, prior
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.concept_scores import measure, prompts_of
-from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.side_inputs import shuffled
 from tesserae.stages.shared.tokenizers import names_concepts
@@ -57,10 +56,8 @@ def run(work: Work) -> dict[str, float]:
     of_class = class_prior(np.load(work.inputs["concepts"] / "class_counts.npy"), most)
     values["prior"] = f1(np.broadcast_to(common, (len(labels), most)), truth).mean().item()
     values["class_prior"] = f1(of_class[labels.numpy()], truth).mean().item()
-    told = measure(work, prompts, samples=len(labels), concepts=most)
-    content = {"values": values, "deviation": {}, "measure": told, "measure_id": fingerprint.digest(told)}
-    write_json(work.out / "metrics.json", content | {"selection": None})
-    return values
+    measured = measure(work, prompts, samples=len(labels), concepts=most)
+    return write_numbers(work, values, measured)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ import torch
 from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.data.ragged import open_ragged
-from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
 from tesserae.metrics import clusters
 from tesserae.metrics.concepts import members
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.concept_scores import measure, open_sae, prompts_of, score, strongest
-from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
 from tesserae.training import weights
 
@@ -59,10 +58,8 @@ def run(work: Work) -> dict[str, float]:
         "points": float(len(labels)),
         "neighbours": float(quality.neighbours),
     }
-    told = measure(work, prompts, samples=len(labels), clusters=len(scores.concepts), components=spec["components"])
-    content = {"values": values, "deviation": {}, "measure": told, "measure_id": fingerprint.digest(told)}
-    write_json(work.out / "metrics.json", content | {"selection": None})
-    return values
+    measured = measure(work, prompts, samples=len(labels), clusters=len(scores.concepts), components=spec["components"])
+    return write_numbers(work, values, measured)
 
 
 def assign(strength: np.ndarray, having: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

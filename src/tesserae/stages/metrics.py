@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 
-from tesserae.lineage import fingerprint
+from tesserae.lineage.measures.base import CHOSEN
+from tesserae.lineage.measures.images import Images
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid, precision_recall
 from tesserae.stages.shared.common import same_whole
-from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.scoring import scored
 
 
@@ -34,30 +35,21 @@ def run(work: Work) -> dict[str, float]:
         "precision": precision,
         "recall": recall,
     }
-    policy = {
-        "extractor": spec["extractor"],
-        "layer": spec["layer"],
-        "reference": f"{reference.name} train",
-        "precision_recall_reference": f"{reference.name} val",
-        "neighbourhood": spec["neighbourhood"],
-        "splits": spec["splits"],
-        "weights": "averaged",
+    chosen = {key: index[key] for key in CHOSEN if index[key] is not None}
+    measure = Images(
+        extractor=spec["extractor"],
+        layer=spec["layer"],
+        reference=f"{reference.name} train",
+        precision_recall_reference=f"{reference.name} val",
+        neighbourhood=spec["neighbourhood"],
+        splits=spec["splits"],
+        weights="averaged",
         **{key: index[key] for key in ("samples", "quantisation", "labels", "sampler", "seed", "selection")},
-    }
-    # What a search selects differs from cell to cell by design; how it selects must not.
-    chosen = {key: index[key] for key in ("guidance", "temperature") if index[key] is not None}
-    write_json(
-        work.out / "metrics.json",
-        {
-            "values": values,
-            "deviation": found.deviation("is"),
-            "measure": {**policy, **chosen},
-            "measure_id": fingerprint.digest(policy),
-            "selection": index["selection"] and {**chosen, **index["selection"]},
-        },
+        **chosen,
     )
     np.save(work.out / "preview.npy", preview[: spec["shown"]])
-    return values
+    selection = index["selection"] and {**chosen, **index["selection"]}
+    return write_numbers(work, values, measure, deviation=found.deviation("is"), selection=selection)
 
 
 if __name__ == "__main__":

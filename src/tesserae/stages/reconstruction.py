@@ -6,12 +6,12 @@ import torch
 from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.data.transforms import to_uint8
-from tesserae.lineage import fingerprint
+from tesserae.lineage.measures.images import Images
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid
 from tesserae.metrics.reconstruction import psnr
 from tesserae.stages.shared.common import pick_device
-from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.scoring import score
 from tesserae.stages.shared.side_inputs import open_prompts, shuffled
@@ -50,30 +50,20 @@ def run(work: Work) -> dict[str, float]:
         "ris": scored.inception.mean,
         "psnr": torch.cat(ratios).mean().item(),
     }
-    measure = {
-        "extractor": spec["extractor"],
-        "layer": spec["layer"],
-        "reference": f"{work.inputs['dataset'].name} val",
-        "samples": len(images),
-        "quantisation": spec["quantisation"],
-        "splits": spec["splits"],
-        "weights": "averaged",
-        "latents": "codes" if is_discrete(model) else "posterior mean",
+    measure = Images(
+        extractor=spec["extractor"],
+        layer=spec["layer"],
+        reference=f"{work.inputs['dataset'].name} val",
+        samples=len(images),
+        quantisation=spec["quantisation"],
+        splits=spec["splits"],
+        weights="averaged",
+        latents="codes" if is_discrete(model) else "posterior mean",
         **({"prompt": given} if given in ("shuffled", "constant") else {}),  # what a tokenizer reads is its own affair
-    }
-    write_json(
-        work.out / "metrics.json",
-        {
-            "values": values,
-            "deviation": scored.deviation("ris"),
-            "measure": measure,
-            "measure_id": fingerprint.digest(measure),
-            "selection": None,
-        },
     )
     shown = np.linspace(0, len(images) - 1, spec["shown"]).astype(int)
     np.savez(work.out / "images.npz", originals=images[shown], reconstructions=rebuilt[shown])
-    return values
+    return write_numbers(work, values, measure, deviation=scored.deviation("ris"))
 
 
 if __name__ == "__main__":

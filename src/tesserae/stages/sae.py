@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tesserae.lineage import fingerprint
+from tesserae.lineage.measures import features as measures
 from tesserae.lineage.work import Work
 from tesserae.metrics import sparse
 from tesserae.stages.shared.feature_parts import Features, open_features
-from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.training import new_network, run_training
 
@@ -32,25 +32,15 @@ def run(work: Work) -> dict[str, float]:
     model.load_state_dict(trained.weights)
     sums = measure(model.eval(), features, held, training["batch"], work.title, model.b_enc.device)
     values = sparse.numbers(sums)
-    measured = {
-        **{"extractor": spec["encoder"], "layer": spec["feature"], "side": spec["side"]},
-        "features": "{} x {}".format(*features.parts[0].shape[1:]),  # patches x channels
-        "samples": len(held),
-        "held_out": f"one of {HELD_OUT}",
-        "weights": "averaged",
-    }
-    write_json(
-        work.out / "metrics.json",
-        {
-            "values": values,
-            "deviation": {},
-            "measure": measured,
-            "measure_id": fingerprint.digest(measured),
-            "selection": None,
-            "histogram": sparse.firing_histogram(sums.fired, sums.tokens),
-        },
+    measured = measures.Features(
+        **{name: spec[name] for name in ("encoder", "feature", "side")},
+        shape="{} x {}".format(*features.parts[0].shape[1:]),
+        samples=len(held),
+        held_out=f"one of {HELD_OUT}",
+        weights="averaged",
     )
-    return values
+    histogram = sparse.firing_histogram(sums.fired, sums.tokens)
+    return write_numbers(work, values, measured, histogram=histogram)
 
 
 def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tesserae.lineage import fingerprint
+from tesserae.lineage.measures.images import Images
 from tesserae.lineage.work import Work
 from tesserae.metrics.fidelity import Statistics, fid
 from tesserae.stages.shared.common import pick_device, same_whole
@@ -25,17 +25,13 @@ def run(work: Work) -> dict[str, float]:
         points.append({**point, "fid": fid(scored.statistics, reference), "is": scored.inception.mean})
     guided = [point for point in points if point["guidance"] != 1.0]
     unguided = [point for point in points if point["guidance"] == 1.0]
-    measure = {
-        "extractor": spec["extractor"],
-        "layer": spec["layer"],
-        "reference": f"{work.inputs['reference'].name} train",
-        "samples": index["samples"],
-        "quantisation": index["quantisation"],
-        "sampler": index["sampler"],
-        "seed": index["seed"],
-        "splits": spec["splits"],
-        "labels": index["labels"],
-    }
+    measure = Images(
+        extractor=spec["extractor"],
+        layer=spec["layer"],
+        reference=f"{work.inputs['reference'].name} train",
+        splits=spec["splits"],
+        **{key: index[key] for key in ("samples", "quantisation", "labels", "sampler", "seed")},
+    )
     best = {
         name: min(some, key=lambda point: point[STATISTIC])
         for name, some in (("cfg", guided), ("nocfg", unguided), ("best", points))
@@ -52,8 +48,8 @@ def run(work: Work) -> dict[str, float]:
         {
             "samples": index["samples"],
             "statistic": STATISTIC,
-            "measure": measure,
-            "measure_id": fingerprint.digest(measure),
+            "measure": measure.record(),
+            "measure_id": measure.identity,
             "points": points,
             "selected": selected,
             "candidates": candidates,

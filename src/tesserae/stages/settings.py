@@ -5,19 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from tesserae.lineage import fingerprint
+from tesserae.lineage.measures.settings import Settings
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.numbers import write_numbers
 
-MEASURE = {"counted": "what the recipe says, in the paper's terms at every scale; its lineage says what the scale does"}
+STATED = "what the recipe says, in the paper's terms at every scale; its lineage says what the scale does"
+MEASURE = Settings(stated=STATED)
 
 
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json. The spec is the recipe at the paper's scale: dotted key -> number, list or truth value."""
-    values = settings(work.spec)
-    content = {"values": values, "deviation": {}, "measure": MEASURE, "measure_id": fingerprint.digest(MEASURE)}
-    write_json(work.out / "metrics.json", content | {"selection": None})
-    return values
+    return write_numbers(work, settings(work.spec), MEASURE)
 
 
 def settings(recipe: Mapping[str, Any]) -> dict[str, float]:

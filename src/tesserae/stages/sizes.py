@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
-from tesserae.lineage import fingerprint
+from tesserae.lineage.measures.counted import Counted
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.files import write_json
+from tesserae.stages.shared.numbers import write_numbers
 from tesserae.training import weights
 
-MEASURE = {"counted": "parameters in millions, counted on networks of the paper's sizes, whatever the scale"}
+MEASURE = Counted(counted="parameters in millions, counted on networks of the paper's sizes, whatever the scale")
 NAMES = {"hidden_size": "width", "blocks": "blocks", "heads": "heads", "tokens": "latent_tokens"}
 
 
@@ -22,9 +22,7 @@ def run(work: Work) -> dict[str, float]:
     """
     values = sizes(work.spec["module"], work.spec["model"])
     values["with_frozen"] = values["parameters"] + work.spec["frozen"] / 1e6
-    content = {"values": values, "deviation": {}, "measure": MEASURE, "measure_id": fingerprint.digest(MEASURE)}
-    write_json(work.out / "metrics.json", content | {"selection": None})
-    return values
+    return write_numbers(work, values, MEASURE)
 
 
 def sizes(module: str, model: dict[str, Any]) -> dict[str, float]:

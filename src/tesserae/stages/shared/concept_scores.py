@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tesserae.data.cache import Images, open_cache, read_captions
 from tesserae.data.floats import float_images
 from tesserae.encoders.semantic import patch_features
+from tesserae.lineage.measures.concepts import Concepts
 from tesserae.lineage.work import Work
 from tesserae.metrics.concepts import purest, typical_words
 from tesserae.stages.shared.common import pick_device
@@ -107,12 +108,12 @@ def grid(patches: int) -> int:
     return side
 
 
-def measure(work: Work, prompts: Prompts | None, **told: Any) -> dict[str, Any]:
+def measure(work: Work, prompts: Prompts | None, **told: Any) -> Concepts:
     """What numbers of concepts are numbers of: the set of images and its concepts, and what the tokenizer read."""
-    return {
-        "extractor": work.inputs["concepts"].name,
-        "reference": f"{work.inputs['dataset'].name} val",
-        "weights": "averaged",
-        "prompt": "none" if prompts is None else "given",
+    return Concepts(
+        concept_set=work.inputs["concepts"].name,
+        reference=f"{work.inputs['dataset'].name} val",
+        weights="averaged",
+        prompt="none" if prompts is None else "given",
         **told,
-    }
+    )
