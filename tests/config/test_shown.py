@@ -244,7 +244,7 @@ def test_names_that_are_no_folders_of_results_are_refused(project, name):
 
 def test_a_file_of_printed_numbers_must_be_there(project):
     edited(project, DETOK, lambda c: c.update(published="config/published/no.csv"))
-    with pytest.raises(ConfigError, match=r"no\.csv: no such file"):
+    with pytest.raises(ConfigError, match=r"published: no such file: .*no\.csv"):
         read_project(project)
 
 

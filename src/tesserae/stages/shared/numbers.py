@@ -5,7 +5,7 @@ from typing import Any
 
 from tesserae.lineage.measures.base import Measure
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import write_json
+from tesserae.stages.shared.files import write_json
 
 
 def write_numbers(
