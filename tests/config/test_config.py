@@ -125,6 +125,8 @@ def edit(project: Path, file: str, change) -> None:
         ("cluster.yaml", lambda c: c.update(partitions={}), "partitions", "Extra inputs"),
         ("scales/pocket.yaml", lambda c: c.update(scale="desk"), "scale", "'desk'"),
         ("config.yaml", lambda c: c.update(device="gpu"), "device", "auto"),
+        ("papers/detok.yaml", lambda c: c["front"].update(figure="figure_9"), "front.figure", "no figure 'figure_9'"),
+        ("papers/detok.yaml", lambda c: c["front"].update(table="figure_4"), "front.table", "no table 'figure_4'"),
         ("config.yaml", lambda c: c.update(scale="pokcet"), "", "no such file"),
     ],
 )

@@ -18,7 +18,7 @@ from tesserae.reporting import claims, claims_files, published
 from tesserae.reporting.tables import TableError
 from tesserae.stages.claims import run
 from tests.conftest import ROOT
-from tests.reporting.test_report import Page
+from tests.reporting.pages import Page
 
 ROWS = ("A", "B", "C", "D")
 COLUMNS = ("FID", "IG", "rFID")

@@ -6,8 +6,9 @@ import re
 import pytest
 
 from tesserae.reporting.codebooks import section
-from tesserae.reporting.report import Entry, write_index
-from tests.reporting.test_report import Page
+from tesserae.reporting.entries import Entry
+from tesserae.reporting.paper_page import About, write_paper
+from tests.reporting.pages import Page
 
 HEALTH = {"vocabulary": 8192, "usage": 0.75, "perplexity": 1024.25, "dead_codes": 2048, "entropy_bits": 10.0}
 LINES = [{"step": step, "mse": 1.0, "usage": 0.1 * step, "perplexity": 2.0 * step} for step in (1, 2, 3)]
@@ -61,16 +62,19 @@ def results(tmp_path):
     return tmp_path, made
 
 
-def test_the_index_has_the_section(results):
+VQ = About("vq", "VQ", "Codes")
+
+
+def test_the_page_has_the_section(results):
     folder, made = results
-    page = Page(html := write_index(folder, made, scale="pocket").read_text())
+    page = Page(html := write_paper(folder, VQ, made, scale="pocket", papers=[("vq", "VQ")]).read_text())
     assert "#codebooks" in page.links and html.count('id="codebooks"') == 1
     assert len(page.images) == 1
     assert "vq-1of2" in page.text and "1,024.2" in page.text
 
 
-def test_an_index_without_codes_has_none(results):
+def test_a_page_without_codes_has_none(results):
     folder, made = results
     without = [found for found in made if found.kind != "codes"]
-    html = write_index(folder, without, scale="pocket").read_text()
+    html = write_paper(folder, VQ, without, scale="pocket", papers=[("vq", "VQ")]).read_text()
     assert "Codebooks" not in html and "codebooks" not in html

@@ -18,9 +18,10 @@ from tesserae.lineage import manifest as manifests
 from tesserae.lineage.trace import node, trace
 from tesserae.lineage.work import Work
 from tesserae.reporting import table_csv, table_files, tables
+from tesserae.reporting.entries import entry_of
 from tesserae.reporting.lineage import write_page, write_trace
 from tesserae.reporting.links import LINEAGE, anchor
-from tesserae.reporting.report import entry_of, write_index
+from tesserae.reporting.paper_page import About, write_paper
 from tesserae.reporting.table_files import fragment_of
 from tesserae.reporting.tables import build_table
 from tesserae.reporting.tree import render
@@ -350,22 +351,17 @@ def test_links_are_counted_from_the_page_that_shows_the_table(tmp_path):
     }
 
 
-def test_the_index_leads_from_numbers_and_artifacts_to_places_that_the_page_has(made, page):
+def test_a_papers_page_leads_from_artifacts_to_places_that_the_lineage_page_has(made, page):
     top = made / "results" / SCALE
     records = [manifests.read(top / name) for name in ids(page) if not name.startswith(("table/", "figure/"))]
-    start = f"results/{SCALE}"
-    own = {"stage": "lineage", "recipe": "index", "outputs": [{"path": f"{start}/{LINEAGE}"}]}
-    own |= {"ended": "2026-01-05T10:12:27.345+00:00", "seconds": 1.0, "metrics": {}}
-    entries = [entry_of(record, start=start) for record in [*records, own]]
-    html = write_index(top, entries, scale=SCALE).read_text()
-    there = {f"{LINEAGE}#{anchor(name)}" for name in ids(page)}
-    found = [link for link in hrefs(html) if link.startswith(f"{LINEAGE}#")]
-    numbered = [record for record in records if record["metrics"]]
-    assert len(found) == len(records) + len(numbered)
-    assert set(found) <= there
-    without = write_index(top, entries[:-1], scale=SCALE).read_text()
-    assert not [link for link in hrefs(without) if LINEAGE in link]
-    (top / "index.html").unlink()
+    start = f"results/{SCALE}/page/detok"
+    entries = [entry_of(record, start=start) for record in records]
+    about = About("detok", "l-DeTok", "Latent Denoising")
+    file = write_paper(top, about, entries, scale=SCALE, papers=[("detok", "l-DeTok")], base=made / start)
+    found = [link for link in hrefs(file.read_text()) if link.startswith(f"../../{LINEAGE}#")]
+    assert len(found) == len(records)
+    assert set(found) <= {f"../../{LINEAGE}#{anchor(name)}" for name in ids(page)}
+    file.unlink()
 
 
 # ---- the terminal ---------------------------------------------------------------------------------------------------

@@ -1,136 +1,252 @@
-"""The index page and the notebook: everything that is there is linked, what is not is named, nothing is fetched."""
+"""The report: a first page, and a page for each paper. What is there is linked, what is not is named."""
 
-import json
 import re
-from html.parser import HTMLParser
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 
-from tesserae.reporting import table_files
-from tesserae.reporting.curves import draw_curves
+from tesserae.reporting import claims, claims_files, table_files
+from tesserae.reporting.entries import Entry, Remark, entry_of
 from tesserae.reporting.figures import qualitative
-from tesserae.reporting.report import Entry, Remark, duration, entry_of, show, write_index
+from tesserae.reporting.links import LINEAGE
+from tesserae.reporting.paper_page import About, write_paper
+from tesserae.reporting.report import Summary, write_start
 from tesserae.reporting.tables import TableError, build_table
+from tesserae.words import duration
+from tests.reporting.pages import Page
 from tests.reporting.synthetic import description, published_frame, usual_cells
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "detok.ipynb"
-
-
-class Page(HTMLParser):
-    def __init__(self, html: str):
-        super().__init__()
-        self.links, self.images, self.text, self.open = [], [], "", []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-        self.links += [attributes["href"]] if tag == "a" else []
-        self.images += [attributes["src"]] if tag == "img" else []
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
+PAPERS = [("detok", "l-DeTok"), ("comit", "COMiT <beta>")]
+ABOUT = About("detok", "l-DeTok", "Latent <denoising> & co", "2507.15856")
+CELLS = [("Table 1", row, "MAR-B w/ CFG FID") for row in ("Joint noise", "Baseline")]
+CLAIM = {"id": "t1-joint", "claim": "Joint noise is <better>", "where": "Table 1", "relation": "lt", "cells": CELLS}
+CLAIM |= {"margin": 1.0, "holds_in_print": True}
+REMARKS = [
+    Remark("DECISION", "config/papers/detok.yaml:3", "chosen <b>so</b>"),
+    Remark("DEPARTS", "config/papers/detok.yaml:9", "other crops"),
+    Remark("DECISION", "tesserae/nn/attention.py:12", "no bias"),
+]
 
 
 @pytest.fixture
-def results(tmp_path):
+def top(tmp_path):
+    """The folder of a scale with a table, a figure, claims and a notebook."""
     folder = tmp_path / "results" / "pocket"
-    table = build_table(description(), usual_cells(), published_frame(tmp_path), scale="pocket")
+    table = build_table(description(), usual_cells(), published_frame(tmp_path), scale="pocket", recipe="detok_table_1")
     table_files.write(table, folder / "table" / "detok_table_1")
     images = np.zeros((2, 4, 4, 3), np.uint8)
-    qualitative.plot(
-        folder / "figure" / "detok_reconstructions" / "figure",
-        originals=images,
-        reconstructions={"Baseline": images},
-        scale="pocket",
-    )
+    stem = folder / "figure" / "detok_samples" / "figure"
+    qualitative.plot(stem, originals=images, reconstructions={"Baseline": images}, scale="pocket")
+    for file in (
+        "notebook/detok/notebook.ipynb",
+        "notebook/detok/notebook.html",
+        "metrics/mar_b-cfg/metrics.json",
+        LINEAGE,
+    ):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("there")
     return folder
 
 
-def entries() -> list[Entry]:
-    files = tuple(f"table/detok_table_1/table.{kind}" for kind in ("html", "csv", "md", "tex"))
+@pytest.fixture
+def evaluated(top, tmp_path):
+    measured = {
+        cell: {"values": [40.0 + i], "measures": [{"kind": "counted"}], "artifacts": ["x"]}
+        for i, cell in enumerate(CELLS)
+    }
+    found = claims.evaluate_all(
+        [CLAIM], measured, published_frame(tmp_path), paper="detok", title="x", scale="pocket", seeds=[1]
+    )
+    (top / "claims" / "detok").mkdir(parents=True)
+    claims_files.write(found, top / "claims" / "detok")
+    return found
+
+
+def entries(up: str = "../../") -> list[Entry]:
+    def entry(kind: str, name: str, *files: str, **more) -> Entry:
+        return Entry(kind, name, tuple(f"{up}{kind}/{name}/{file}" for file in files), **more)
+
+    table = ("table.html", "table.csv", "table.md", "table.tex")
     return [
-        Entry(
-            "table",
-            "detok_table_1",
-            files,
-            title="Table 1 <of> l-DeTok & co",
-            seconds=75.0,
-            manifest="table/detok_table_1/manifest.json",
-            finished="2026-01-05 10:11:12",
-            numbers={"fid": 12.34567},
-        ),
-        Entry("figure", "detok_reconstructions", ("figure/detok_reconstructions/figure.png",)),
-        Entry("metrics", "mar_b_extended-cfg", ("metrics/mar_b_extended-cfg/metrics.json",), note="takes too long"),
+        entry("table", "detok_table_1", *table, title="Table 1: <of> l-DeTok & co", seconds=75.0),
+        entry("figure", "detok_samples", "figure.png", "figure.svg", title="Samples <of> all"),
+        entry("notebook", "detok", "notebook.ipynb", "notebook.html"),
+        entry("figure", "detok_samples_copy", "figure.png", note="the picture was deleted"),
+        entry("metrics", "mar_b_extended-cfg", "metrics.json", note="takes too long"),
+        entry("metrics", "mar_b-cfg", "metrics.json", numbers={"fid": 12.34567}, seconds=15.0),
     ]
 
 
-def test_the_index_shows_what_is_there_and_names_what_is_not(results):
-    html = write_index(
-        results, entries(), scale="pocket", remarks=[Remark("DECISION", "a.py:3", "chosen <b>so</b>")]
-    ).read_text()
-    page = Page(html)
-    assert page.open == []
-    local = [link for link in page.links if not link.startswith("#")]
-    assert (
-        local
-        == [
-            "table/detok_table_1/table.html",
-            "table/detok_table_1/table.csv",
-            "table/detok_table_1/table.md",
-            "table/detok_table_1/table.tex",
-            "table/detok_table_1/manifest.json",
-            "figure/detok_reconstructions/figure.png",
-        ]
-        * 2
+def paper_page(top, found=None, **more) -> Page:
+    folder = top / "page" / "detok"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = write_paper(folder, ABOUT, entries(), scale="pocket", papers=PAPERS, claims=found, **more)
+    return Page(written.read_text())
+
+
+def start_page(top, **more) -> Page:
+    about = Summary(
+        ABOUT,
+        5,
+        174,
+        11,
+        {"tokenizer": 27, "sae": 1},
+        3720.0,
+        {"reproduced": 2, "contradicted": 0, "inconclusive": 1, "not run": 4},
+        entries("")[0],
+        entries("")[1],
     )
-    assert page.images[0].startswith("data:image/png;base64,iVBOR")
+    settings = {"scale": "pocket", "seeds": 1, "finished": "2026-01-05 10:11", "lead": "A laptop.", **more}
+    return Page(write_start(top, [about], **settings).read_text())
+
+
+# ---- both pages ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["paper", "start"])
+def page(request, top, evaluated):
+    """Each page, and where it lies."""
+    if request.param == "paper":
+        return paper_page(top, evaluated, remarks=REMARKS), top / "page" / "detok"
+    paper_page(top, evaluated)
+    (top / "changes.html").write_text("there")
+    return start_page(top, remarks=REMARKS), top
+
+
+def test_links_and_pictures_lead_to_files_and_anchors_to_places(page, top):
+    page, folder = page
+    local = [link for link in [*page.links, *page.images] if not link.startswith("https://arxiv.org/abs/")]
+    (top / "page" / "comit").mkdir(parents=True, exist_ok=True)
+    (top / "page" / "comit" / "index.html").write_text("another paper's")
+    (top / "index.html").touch()
+    for link in local:
+        assert not re.match(r"\w+:", link), link
+        file, _, anchor = link.partition("#")
+        assert file == "" or (folder / file).is_file(), link
+        assert file or anchor in page.ids, link
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_nothing_is_fetched(page):
+    for tag, attributes, _ in page[0].elements:
+        assert tag not in ("link", "iframe", "video"), tag
+        for name in ("src", "data", "srcset", "style"):
+            assert not re.search(r"//|url\(", attributes.get(name, "")), attributes
+        assert tag != "script" or "src" not in attributes
+    assert "prefers-color-scheme: dark" in page[0].text
+
+
+def test_the_bar_names_every_page_and_says_which_one_this_is(page):
+    page, folder = page
+    here = [attributes["href"] for tag, attributes, _ in page.elements if attributes.get("aria-current") == "page"]
+    assert len(here) == 1 and (folder / here[0]).resolve() == (folder / "index.html").resolve()
+    bar = [a["href"] for tag, a, inside in page.elements if tag == "a" and inside[-2:] == ("header", "nav")]
+    up = "../../" if folder.name == "detok" else ""
+    assert bar[:2] == [f"{up}index.html", f"{up}page/detok/index.html"] and bar[-1] == f"{up}{LINEAGE}"
+
+
+def test_every_table_scrolls_in_a_place_of_its_own_that_the_keyboard_reaches(page):
+    page, places = page[0], 0
+    stack: list[dict] = []
+    for tag, attributes, inside in page.elements:
+        del stack[len(inside) :]
+        if tag == "table":
+            around = [one.get("class", "") for one in stack]
+            place = next(one for one in reversed(stack) if one.get("class") in ("scroll", "wide"))
+            assert place["tabindex"] == "0" and place["role"] == "region" and place["aria-label"], around
+            places += 1
+        stack.append(attributes)
+    assert places >= 2
+    assert re.search(r"\.scroll \{ overflow-x: auto", page.text) and re.search(r"\.wide \{ overflow-x: auto", page.text)
+
+
+def test_a_tables_notes_are_folded_to_the_first_one(page):
+    folded = [inside for tag, _, inside in page[0].elements if tag == "summary" and "figcaption" in inside]
+    assert len(folded) == 1 and folded[0][-2:] == ("figcaption", "details")
+    after = page[0].words.partition("Published: printed in the paper (Table 1)")[2]
+    assert "Numbers of different scales or feature extractors" in after and "Measures: " in after
+
+
+def test_pictures_have_their_size_and_a_text_and_wait_until_they_are_seen(page):
+    pictures = [attributes for tag, attributes, _ in page[0].elements if tag == "img"]
+    assert pictures
+    for picture in pictures:
+        assert int(picture["width"]) > 0 and int(picture["height"]) > 0
+        assert picture["alt"] == "Samples <of> all" and picture["loading"] == "lazy"
+
+
+def test_headings_go_down_one_at_a_time(page):
+    levels = [int(tag[1]) for tag, _, _ in page[0].elements if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(below - above <= 1 for above, below in zip(levels, levels[1:], strict=False))
+
+
+def test_remarks_are_told_by_file(page):
+    words = page[0].words
+    assert "config/papers/detok.yaml 2 DECISION chosen <b>so</b> line 3 DEPARTS other crops line 9" in words
+    assert "tesserae/nn/attention.py 1 DECISION no bias line 12" in words
+
+
+# ---- a paper's page --------------------------------------------------------------------------------------------
+
+
+def test_a_papers_page_shows_what_is_there_and_names_what_is_not(top, evaluated):
+    omitted = {"omitted at scale pocket: too large": ["mar_h", "mar_l"]}
+    page = paper_page(top, evaluated, omitted=omitted, seeds=3)
     for expected in (
-        "Table 1 <of> l-DeTok & co",
+        "l-DeTok: Latent <denoising> & co",
+        "Scale pocket , 3 seeds.",
+        "took 1 min 30 s",
+        "Table 1: <of> l-DeTok & co",
         "16.70",
         "45.50",
-        "2 of 3 outputs",
-        "1 min 15 s",
+        "0 ✓ reproduced",
+        "1 ? inconclusive",
+        "Joint noise is <better>",
+        "metrics mar_b_extended-cfg takes too long",
+        "figure detok_samples_copy the picture was deleted",
+        "2 recipes: omitted at scale pocket: too large",
+        "mar_h, mar_l",
         "fid 12.35",
-        "mar_b_extended-cfg",
-        "takes too long",
-        "chosen <b>so</b>",
-        "not comparable in absolute value",
     ):
-        assert expected in re.sub(r"\s+", " ", page.text)
+        assert expected in page.words
+    assert {"table-detok_table_1", "figure-detok_samples"} <= set(page.ids)  # places that other pages lead to
+    assert "figure-detok_samples_copy" not in page.ids
+    assert "../../claims/detok/claims.html#t1-joint" in page.links
+    assert f"../../{LINEAGE}#metrics/mar_b-cfg" in page.links
 
 
-def test_the_index_fetches_nothing(results):
-    html = write_index(results, entries(), scale="pocket").read_text()
-    assert not re.search(r"https?://|//[a-z]|@import|url\(|<script|<link", re.sub(r"base64,[^\"]*", "", html))
-    assert "prefers-color-scheme: dark" in html
+def test_a_page_without_its_notebook_does_not_lead_there_and_says_so(top):
+    (top / "notebook/detok/notebook.html").unlink()
+    page = paper_page(top)
+    assert not [link for link in page.links if "notebook" in link]
+    assert "notebook detok not run" in page.words
 
 
-def test_every_anchor_of_the_index_leads_somewhere(results):
-    html = write_index(results, entries(), scale="pocket").read_text()
-    anchors = {link[1:] for link in Page(html).links if link.startswith("#")}
-    assert anchors <= set(re.findall(r'id="([^"]+)"', html))
-    assert anchors == {"tables", "figures", "missing", "artifacts"}
+def test_a_paper_without_claims_has_no_section_of_them(top):
+    page = paper_page(top)
+    assert "claims" not in page.ids and "reproduced" not in page.text.partition("<main")[2]
 
 
-def test_equal_entries_are_equal_bytes_and_the_page_may_be_written_elsewhere(results, tmp_path):
-    first = write_index(results, entries(), scale="pocket").read_bytes()
-    assert write_index(tmp_path, entries(), scale="pocket", base=results).read_bytes() == first
+def test_equal_entries_are_equal_bytes_and_the_page_may_be_written_elsewhere(top, tmp_path):
+    def write(folder, **more):
+        return write_paper(folder, ABOUT, entries(), scale="pocket", papers=PAPERS, **more).read_bytes()
+
+    later = top / "page" / "detok"  # not there yet
+    first = write(tmp_path, base=later)
+    assert not later.exists()
+    later.mkdir(parents=True)
+    assert write(later) == first
 
 
-def test_an_entry_twice_and_a_table_that_is_none_raise(results):
+def test_an_entry_twice_and_a_table_that_is_none_raise(top):
     with pytest.raises(ValueError, match="given twice"):
-        write_index(results, entries() * 2, scale="pocket")
-    (results / "table" / "detok_table_1" / "table.html").write_text("<p>nothing</p>")
+        write_paper(top, ABOUT, entries("") * 2, scale="pocket", papers=PAPERS)
+    with pytest.raises(ValueError, match=r"figure 'x' has no \.png file, only table/detok_table_1/table\.csv"):
+        write_paper(top, ABOUT, [Entry("figure", "x", ("table/detok_table_1/table.csv",))], scale="pocket", papers=[])
+    (top / "table" / "detok_table_1" / "table.html").write_text("<p>nothing</p>")
     with pytest.raises(TableError, match=r"table\.html holds no table"):
-        write_index(results, entries(), scale="pocket")
+        write_paper(top, ABOUT, entries(""), scale="pocket", papers=PAPERS)
 
 
 def test_an_entry_of_a_manifest():
@@ -142,16 +258,45 @@ def test_an_entry_of_a_manifest():
         "metrics": {"fid": 1.0, "is": 2.0},
         "outputs": [{"path": "results/pocket/metrics/sit_b-cfg/metrics.json"}],
     }
-    entry = entry_of(manifest, start="results/pocket", numbers=["fid"])
+    entry = entry_of(manifest, start="results/pocket/page/detok", numbers=["fid"])
     assert entry == Entry(
         "metrics",
         "sit_b-cfg",
-        ("metrics/sit_b-cfg/metrics.json",),
-        manifest="metrics/sit_b-cfg/manifest.json",
+        ("../../metrics/sit_b-cfg/metrics.json",),
+        manifest="../../metrics/sit_b-cfg/manifest.json",
         finished="2026-01-05 10:11:12",
         seconds=3.5,
         numbers={"fid": 1.0},
     )
+
+
+# ---- the first page --------------------------------------------------------------------------------------------
+
+
+def test_the_first_page_sums_up_each_paper(top):
+    words = start_page(top).words
+    for expected in (
+        "1 paper at scale pocket A laptop.",
+        "All jobs together took 1 h 02 min; the last one ended 2026-01-05 10:11 UTC.",
+        "2 ✓ reproduced 0 ✗ contradicted 1 ? inconclusive 4 – not run 5 174 11 27 tokenizers, 1 sae 1 h 02 min",
+        "Its page has all 5 tables, 11 figures and 7 claims.",
+        "45.50",
+    ):
+        assert expected in words
+
+
+def test_the_first_page_shows_what_the_last_run_changed_or_says_that_it_does_not_know(top):
+    page = start_page(top)
+    (shown,) = [attributes for tag, attributes, _ in page.elements if tag == "object"]
+    assert shown["data"] == "changes.html" and shown["title"]
+    assert "Nothing is known of the last run" in page.text  # shown by browsers where the file is missing
+
+
+def test_a_paper_without_claims_on_the_first_page(top):
+    about = Summary(ABOUT, 1, 2, 3, {}, 4.0, None, entries("")[0], entries("")[1])
+    file = write_start(top, [about], scale="desk", seeds=3, finished="2026-01-05 10:11")
+    words = Page(file.read_text()).words
+    assert "none evaluated" in words and "3 seeds" in words and "all 1 tables, 3 figures." in words
 
 
 @pytest.mark.parametrize(
@@ -168,54 +313,3 @@ def test_an_entry_of_a_manifest():
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
-
-
-def test_show_displays_what_is_there_and_says_what_is_not(results):
-    table = show(results / "table" / "detok_table_1" / "table.html")
-    assert table.data.startswith("<style>")
-    assert table.data.count("<figure") == 1
-    assert "<body" not in table.data
-    assert show(results / "figure" / "detok_reconstructions" / "figure.png").data.startswith(b"\x89PNG")
-    assert show(results / "table" / "detok_table_1" / "table.md").data.startswith("**Table 1")
-    assert "Not made at this scale" in show(results / "figure" / "other" / "figure.png").data
-    assert show(draw_curves(runs={"Baseline": []}, scale="smoke")).data.startswith(b"\x89PNG")
-
-
-# ---- the notebook ----------------------------------------------------------------------------------------------
-
-
-def test_the_notebook_is_ready_for_papermill():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(notebook)
-    first = notebook.cells[0]
-    assert first.cell_type == "code"
-    assert first.metadata["tags"] == ["parameters"]
-    assert [line.split(" =")[0] for line in first.source.splitlines() if "=" in line] == ["results", "scale"]
-    assert notebook.metadata["kernelspec"]["name"] == "python3"
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            assert cell.outputs == []
-            assert cell.execution_count is None
-        assert "papermill" not in cell.metadata
-
-
-def test_the_notebook_has_no_logic_of_its_own():
-    code = "\n".join(
-        "".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"
-    )
-    assert not re.search(r"^\s*(def|class|while|if|for|import (?!IPython))\b", code, flags=re.MULTILINE)
-    assert set(re.findall(r"^from (\S+) import", code, flags=re.MULTILINE)) == {
-        "IPython.display",
-        "tesserae.reporting",
-        "tesserae.reporting.curves",
-        "tesserae.reporting.report",
-    }
-
-
-def test_the_notebook_runs_even_where_only_the_table_was_made(results, monkeypatch):
-    monkeypatch.chdir(results.parents[1])
-    namespace: dict = {}
-    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
-        if cell.cell_type == "code":
-            exec(compile(cell.source, cell.id, "exec"), namespace)
-    assert namespace["scale"] == "pocket"

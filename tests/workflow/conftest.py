@@ -107,7 +107,7 @@ def content(folder, draw):
 
 # What the plan lets a stage read of another one's files, if not all: the runner refuses more.
 ONLY = {only!r}
-PARTS = "{stage}" in ("notebook", "lineage", "report")  # these read parts of their inputs
+PARTS = "{stage}" in ("notebook", "lineage", "page", "report")  # these read parts of their inputs
 
 if __name__ == "__main__":
     from tesserae.workflow.runner import by_hand

@@ -216,7 +216,7 @@ def test_tables_figures_and_claims_read_all_seeds(twice):
     assert len(cell["artifacts"]) == 2 and cell["artifacts"][1] == of_seed(cell["artifacts"][0], 2)
 
 
-@pytest.mark.parametrize("stage", ["metrics", "lineage", "forecast", "report"])
+@pytest.mark.parametrize("stage", ["metrics", "lineage", "page", "forecast", "report"])
 def test_a_job_plans_itself_as_the_whole_does(stage):
     whole = read_plan(ROOT, "pocket")
     own = open_plan_for(stage, ROOT, "pocket")

@@ -154,7 +154,7 @@ def test_e_a_published_number(project):
     project.edit("config/published/detok.csv", line, line.replace("5.50", "5.51"))
     planned = project.planned()
     assert "table/detok_table_1" in planned
-    assert stages(planned) <= {"table", "figure", "claims", "notebook", "lineage", "report"}
+    assert stages(planned) <= {"table", "figure", "claims", "notebook", "lineage", "page", "report"}
     words = project.tesserae("why", "detok_table_1")
     assert "config/published/detok.csv changed" in words and "5.50" in words and "5.51" in words
 
@@ -162,14 +162,14 @@ def test_e_a_published_number(project):
 def test_f_a_notebook(project):
     project.edit("notebooks/detok.ipynb", "The idea", "An idea")
     assert project.planned() == project.downstream("notebook/detok")
-    assert stages(project.planned()) <= {"notebook", "lineage", "report"}
+    assert stages(project.planned()) <= {"notebook", "lineage", "page", "report"}
 
 
 def test_g_a_plotting_style(project):
     project.edit("src/tesserae/reporting/style.py", "\nNEUTRAL = ", "\nSTYLE = 1\nNEUTRAL = ")
     planned = project.planned()
     assert {name for name in project.users("tesserae.reporting.figures") if name.startswith("figure/")} <= planned
-    assert stages(planned) <= {"figure", "table", "claims", "notebook", "lineage", "report"}
+    assert stages(planned) <= {"figure", "table", "claims", "notebook", "lineage", "page", "report"}
 
 
 def test_h_a_data_transform(project):

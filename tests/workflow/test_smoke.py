@@ -85,10 +85,20 @@ def test_a_second_run_does_nothing(smoke):
     assert before == files()
 
 
-def test_the_page_links_only_what_exists(smoke):
-    page = smoke / "results/smoke/index.html"
-    links = [link for link in re.findall(r'(?:href|src)="([^"#]+)"', page.read_text()) if not link.startswith("data:")]
+@pytest.mark.parametrize("name", ["index.html", "changes.html", "page/detok/index.html", "page/concepttok/index.html"])
+def test_pages_link_only_what_exists(smoke, name):
+    page = smoke / "results/smoke" / name
+    links = [link for link in re.findall(r'(?:href|src|data)="([^"#]+)', page.read_text()) if link[:5] != "data:"]
     assert links and not [link for link in links if not link.startswith("http") and not (page.parent / link).exists()]
+
+
+def test_the_report_tells_what_the_run_made(smoke, plan):
+    changed = json.loads((smoke / "results/smoke/changes.json").read_text())
+    assert changed["finished"] and changed["again"] == 0
+    assert {name for names in changed["made"].values() for name in names} == plan.jobs.keys()
+    assert {table["table"] for table in changed["tables"]} == {n for n in plan.jobs if n.startswith("table/")}
+    assert all(table["first"] for table in changed["tables"]) and changed["verdicts"] == []
+    assert 'data="changes.html"' in (smoke / "results/smoke/index.html").read_text()
 
 
 def test_mlflow_has_one_run_per_artifact_and_a_second_sync_adds_none(smoke, plan):

@@ -6,6 +6,7 @@ for STAGE in (
     "figure",
     "claims",
     "notebook",
+    "page",
     "lineage",
     "forecast",
 ):
@@ -34,7 +35,7 @@ rule report:  # it lies at the top of its scale, and there is one
 for NAME in PLAN.project.papers:
     rule:
         name: NAME
-        input: PLAN.targets("notebook", paper=NAME)
+        input: PLAN.targets("page", paper=NAME)
 
 for NAME, ID in PLAN.named.items():
     rule:

@@ -19,6 +19,7 @@ from tesserae.config.seeds import seed_of
 from tesserae.config.types import Equivalent
 from tesserae.lineage import code, fingerprint, foreign, hashes
 from tesserae.lineage import manifest as manifests
+from tesserae.reporting import changes
 
 Check = Callable[[Evidence], Iterable[Finding | Note]]
 CLOCKS = timedelta(seconds=2)  # by so much may the clocks of two machines differ
@@ -222,9 +223,10 @@ def _seeds(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _unrecorded(evidence: Evidence) -> Iterator[Finding | Note]:
-    """Nothing lies among the results that no manifest names (logs, states and the code store apart)."""
+    """Nothing lies among the results that no manifest names (logs, states, code and the record of a run apart)."""
     known = {file.path for record in evidence.records.values() for file in record.outputs}
     known |= {evidence.manifest(artifact) for artifact in evidence.manifests}
+    known |= {f"{evidence.top}/{name}" for name in changes.FILES}
     doubtful = {evidence.folder(artifact) for artifact in evidence.unusable}
     top = evidence.root / evidence.top
     strangers: dict[str, list[Path]] = {}

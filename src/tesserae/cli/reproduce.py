@@ -31,8 +31,9 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
     Says what will run and why, restores what is in the cache, runs the rest and shows it in MLflow. ARGUMENTS go to
     snakemake.
     """
+    from tesserae.reporting import changes
     from tesserae.tracking import follow as following
-    from tesserae.workflow import launch, runs, showing, staleness, store
+    from tesserae.workflow import last_run, launch, runs, showing, staleness, store
     from tesserae.workflow.room import room
 
     plan = plan_of(settings)
@@ -53,6 +54,7 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
             runs.verify_none(root, plan.scale)
         if not told.dryrun and (back := restorable(plan, standings, run)):
             with runs.alone(root, plan.scale):
+                last_run.begin(plan, standings, back)
                 back = store.restore(plan, standings, back)
             click.echo(f"Restored from the cache: {showing.short(back)}")
             standings = staleness.examine(plan, asked)
@@ -84,6 +86,8 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
     finally:
         if follower:
             following.stop(follower)
+    if changed := last_run.end(plan, failed=bool(failed)):
+        changes.write(root / plan.top, changed)
     _sync_if_new(root, plan.scale)
     if failed:
         raise click.ClickException(

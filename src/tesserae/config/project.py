@@ -1,5 +1,6 @@
 """The whole configuration of a project folder, read once: settings, scale, data sets, papers and their recipes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -148,6 +149,7 @@ def _wrong_shown(
         *wrong_labels(paper, file, lines),
         *wrong_tables(paper, file, known),
         *wrong_figures(paper, file, printed_cells(lines)),
+        *_wrong_front(paper, file),
     ]
 
 
@@ -178,6 +180,14 @@ def _wrong_scale(
             for one in idle
         ),
     ]
+
+
+def _wrong_front(paper: Paper, file: Path) -> Iterator[ConfigError]:
+    """What stands for a paper on the report's first page and is not among what it shows."""
+    for kind, known in (("table", paper.tables), ("figure", paper.figures)):
+        name = getattr(paper.front, kind)
+        if name not in known:
+            yield ConfigError(file, f"front.{kind}", f"no {kind} {name!r}", f"one of {', '.join(known)}")
 
 
 def _elsewhere(root: Path, papers: list[str]) -> set[str]:

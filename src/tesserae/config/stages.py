@@ -300,6 +300,13 @@ STAGES: dict[str, Stage] = {
         shows="scale",
         torch=False,
     ),
+    "page": Stage(
+        "a paper's tables, figures and claims, on one page",
+        {"html": "index.html"},
+        seeded=False,
+        shows="paper",
+        torch=False,
+    ),
     "forecast": Stage(
         "what a scale would cost on a cluster: counted, not run",
         {"json": "forecast.json", "png": "gantt.png", "svg": "gantt.svg"},
@@ -307,9 +314,9 @@ STAGES: dict[str, Stage] = {
         shows="scale",
     ),
     "report": Stage(
-        "what there is, on one page",
+        "the first page: what was reproduced, and where to look",
         {"html": "index.html"},
-        {"lineage": ALL, "forecast": ALL},
+        {"page": ALL, "lineage": ALL, "forecast": ALL},
         seeded=False,
         shows="scale",
         torch=False,

@@ -102,13 +102,22 @@ Measures = create_model(
 )
 
 
+class Front(Strict):
+    """What stands for a paper on the report's first page."""
+
+    table: str = Field(description="key of one of the paper's tables")
+    figure: str = Field(description="key of one of the paper's figures")
+
+
 class Paper(Strict):
     paper: str
+    name: str = Field(description="what the paper calls its method, as links and headings show it")
     title: str
     arxiv: str | None = Field(description="null: not there")
     published: str = Field(description="file with the printed numbers")
     claims: str | None = Field(None, description="file with the statements about them; null: none are evaluated")
     notebook: str
+    front: Front
     measures: Measures = Measures()
     saes: dict[Name, dict] = {}
     tokenizers: dict[Name, dict]

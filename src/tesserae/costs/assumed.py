@@ -13,6 +13,7 @@ LIGHT = {
     "claims": 30.0,
     "notebook": 120.0,
     "lineage": 60.0,
+    "page": 30.0,
     "report": 60.0,
 }
 PAGE = 2e6  # bytes of a table, figure, notebook or page

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tesserae.config.stages import STAGES
-from tesserae.reporting.style import INK, look, page, render, template
+from tesserae.reporting.style import INK, look, page, render, shown_size, template
 from tesserae.words import duration, size
 
 if TYPE_CHECKING:
@@ -100,9 +100,8 @@ FLOP are counted without data, hours are calibrated on published ones.</p>
 {%- for warning in f.warnings %}
 <p><b>Warning.</b> {{ warning }}</p>
 {%- endfor %}
-{%- if picture %}
-<div class="picture"><img src="{{ picture }}" width="960" alt="Jobs over time on {{ f.gpus }} GPUs"></div>
-{%- endif %}
+{{ picture }}
+<details class="folded"><summary>By stage, critical path, calibration</summary>
 <div class="wide"><table class="list">
 <thead><tr><th scope="col">Stage</th><th scope="col" class="time">Jobs</th>
 <th scope="col" class="time">GPUs of a job</th>
@@ -137,6 +136,7 @@ FLOP are counted without data, hours are calibrated on published ones.</p>
 </table></div>
 <p class="quiet">Of a range the geometric middle counts. Assumed:
 {%- for sentence in f.assumptions %} {{ sentence }}{% endfor %}</p>
+</details>
 </section>
 """.strip()
 
@@ -147,16 +147,21 @@ def reported(anchor: Mapping[str, Any]) -> str:
     return f"{low:,.0f}" if low == high else f"{low:,.0f}\u2013{high:,.0f}"
 
 
-def section(forecast: Mapping[str, Any], png: bytes | None = None) -> str:
-    """The HTML of a forecast, with its chart inline if `png` is given."""
-    picture = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}" if png else ""
+def section(forecast: Mapping[str, Any], picture: str = "") -> str:
+    """The HTML of a forecast; `picture` is the HTML of its chart."""
+    from markupsafe import Markup
+
     return template(SECTION).render(
-        f=forecast, picture=picture, hours=hours, size=lambda count: size(round(count)), reported=reported
+        f=forecast, picture=Markup(picture), hours=hours, size=lambda count: size(round(count)), reported=reported
     )
 
 
 def write_page(file: Path, forecast: Mapping[str, Any]) -> None:
     """A page of its own for a forecast; needs no network and no other file."""
     title = f"tesserae plan: {forecast['scale']} on {forecast['gpus']} x {forecast['gpu'].upper()}"
-    content = f"<header><h1>{title}</h1></header>\n<main>{section(forecast, render(gantt(forecast), 'png'))}</main>"
+    png = render(gantt(forecast), "png")
+    width, height = shown_size(png)
+    source = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+    picture = f'<div class="picture"><img src="{source}" width="{width}" height="{height}" alt="Jobs over time"></div>'
+    content = f"<header><h1>{title}</h1></header>\n<main>{section(forecast, picture)}</main>"
     file.write_text(page(title, content), encoding="utf-8", newline="\n")

@@ -1,343 +1,136 @@
-"""The index page of a scale's results, and `show`, with which notebooks display what the stages made."""
+"""The first page of a scale's report: what was reproduced, a picture and a table of each paper, what it would cost."""
 
-import base64
-import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from tesserae.config.seeds import seed_of
-from tesserae.reporting import codebooks
-from tesserae.reporting.curves import read_curves
-from tesserae.reporting.links import anchor
-from tesserae.reporting.style import RC, TABLE_CSS, page, render, template
-from tesserae.reporting.table_files import fragment_of
+from tesserae.reporting import changes, pieces
+from tesserae.reporting.entries import Entry, Remark
+from tesserae.reporting.paper_page import About
+from tesserae.reporting.site import INCOMPARABLE, Heading, bar, frame, paper_page
+from tesserae.reporting.style import template
 from tesserae.words import duration
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 @dataclass(frozen=True)
-class Entry:
-    """One thing that a stage made, or should have made.
+class Summary:
+    """What the first page tells of a paper. Counts are words -> numbers, e.g. {"tokenizer": 27}."""
 
-    `files` are relative to the folder where the index will lie. Kinds "table", "figure" and "notebook" have sections of
-    their own (a table shows its .html file, a figure its .png); every kind appears in the list of artifacts. An entry
-    of which a file is missing is listed as not made, with its `note` as the reason.
-    """
-
-    kind: str
-    name: str
-    files: tuple[str, ...]
-    title: str = ""
-    note: str = ""
-    manifest: str = ""  # relative path of its manifest, "" if it has none
-    finished: str = ""  # when its job ended, as its manifest says
-    seconds: float | None = None  # how long its job took
-    numbers: Mapping[str, float] = field(default_factory=dict)  # what it measured, to be listed beside it
+    about: About
+    tables: int
+    numbers: int  # measured ones in its tables
+    figures: int
+    trained: Mapping[str, int]
+    seconds: float  # that its jobs took
+    verdicts: Mapping[str, int] | None  # None: it has no claims
+    table: Entry  # the one shown here
+    figure: Entry
 
 
-@dataclass(frozen=True)
-class Remark:
-    """A DECISION or DEPARTS comment of the code."""
-
-    word: str
-    where: str  # module or file and line
-    text: str
-
-
-def entry_of(
-    manifest: Mapping[str, Any], *, start: str, title: str = "", note: str = "", numbers: Sequence[str] | None = None
-) -> Entry:
-    """The entry of an artifact that was made, from its manifest.
-
-    start: folder of the index relative to the project, e.g. "results/pocket", from which links are counted; numbers:
-    which of the manifest's numbers to list, all by default.
-    """
-    files = tuple(posixpath.relpath(output["path"], start) for output in manifest["outputs"])
-    measured = manifest.get("metrics", {})
-    return Entry(
-        manifest["stage"],
-        manifest["recipe"],
-        files,
-        title=title,
-        note=note,
-        manifest=posixpath.join(posixpath.dirname(files[0]), "manifest.json"),
-        finished=manifest["ended"][:19].replace("T", " "),
-        seconds=manifest["seconds"],
-        numbers={name: measured[name] for name in (measured if numbers is None else numbers)},
-    )
-
-
-INDEX = """
+MAIN = """
 <header>
-<h1>{{ heading }}</h1>
-<p class="quiet">Scale <b>{{ scale }}</b>.{% if lead %} {{ lead }}{% endif %} {{ made | length }} of
-{{ made | length + missing | length }} outputs are here
-{%- if total %}; their jobs took {{ total }} in all{% endif %}. Numbers of different scales or feature extractors are
-not comparable in absolute value.</p>
-<nav>
-{%- if verdicts %}<a href="#claims">Claims</a>{% endif %}
-{%- if tables %}<a href="#tables">Tables</a>{% endif %}
-{%- if figures %}<a href="#figures">Figures</a>{% endif %}
-{%- if notebooks %}<a href="#notebooks">Notebooks</a>{% endif %}
-{%- if codebooks %}<a href="#codebooks">Codebooks</a>{% endif %}
-{%- if missing %}<a href="#missing">Not made</a>{% endif %}
-{%- if forecast %}<a href="#forecast">Forecast</a>{% endif %}
-{%- if remarks %}<a href="#remarks">Decisions and departures</a>{% endif %}
-{%- if made %}<a href="#artifacts">Artifacts</a>{% endif %}
-{%- if lineage %}<a href="{{ lineage | urlencode }}">Lineage</a>{% endif -%}
-</nav>
+<h1>{{ summaries | length }} {{ 'paper' if summaries | length == 1 else 'papers' }} at scale {{ scale }}</h1>
+<p>{{ lead }}</p>
+<p class="quiet">{{ seeds }}. All jobs together took {{ total }}; the last one ended {{ finished }} UTC.
+{{ incomparable }}</p>
 </header>
-<main>
-{%- macro links(entry) -%}
-{%- for file in entry.files -%}
-<a href="{{ file | urlencode }}">{{ suffix(file) }}</a>{{ ' · ' if not loop.last }}
-{%- endfor -%}
-{%- if entry.manifest %} · <a href="{{ entry.manifest | urlencode }}">manifest</a>{% endif -%}
-{%- if origin(entry) %} · <a href="{{ origin(entry) }}">lineage</a>{% endif -%}
-{%- endmacro %}
-{%- if verdicts %}
-<section id="claims">
-<h2>Claims</h2>
-<p class="quiet">What the papers say about their numbers, held against the measured ones.</p>
-<ul>
-{%- for row in verdicts %}
-<li>{{ row.paper }}, scale {{ row.scale }}: <a href="{{ row.page | urlencode }}">{{ row.verdicts }}</a></li>
-{%- endfor %}
-</ul>
-</section>
-{%- endif %}
-{%- if tables %}
-<section id="tables">
-<h2>Tables</h2>
-{%- if lineage %}
-<p class="quiet">Each measured number leads to what it was made from.</p>
-{%- endif %}
-{%- for entry in tables %}
-<h3 id="{{ entry.kind }}-{{ entry.name }}">{{ entry.title or entry.name }}</h3>
-{%- if entry.note %}
-<p>{{ entry.note }}</p>
-{%- endif %}
-{{ fragments[entry.name] }}
-<p class="quiet">{{ entry.name }}: {{ links(entry) }}</p>
-{%- endfor %}
-</section>
-{%- endif %}
-{%- if figures %}
-<section id="figures">
-<h2>Figures</h2>
-{%- for entry in figures %}
-<h3 id="{{ entry.kind }}-{{ entry.name }}">{{ entry.title or entry.name }}</h3>
-{%- if entry.note %}
-<p>{{ entry.note }}</p>
-{%- endif %}
-<div class="picture"><img src="{{ pictures[entry.name].source }}" width="{{ pictures[entry.name].width }}"
- alt="{{ entry.title or entry.name }}"></div>
-<p class="quiet">{{ entry.name }}: {{ links(entry) }}</p>
-{%- endfor %}
-</section>
-{%- endif %}
-{%- if notebooks %}
-<section id="notebooks">
-<h2>Notebooks</h2>
-<ul>
-{%- for entry in notebooks %}
-<li>{{ entry.title or entry.name }}: {{ links(entry) }}
-{%- if entry.note %} <span class="quiet">{{ entry.note }}</span>{% endif %}</li>
-{%- endfor %}
-</ul>
-</section>
-{%- endif %}
-{%- if codebooks %}
-{{ codebooks }}
-{%- endif %}
-{%- if missing %}
-<section id="missing">
-<h2>Not made at this scale</h2>
-<div class="wide"><table class="list">
-<thead><tr><th scope="col">Kind</th><th scope="col">Output</th><th scope="col">Reason</th></tr></thead>
+<section id="papers">
+<h2>What was reproduced</h2>
+<div class="wide" tabindex="0" role="region" aria-label="What was reproduced"><table class="list papers">
+<thead><tr><th scope="col">Paper</th><th scope="col">Claims</th><th scope="col" class="time">Tables</th>
+<th scope="col" class="time">Measured numbers</th><th scope="col" class="time">Figures</th>
+<th scope="col">Trained</th><th scope="col" class="time">Took</th></tr></thead>
 <tbody>
-{%- for entry in missing %}
-<tr><td>{{ entry.kind }}</td><td>{{ entry.title or entry.name }}</td><td>{{ entry.note or 'not run' }}</td></tr>
+{%- for one in summaries %}
+<tr><th scope="row"><a href="{{ paper_page(one.about.paper) }}">{{ one.about.name }}</a></th>
+<td>
+{%- if one.verdicts is none %}none evaluated{% else %}{{ pieces.verdicts(one.verdicts) }}{% endif %}</td>
+<td class="time">{{ one.tables }}</td><td class="time">{{ one.numbers }}</td><td class="time">{{ one.figures }}</td>
+<td>
+{%- for kind, count in one.trained.items() %}{{ count }}&nbsp;{{ kind }}
+{{- 's' if count != 1 }}{{ ', ' if not loop.last }}{% endfor %}</td>
+<td class="time">{{ duration(one.seconds) }}</td></tr>
 {%- endfor %}
 </tbody>
 </table></div>
 </section>
-{%- endif %}
+<section id="changes">
+<h2>What the last run changed</h2>
+<object class="run" type="text/html" data="{{ changes }}" title="What the last run changed">
+<p class="quiet">Nothing is known of the last run: {{ changes }} is written beside this page when a run has ended.</p>
+</object>
+</section>
+{%- for one in summaries %}
+<section id="paper-{{ one.about.paper }}">
+<h2><a href="{{ paper_page(one.about.paper) }}">{{ one.about.name }}</a></h2>
+<p>{{ one.about.title }}
+{%- if one.about.arxiv %} (<a href="https://arxiv.org/abs/{{ one.about.arxiv }}">arXiv {{ one.about.arxiv }}</a>)
+{%- endif %}. Its page has all {{ one.tables }} tables, {{ one.figures }} figures
+{%- if one.verdicts is not none %} and {{ one.verdicts.values() | sum }} claims{% endif %}.</p>
+{{ pieces.picture(one.figure, base) }}
+<p class="quiet">{{ one.figure.heading }}</p>
+{{ pieces.table(one.table, base) }}
+</section>
+{%- endfor %}
 {{ forecast }}
 {%- if remarks %}
 <section id="remarks">
-<h2>Decisions and departures</h2>
-<p class="quiet">DECISION: the paper is silent and we chose. DEPARTS: we knowingly differ.</p>
-<div class="wide"><table class="list">
-<thead><tr><th scope="col">Word</th><th scope="col">What</th><th scope="col">Where</th></tr></thead>
-<tbody>
-{%- for remark in remarks %}
-<tr><td>{{ remark.word }}</td><td>{{ remark.text }}</td><td><code>{{ remark.where }}</code></td></tr>
-{%- endfor %}
-</tbody>
-</table></div>
+<h2>Decisions and departures of the scale</h2>
+<p class="quiet">DECISION: the paper is silent and we chose. DEPARTS: we knowingly differ. Those of a paper and of its
+code stand on its page.</p>
+{{ pieces.remarks(remarks) }}
 </section>
 {%- endif %}
-{%- if made %}
-<section id="artifacts">
-<h2>Artifacts</h2>
-<div class="wide"><table class="list">
-<thead><tr><th scope="col">Kind</th><th scope="col">Artifact</th><th scope="col">Numbers</th><th scope="col">Files</th>
-<th scope="col">Finished</th><th scope="col" class="time">Took</th></tr></thead>
-<tbody>
-{%- for entry in made %}
-<tr><td>{{ entry.kind }}</td><td>{{ entry.name }}</td><td class="numbers">
-{%- if origin(entry) and entry.numbers %}<a href="{{ origin(entry) }}">{{ numbers(entry.numbers) }}</a>
-{%- else %}{{ numbers(entry.numbers) }}{% endif %}</td>
-<td>{{ links(entry) }}</td><td>{{ entry.finished }}</td>
-<td class="time">{{ duration(entry.seconds) }}</td></tr>
-{%- endfor %}
-</tbody>
-</table></div>
-</section>
-{%- endif %}
-</main>
 """.strip()
 
 
-def write_index(
+def write_start(
     folder: str | Path,
-    entries: Sequence[Entry],
+    summaries: Sequence[Summary],
     *,
     scale: str,
-    heading: str = "tesserae",
+    seeds: int,
+    finished: str,
     lead: str = "",
     remarks: Sequence[Remark] = (),
-    base: str | Path | None = None,
     forecast: str = "",
-    verdicts: Sequence[Mapping[str, str]] = (),
+    base: str | Path | None = None,
 ) -> Path:
-    """Write `folder`/index.html: tables and figures inline, links to every file and manifest; returns the path.
+    """Write `folder`/index.html, the first page; returns the path.
 
-    The page needs no network and shows tables and figures even when it is moved alone. Links are relative to `base`:
-    the folder where the page will lie, if it is not written there at once. If an entry of kind "lineage" was made,
-    numbers and artifacts lead to its page.
-    `lead` is a sentence under the heading, `forecast` a section (reporting/forecast.py), `verdicts` one row per paper
-    (reporting/claims.py) with the `page` it leads to.
-    Entries are shown in the order given, artifacts grouped by kind. Raises
-    TableError if a table's .html file holds no table, ValueError for two entries of one kind and name, or for a table
-    without .html and a figure without .png among its files.
+    lead: a sentence under the heading; finished: when the last job ended; forecast: a section (reporting/forecast.py);
+    base: the folder where the page will lie (results/<scale>), if it is not written there at once: links are relative
+    to it. What the last run changed is shown if `changes.html` lies beside the page (workflow/last_run.py).
+    Raises TableError if a table's .html file holds no table.
     """
     from markupsafe import Markup
 
     base = Path(folder if base is None else base)
-    names = [(entry.kind, entry.name) for entry in entries]
-    if len(names) != len(set(names)):
-        raise ValueError(f"entries given twice: {sorted({name for name in names if names.count(name) > 1})}")
-    made = [entry for entry in entries if entry.files and all((base / file).is_file() for file in entry.files)]
-    order = {kind: index for index, kind in enumerate(dict.fromkeys(entry.kind for entry in made))}
-    shown: dict[str, list[Entry]] = {
-        kind: [entry for entry in made if entry.kind == kind] for kind in ("table", "figure", "notebook")
-    }
-    fragments = {}
-    for entry in shown["table"]:
-        path = base / _file(entry, ".html")
-        beside = posixpath.dirname(_file(entry, ".html"))
-        fragments[entry.name] = Markup(fragment_of(path.read_text(encoding="utf-8"), where=str(path), folder=beside))
-    pictures = {}
-    for entry in shown["figure"]:
-        png = (base / _file(entry, ".png")).read_bytes()
-        pictures[entry.name] = {
-            "source": f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
-            "width": _width(png),
-        }
-    codes = {entry.name: entry.numbers for entry in made if entry.kind == "codes"}
-    coders = {name.split("-")[0] for name, seed in map(seed_of, codes) if seed == 1}  # without the numbers of parts
-    curves = {
-        entry.name: read_curves(base / _file(entry, "curves.jsonl"))
-        for entry in made
-        if entry.kind == "tokenizer" and entry.name in coders
-    }
-    lineage = next((entry.files[0] for entry in made if entry.kind == "lineage"), "")
-
-    def origin(entry: Entry) -> str:
-        linked = lineage and entry.kind != "lineage"
-        return f"{lineage}#{anchor(f'{entry.kind}/{entry.name}')}" if linked else ""
-
-    times = [entry.seconds for entry in made if entry.seconds is not None]
-    content = template(INDEX).render(
-        heading=heading,
+    content = template(MAIN).render(
+        summaries=summaries,
         scale=scale,
         lead=lead,
-        made=sorted(made, key=lambda entry: order[entry.kind]),
-        missing=[entry for entry in entries if entry not in made],
-        remarks=remarks,
-        tables=shown["table"],
-        figures=shown["figure"],
-        notebooks=shown["notebook"],
-        fragments=fragments,
-        pictures=pictures,
+        seeds="One seed: a difference between two rows may be chance" if seeds == 1 else f"{seeds} seeds",
+        total=duration(sum(one.seconds for one in summaries)),
+        finished=finished,
+        incomparable=INCOMPARABLE,
+        changes=changes.PAGE,
         forecast=Markup(forecast),
-        codebooks=Markup(codebooks.section(codes, curves, scale=scale)),
-        verdicts=verdicts,
-        lineage=lineage,
-        origin=origin,
-        total=duration(sum(times)) if times else "",
+        remarks=remarks,
+        base=base,
+        pieces=pieces,
+        paper_page=paper_page,
         duration=duration,
-        suffix=_suffix,
-        numbers=_numbers,
     )
+    contents = [
+        Heading("papers", "What was reproduced"),
+        Heading("changes", "The last run"),
+        *(Heading(f"paper-{one.about.paper}", one.about.name) for one in summaries),
+    ]
+    contents += [Heading("forecast", "Forecast")] if forecast else []
+    contents += [Heading("remarks", "Decisions and departures")] if remarks else []
+    papers = [(one.about.paper, one.about.name) for one in summaries]
     path = Path(folder) / "index.html"
-    path.write_text(page(f"{heading}: {scale}", content), encoding="utf-8", newline="\n")
+    text = frame(f"tesserae: {scale}", content, bar=bar(scale, papers), contents=contents)
+    path.write_text(text, encoding="utf-8", newline="\n")
     return path
-
-
-def show(path: "str | Path | Figure") -> Any:
-    """What a notebook cell displays for a file that a stage made: a table (.html), a picture (.png) or Markdown (.md).
-
-    A file that is not there gives a line that says so: what was not run must be seen, not fail. A matplotlib figure
-    is shown as it would be saved.
-    """
-    from IPython.display import HTML, Markdown
-    from matplotlib.figure import Figure
-
-    if isinstance(path, Figure):
-        return _picture(render(path, "png"))
-    path = Path(path)
-    if not path.is_file():
-        return Markdown(f"*Not made at this scale:* `{path.as_posix()}`")
-    if path.suffix == ".html":
-        table = fragment_of(path.read_text(encoding="utf-8"), where=str(path))
-        return HTML(f"<style>\n{TABLE_CSS}\n</style>\n{table}")
-    if path.suffix == ".png":
-        return _picture(path.read_bytes())
-    if path.suffix == ".md":
-        return Markdown(path.read_text(encoding="utf-8"))
-    raise ValueError(f"{path}: shows .html, .png and .md files only")
-
-
-def _picture(png: bytes) -> Any:
-    from IPython.display import Image
-
-    return Image(data=png, width=min(900, _width(png)))
-
-
-def _width(png: bytes) -> int:
-    """How wide a screen shows a picture so that its text has the size it was given: 96 of its dots are an inch."""
-    return int.from_bytes(png[16:20], "big") * 96 // int(RC["savefig.dpi"])
-
-
-def _file(entry: Entry, suffix: str) -> str:
-    for file in entry.files:
-        if file.endswith(suffix):
-            return file
-    raise ValueError(f"{entry.kind} {entry.name!r} has no {suffix} file, only {', '.join(entry.files)}")
-
-
-def _suffix(file: str) -> str:
-    """What a link to the file is called: its name's end, or its name if that says more."""
-    name = Path(file).name
-    return Path(file).suffix.lstrip(".") if name.startswith(("table.", "figure.")) else name
-
-
-def _numbers(numbers: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {number:.4g}" for name, number in numbers.items())

@@ -116,6 +116,12 @@ def render(figure: "Figure", kind: str) -> bytes:
     return file.getvalue()
 
 
+def shown_size(png: bytes) -> tuple[int, int]:
+    """(width, height) in pixels of the page at which a picture's text has the size it was given: 96 are an inch."""
+    width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))
+    return width * 96 // int(RC["savefig.dpi"]), height * 96 // int(RC["savefig.dpi"])
+
+
 # Tables appear in a page, in the index and inside a notebook: greys by opacity only, so that they fit any background.
 # Two classes in front of each rule weigh more than Jupyter's own rules for cells and rows.
 TABLE_CSS = """
@@ -155,6 +161,8 @@ figure.tesserae-table .cells td a:hover { text-decoration-style: solid; text-dec
 figure.tesserae-table .cells td small { font-weight: 400; opacity: .7; }
 figure.tesserae-table .cells tr .first { padding-left: .75rem; border-left: 1px solid rgba(128, 128, 128, .3); }
 figure.tesserae-table figcaption { font-size: .95em; margin-top: .6rem; max-width: 84em; opacity: .85; }
+figure.tesserae-table summary { cursor: pointer; }
+figure.tesserae-table details:not([open]) > summary { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 figure.tesserae-table figcaption p { margin: .2rem 0; max-width: none; }
 """.strip()
 
@@ -201,7 +209,7 @@ PAGE = """
 {{ css }}
 </style>
 </head>
-<body class="tesserae">
+<body class="tesserae{{ kind }}">
 {{ content }}
 </body>
 </html>
@@ -216,8 +224,10 @@ def template(text: str) -> "Template":
     return Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
 
 
-def page(title: str, content: str) -> str:
-    """A self-contained HTML page; `content` is HTML, `title` is text."""
+def page(title: str, content: str, *, kind: str = "") -> str:
+    """A self-contained HTML page; `content` is HTML, `title` is text, `kind` a further class of its body."""
     from markupsafe import Markup
 
-    return template(PAGE).render(title=title, css=Markup(f"{PAGE_CSS}\n{TABLE_CSS}"), content=Markup(content))
+    return template(PAGE).render(
+        title=title, kind=f" {kind}" if kind else "", css=Markup(f"{PAGE_CSS}\n{TABLE_CSS}"), content=Markup(content)
+    )

@@ -213,7 +213,7 @@ def _bold(text: str, on: bool) -> str:
 
 HTML = """
 <figure class="tesserae-table">
-<div class="scroll">
+<div class="scroll" tabindex="0" role="region" aria-label="{{ table.source }}">
 <table class="cells{{ ' dense' if table.dense }}">
 <caption><b>{{ table.source }}.</b> {{ table.caption }}</caption>
 <thead>
@@ -260,9 +260,11 @@ HTML = """
 </table>
 </div>
 <figcaption>
-{%- for note in notes %}
+<details><summary>{{ notes[0] }}</summary>
+{%- for note in notes[1:] %}
 <p>{{ note }}</p>
 {%- endfor %}
+</details>
 </figcaption>
 </figure>
 """.strip()

@@ -1,61 +1,62 @@
-"""Stage `report`: one page that links what a scale's results hold."""
+"""Stage `report`: the first page of a scale's results."""
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from tesserae.lineage import manifest as manifests
-from tesserae.lineage.fingerprint import module_file
 from tesserae.lineage.remarks import collect
 from tesserae.lineage.work import Work
-from tesserae.reporting.claims_files import badge_rows
-from tesserae.reporting.forecast import section
-from tesserae.reporting.report import Remark, entry_of, write_index
+from tesserae.reporting import forecast, pieces
+from tesserae.reporting.entries import Remark, entry_of
+from tesserae.reporting.paper_page import About
+from tesserae.reporting.report import Summary, write_start
 
 
 def run(work: Work) -> None:
     """Writes index.html; it lies at the top of the scale's results."""
-    spec, titles = work.spec, {}
-    for paper in spec["papers"]:
-        titles |= {f"table/{name}": title for name, title in paper["tables"].items()}
-        titles |= {f"figure/{name}": title for name, title in paper["figures"].items()}
-        titles |= {f"{stage}/{paper['paper']}": paper["title"] for stage in ("notebook", "claims")}
+    spec = work.spec
     start = f"results/{spec['scale']}"
     records = {name: manifests.read(folder) for name, folder in work.inputs.items()}
-    entries = [
-        entry_of(record, start=start, title=titles.get(name, ""), numbers=[] if name.startswith("table/") else None)
-        for name, record in records.items()
-    ]
-    used = sorted({module for record in records.values() for module in record["modules"]})
-    read = {str(path): work.root / path for path in work.comments}
-    read |= {f"{module.replace('.', '/')}.py": file for module in used if (file := module_file(module))}
-    remarks = [Remark(*found) for found in collect(read)]
-    papers = "; ".join(
-        paper["title"] + (f" (arXiv {paper['arxiv']})" if paper["arxiv"] else "") for paper in spec["papers"]
-    )
-    write_index(
+    base = work.root / start
+    write_start(
         work.out,
-        entries,
+        [_summary(work, told, records, start) for told in spec["papers"]],
         scale=spec["scale"],
-        heading="tesserae",
-        lead=f"{spec['purpose'][0].upper()}{spec['purpose'][1:]}. {papers}.",
-        remarks=remarks,
-        base=work.root / start,
-        forecast="".join(_forecasts(work)),
-        verdicts=list(_verdicts(work)),
+        seeds=spec["seeds"],
+        finished=max(record["ended"] for record in records.values())[:16].replace("T", " "),
+        lead=f"{spec['purpose'][0].upper()}{spec['purpose'][1:]}.",
+        remarks=[Remark(*found) for found in collect({str(path): work.root / path for path in work.comments})],
+        forecast="".join(_forecasts(work, base)),
+        base=base,
     )
 
 
-def _verdicts(work: Work) -> Iterator[dict[str, str]]:
-    for name, folder in work.inputs.items():
-        if name.startswith("claims/"):
-            (row,) = badge_rows([json.loads((folder / "claims.json").read_text())])
-            yield row | {"page": f"{name}/claims.html"}
+def _summary(work: Work, told: dict[str, Any], records: dict[str, dict], start: str) -> Summary:
+    """What the first page tells of a paper, from the manifests of what was made for it."""
+    own = [record for record in records.values() if record["papers"] == [told["paper"]]]
+    tables = [record for record in own if record["stage"] == "table"]
+    claims = work.inputs.get(f"claims/{told['paper']}")
+    return Summary(
+        About(told["paper"], told["name"], told["title"], told["arxiv"] or ""),
+        tables=len(tables),
+        numbers=sum(len(record["metrics"]) for record in tables),
+        figures=sum(record["stage"] == "figure" for record in own),
+        trained=told["trained"],
+        seconds=sum(record["seconds"] for record in own),
+        verdicts=json.loads((claims / "claims.json").read_text())["summary"] if claims else None,
+        table=entry_of(records[told["table"]], start=start),
+        figure=entry_of(records[told["figure"]], start=start, title=told["figure_title"]),
+    )
 
 
-def _forecasts(work: Work) -> Iterator[str]:
+def _forecasts(work: Work, base: Path) -> Iterator[str]:
     for name, folder in work.inputs.items():
         if name.startswith("forecast/"):
-            yield section(json.loads((folder / "forecast.json").read_text()), (folder / "gantt.png").read_bytes())
+            found = json.loads((folder / "forecast.json").read_text())
+            chart = pieces.picture_of(f"{name}/gantt.png", base, f"Jobs over time on {found['gpus']} GPUs")
+            yield forecast.section(found, chart)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 from tesserae.lineage import fingerprint
 from tesserae.workflow import client as job_client
-from tesserae.workflow import foreign, store
+from tesserae.workflow import foreign, last_run, store
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import LIBRARIES, Standing, examine, seconds
 
@@ -35,7 +35,7 @@ def wanted(plan: Plan, targets: list[str]) -> list[str]:
             names = plan.shown
         elif target in plan.project.papers:
             names = [
-                name for name in plan.shown if plan.jobs[name].stage == "notebook" and target in plan.jobs[name].papers
+                name for name in plan.shown if plan.jobs[name].stage == "page" and target in plan.jobs[name].papers
             ]
         else:
             names = [plan.named.get(target) or plan.find(target)]
@@ -90,6 +90,7 @@ def begin(plan: Plan, standings: dict[str, Standing], names: list[str], confirme
     """
     foreign.check(plan.jobs[name] for name in names if name in plan.jobs)  # `all` and other targets are no jobs
     confirm(plan, standings, names, confirmed)
+    last_run.begin(plan, standings, names)
     try:
         store.keep(plan, standings, replaced(plan, standings, names))
     except store.NoRepository as error:

@@ -1,14 +1,16 @@
-"""The end of the graph: notebooks, the lineage page and the report."""
+"""The end of the graph: notebooks, the lineage page and the report: a page per paper, and the first one."""
 
 from pathlib import Path
 
 from tesserae.config.project import Project
-from tesserae.config.stages import CURVES, METRICS, STAGES, stage_of
+from tesserae.config.stages import CURVES, METRICS, STAGES, TRAININGS
 from tesserae.lineage import manifest as manifests
 from tesserae.workflow.graph.job import Job, upstream
 
 # What notebooks may import of the package: they run in a process of their own, so their imports are named here.
-NOTEBOOK_MODULES = ["tesserae.reporting.curves", "tesserae.reporting.report", "tesserae.reporting.table_csv"]
+NOTEBOOK_MODULES = ["tesserae.reporting.curves", "tesserae.reporting.show", "tesserae.reporting.table_csv"]
+
+LISTED = {name: stage for name, stage in STAGES.items() if stage.listed is not None}
 
 
 def notebook_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
@@ -44,35 +46,86 @@ def lineage_job(project: Project, found: dict[str, Job]) -> Job:
     )
 
 
+def page_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
+    """A paper's page: what its tables, figures and claims show, and what was made for them."""
+    told = project.papers[paper]
+    own = _made_for(paper, found)
+    reads = {job.id: (manifests.NAME, *LISTED[job.stage].listed) for job in own if job.stage in LISTED}
+    spec = {
+        "paper": paper,
+        "name": told.name,
+        "title": told.title,
+        "arxiv": told.arxiv,
+        "scale": project.scale.scale,
+        "seeds": project.scale.seeds,
+        "papers": _names(project),
+        "tables": {f"{paper}_{key}": f"{table.source}: {table.title}" for key, table in told.tables.items()},
+        "figures": {f"{paper}_{key}": figure.title for key, figure in told.figures.items()},
+        "omitted": _omitted(project, paper),
+    }
+    return Job(
+        "page",
+        paper,
+        spec,
+        inputs={job.id: job.id for job in own},
+        reads=reads,
+        papers=(paper,),
+        comments=(Path(f"config/papers/{paper}.yaml"),),
+    )
+
+
+def _made_for(paper: str, found: dict[str, Job]) -> list[Job]:
+    """What a paper's page tells of: what it shows, in the order of its file, then what that is measured on."""
+    shown = [name for name, stage in STAGES.items() if stage.shows == "paper" and name != "page"]
+    listed = sorted(LISTED, key=lambda name: not LISTED[name].trains)  # what was trained, then what was measured
+    return [
+        job for stage in (*shown, *listed) for job in found.values() if job.stage == stage and job.papers == (paper,)
+    ]
+
+
+def _names(project: Project) -> list[list[str]]:
+    return [[key, paper.name] for key, paper in project.papers.items()]
+
+
+def _omitted(project: Project, paper: str) -> dict[str, list[str]]:
+    """Reason -> recipes of the paper that the scale does without."""
+    told, reasons = project.papers[paper], {}
+    for name in (*told.saes, *told.tokenizers, *told.generators, *told.decoded):
+        if name in project.omitted:
+            reasons.setdefault(project.omitted[name], []).append(name)
+    return reasons
+
+
 def report_job(project: Project, found: dict[str, Job]) -> Job:
-    papers = [
-        {
-            "paper": name,
-            "title": paper.title,
-            "arxiv": paper.arxiv,
-            "tables": {f"{name}_{key}": table.title for key, table in paper.tables.items()},
-            "figures": {f"{name}_{key}": figure.title for key, figure in paper.figures.items()},
-        }
-        for name, paper in project.papers.items()
-    ]
-    inputs = [
-        f"{kind}/{key}"
-        for paper in papers
-        for kind, keys in (("table", paper["tables"]), ("figure", paper["figures"]))
-        for key in keys
-    ]
-    told = [name for name, stage in STAGES.items() if stage.shows == "paper" and not stage.named]
-    listed = {name: stage for name, stage in STAGES.items() if stage.listed is not None}
-    told += sorted(listed, key=lambda name: not listed[name].trains)  # what was trained, then what was measured
-    inputs += [job.id for stage in told for job in found.values() if job.stage == stage]
-    reads = {name: (manifests.NAME, *listed[stage_of(name)].listed) for name in inputs if stage_of(name) in listed}
+    """The first page: of each paper its counts, verdicts, one table and one figure."""
+    papers, inputs, reads = [], ["lineage/index"], {}
+    for name, told in project.papers.items():
+        own = _made_for(name, found)
+        table, figure = f"table/{name}_{told.front.table}", f"figure/{name}_{told.front.figure}"
+        inputs += [f"page/{name}", *(job.id for job in own)]
+        reads |= {job.id: (manifests.NAME,) for job in own}
+        reads |= {table: ("table.html",), figure: ("figure.png",), f"claims/{name}": ("claims.json",)}
+        trained = {stage: sum(job.stage == stage for job in own) for stage in TRAININGS}
+        papers.append(
+            {
+                "paper": name,
+                "name": told.name,
+                "title": told.title,
+                "arxiv": told.arxiv,
+                "table": table,
+                "figure": figure,
+                "figure_title": told.figures[told.front.figure].title,
+                "trained": {stage: count for stage, count in trained.items() if count},
+            }
+        )
     if project.scale.forecast:
         inputs.append(f"forecast/{project.scale.forecast.scale}")
+    spec = {"scale": project.scale.scale, "purpose": project.scale.purpose, "seeds": project.scale.seeds}
     return Job(
         "report",
         "index",
-        {"scale": project.scale.scale, "purpose": project.scale.purpose, "papers": papers},
-        inputs={name: name for name in ["lineage/index", *inputs]},
-        reads=reads,
-        comments=(*(Path(f"config/papers/{name}.yaml") for name in project.papers), project.context.scale_file),
+        spec | {"papers": papers},
+        inputs={name: name for name in inputs},
+        reads={name: files for name, files in reads.items() if name in inputs},
+        comments=(project.context.scale_file,),
     )

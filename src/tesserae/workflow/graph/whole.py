@@ -18,7 +18,7 @@ from tesserae.workflow.graph.diagnostics import diagnostic_jobs
 from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
 from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
 from tesserae.workflow.graph.recipes import settings_jobs, size_jobs
-from tesserae.workflow.graph.report import lineage_job, notebook_job, report_job
+from tesserae.workflow.graph.report import lineage_job, notebook_job, page_job, report_job
 from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
 from tesserae.workflow.graph.tokenizers import (
     dataset_job,
@@ -61,6 +61,8 @@ def jobs(project: Project) -> dict[str, Job]:
     found = {name: job for name, job in found.items() if name in needed}
     for paper in project.papers:
         _add(notebook_job(project, paper, found), found)
+    for paper in project.papers:
+        _add(page_job(project, paper, found), found)
     _add(lineage_job(project, found), found)
     if project.scale.forecast:
         _add(_forecast_job(project, project.scale.forecast, found), found)

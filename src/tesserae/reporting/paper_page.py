@@ -1,0 +1,235 @@
+"""The page of one paper: its tables, figures and claims, what is left out, what was decided and made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tesserae.config.seeds import seed_of
+from tesserae.reporting import codebooks, pieces
+from tesserae.reporting.claims import MARKS
+from tesserae.reporting.claims_files import bracket, signed
+from tesserae.reporting.curves import read_curves
+from tesserae.reporting.entries import Entry, Remark, beside, numbers, told_apart
+from tesserae.reporting.links import LINEAGE, anchor
+from tesserae.reporting.site import INCOMPARABLE, Heading, bar, frame
+from tesserae.reporting.style import template
+from tesserae.words import duration
+
+TOP = "../../"  # from the page to the folder of its scale
+SHOWN = ("table", "figure")  # kinds with sections of their own
+
+
+@dataclass(frozen=True)
+class About:
+    """A paper, as its page and the first one introduce it."""
+
+    paper: str  # its key
+    name: str  # of its method
+    title: str
+    arxiv: str = ""
+
+
+MAIN = """
+<header>
+<h1>{{ about.name }}: {{ about.title }}</h1>
+<p class="quiet">Scale <b>{{ scale }}</b>, {{ seeds }}.
+{%- if about.arxiv %} <a href="https://arxiv.org/abs/{{ about.arxiv }}">arXiv {{ about.arxiv }}</a>.{% endif %}
+{%- if total %} The jobs of this page took {{ total }}.{% endif %}
+{%- for entry in notebooks %} <a href="{{ entry.file('.html') | urlencode }}">The notebook</a> tells the story
+ (<a href="{{ entry.file('.ipynb') | urlencode }}">ipynb</a>).{% endfor %}</p>
+<p class="quiet">{{ incomparable }}</p>
+{%- if claims %}
+<p><a href="#claims">{{ claims.claims | length }} claims</a></p>
+{{ pieces.verdicts(claims.summary) }}
+{%- endif %}
+</header>
+{%- if tables %}
+<section id="tables">
+<h2>Tables</h2>
+<p class="quiet">Each measured number leads to what it was made from.</p>
+{%- for entry in tables %}
+<h3 id="{{ entry.anchor }}">{{ entry.heading }}</h3>
+{{ pieces.table(entry, base) }}
+{{ pieces.files(entry, origin(entry)) }}
+{%- endfor %}
+</section>
+{%- endif %}
+{%- if figures %}
+<section id="figures">
+<h2>Figures</h2>
+{%- for entry in figures %}
+<h3 id="{{ entry.anchor }}">{{ entry.heading }}</h3>
+{{ pieces.picture(entry, base) }}
+{{ pieces.files(entry, origin(entry)) }}
+{%- endfor %}
+</section>
+{%- endif %}
+{%- if claims %}
+<section id="claims">
+<h2>Claims</h2>
+<p class="quiet">What the paper says about its numbers, held against the measured ones. Effects are positive where they
+support the claim; <a href="{{ claims_page }}">every claim with its numbers, intervals and reasons</a>.</p>
+<div class="wide" tabindex="0" role="region" aria-label="Claims"><table class="list">
+<thead><tr><th scope="col">Verdict</th><th scope="col">Claim</th><th scope="col">Where</th>
+<th scope="col" class="time">Effect</th><th scope="col" class="time">Relative</th>
+<th scope="col" class="time">In print</th></tr></thead>
+<tbody>
+{%- for record in claims.claims %}
+<tr><td class="verdict {{ record.verdict | replace(' ', '-') }}"><span aria-hidden="true">{{ marks[record.verdict] }}
+</span>{{ record.verdict }}</td>
+<td class="claim"><a href="{{ claims_page }}#{{ record.id | urlencode }}">{{ record.claim }}</a></td>
+<td>{{ record.where }}</td>
+<td class="time">{% if record.effect %}{{ signed(record.effect.mean) }} {{ bracket(record.effect) }}{% endif %}</td>
+<td class="time">{{ signed(record.relative, True) }}</td>
+<td class="time">{% if record.published %}{{ signed(record.published.relative, True) }}{% else %}plotted{% endif %}</td>
+</tr>
+{%- endfor %}
+</tbody>
+</table></div>
+</section>
+{%- endif %}
+{{ codebooks }}
+{%- if omitted or missing %}
+<section id="missing">
+<h2>Not made at this scale</h2>
+{%- for reason, names in omitted.items() %}
+<details class="folded"><summary>{{ names | length }} recipes: {{ reason }}</summary>
+<p>{{ names | join(', ') }}</p></details>
+{%- endfor %}
+{%- if missing %}
+<div class="wide" tabindex="0" role="region" aria-label="Not made"><table class="list">
+<thead><tr><th scope="col">Kind</th><th scope="col">Output</th><th scope="col">Reason</th></tr></thead>
+<tbody>
+{%- for entry in missing %}
+<tr><td>{{ entry.kind }}</td><td>{{ entry.heading }}</td><td>{{ entry.note or 'not run' }}</td></tr>
+{%- endfor %}
+</tbody>
+</table></div>
+{%- endif %}
+</section>
+{%- endif %}
+{%- if remarks %}
+<section id="remarks">
+<h2>Decisions and departures</h2>
+<p class="quiet">DECISION: the paper is silent and we chose. DEPARTS: we knowingly differ. From the paper's recipes and
+from all code that made what this page shows.</p>
+{{ pieces.remarks(remarks) }}
+</section>
+{%- endif %}
+{%- if made %}
+<section id="artifacts">
+<h2>Artifacts</h2>
+<p class="quiet">What was made for this paper, with what it measured, when and how long it took.</p>
+{%- for kind, entries in made.items() %}
+<details class="folded"><summary>{{ kind }} <span class="quiet">{{ entries | length }}</span></summary>
+<div class="wide" tabindex="0" role="region" aria-label="{{ kind }}"><table class="list">
+<thead><tr><th scope="col">Artifact</th><th scope="col">Numbers</th><th scope="col">Files</th>
+<th scope="col">Finished</th><th scope="col" class="time">Took</th></tr></thead>
+<tbody>
+{%- for entry in entries %}
+<tr><td>{{ entry.name }}</td>
+<td class="numbers"><a href="{{ origin(entry) }}">{{ numbers(entry.numbers) or 'lineage' }}</a></td>
+<td>{% for address, text in entry.links() -%}
+<a href="{{ address | urlencode }}">{{ text }}</a>{{ ' · ' if not loop.last }}
+{%- endfor %}</td><td>{{ entry.finished }}</td><td class="time">{{ duration(entry.seconds) }}</td></tr>
+{%- endfor %}
+</tbody>
+</table></div></details>
+{%- endfor %}
+</section>
+{%- endif %}
+""".strip()
+
+
+def write_paper(
+    folder: str | Path,
+    about: About,
+    entries: Sequence[Entry],
+    *,
+    scale: str,
+    papers: Sequence[tuple[str, str]],
+    seeds: int = 1,
+    claims: Mapping[str, Any] | None = None,
+    omitted: Mapping[str, Sequence[str]] | None = None,
+    remarks: Sequence[Remark] = (),
+    base: str | Path | None = None,
+) -> Path:
+    """Write `folder`/index.html, the page of a paper; returns the path.
+
+    papers: (key, name) of all papers of the scale, for the bar; claims: what claims.json holds, None if the paper has
+    none; omitted: reason -> names of the recipes that the scale does without; base: the folder where the page will lie
+    (results/<scale>/page/<paper>), if it is not written there at once: links are relative to it. Pictures are linked,
+    not copied: the page belongs with its scale's results.
+    Entries are shown in the order given, artifacts grouped by kind; one with a missing file is listed as not made.
+    Raises TableError if a table's .html file holds no table, ValueError for two entries of one kind and name, or for a
+    table without .html, a figure without .png or a notebook without .html among its files.
+    """
+    base = Path(folder if base is None else base)
+    made, missing = told_apart(entries, base)
+    shown = {kind: [entry for entry in made if entry.kind == kind] for kind in (*SHOWN, "notebook")}
+    by_kind: dict[str, list[Entry]] = {}
+    for entry in made:
+        if entry.kind not in SHOWN:
+            by_kind.setdefault(entry.kind, []).append(entry)
+    codes = _codebooks(made, base, scale)
+    times = [entry.seconds for entry in made if entry.seconds is not None]
+    content = template(MAIN).render(
+        about=about,
+        scale=scale,
+        seeds="1 seed" if seeds == 1 else f"{seeds} seeds",
+        total=duration(sum(times)) if times else "",
+        incomparable=INCOMPARABLE,
+        tables=shown["table"],
+        figures=shown["figure"],
+        notebooks=shown["notebook"],
+        claims=claims,
+        claims_page=f"{TOP}claims/{about.paper}/claims.html",
+        codebooks=codes,
+        omitted=omitted or {},
+        missing=missing,
+        remarks=remarks,
+        made=by_kind,
+        base=base,
+        pieces=pieces,
+        marks=MARKS,
+        signed=signed,
+        bracket=bracket,
+        numbers=numbers,
+        duration=duration,
+        origin=lambda entry: f"{TOP}{LINEAGE}#{anchor(f'{entry.kind}/{entry.name}')}",
+    )
+    sections = {
+        "tables": ("Tables", shown["table"]),
+        "figures": ("Figures", shown["figure"]),
+        "claims": ("Claims", claims),
+        "codebooks": ("Codebooks", codes),
+        "missing": ("Not made at this scale", omitted or missing),
+        "remarks": ("Decisions and departures", remarks),
+        "artifacts": ("Artifacts", by_kind),
+    }
+    contents = [
+        Heading(name, label, tuple(Heading(entry.anchor, entry.heading) for entry in shown.get(name[:-1], ())))
+        for name, (label, there) in sections.items()
+        if there
+    ]
+    path = Path(folder) / "index.html"
+    text = frame(
+        f"{about.name} ({scale})", content, bar=bar(scale, papers, top=TOP, here=about.paper), contents=contents
+    )
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def _codebooks(made: Sequence[Entry], base: Path, scale: str) -> Any:
+    """The section on codebooks, "" without a discrete tokenizer."""
+    from markupsafe import Markup
+
+    codes = {entry.name: entry.numbers for entry in made if entry.kind == "codes"}
+    coders = {name.split("-")[0] for name, seed in map(seed_of, codes) if seed == 1}  # without the numbers of parts
+    curves = {
+        entry.name: read_curves(beside(base, entry.file("curves.jsonl")))
+        for entry in made
+        if entry.kind == "tokenizer" and entry.name in coders
+    }
+    return Markup(codebooks.section(codes, curves, scale=scale))
