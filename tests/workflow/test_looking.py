@@ -28,7 +28,7 @@ def test_looking_while_a_job_runs_disturbs_nothing(toys):
     looks += [toys.tesserae(*command) for command in (["stale"], ["why"], ["reproduce", "-n", REFERENCE])]
     for done in looks:
         assert done.returncode == 0, done.stdout + done.stderr
-    assert "reference" in looks[0].stdout and "dataset" not in looks[0].stdout
+    assert "rule reference:" in looks[0].stdout and "rule dataset:" not in looks[0].stdout
     assert times(toys.root) == before
     toys.open()
     assert run.wait() == 0, run.stdout.read()
