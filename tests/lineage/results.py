@@ -194,6 +194,7 @@ def seeds(root: Path) -> None:
              "artifacts": {"joint": "sizes/joint"}},
         ],
         seeds=[1, 2],
+        unseeded=["sizes"],
         published_rows=["ADM"],
         missing=[
             {"row": "left_out", "column": column, "reason": "omitted at scale pocket: too dear"}
