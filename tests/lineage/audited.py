@@ -244,6 +244,7 @@ def _table(results: Results) -> None:
         "published_rows": [CITED],
         "columns": COLUMNS,
         "seeds": SEEDS,
+        "unseeded": ["sizes"],
         "missing": MISSING,
         "note": None,
     }
