@@ -16,21 +16,19 @@ from tests.conftest import ROOT
 MODULE = '''"""Stage `brightness`: a number of each tokenizer."""
 
 import hashlib
-import json
 
-from tesserae.lineage import fingerprint
+from tesserae.lineage.measures.counted import Counted
 from tesserae.lineage.work import Work
+from tesserae.stages.shared.numbers import write_numbers
 
-MEASURE = {"counted": "what the tokenizer's weights add up to"}
+MEASURE = Counted(counted="what the tokenizer's weights add up to")
 
 
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json."""
     weights = (work.inputs["tokenizer"] / "weights.safetensors").read_bytes()
     values = {"mean": work.spec["level"] * hashlib.sha256(weights).digest()[0] / 255}
-    content = {"values": values, "deviation": {}, "measure": MEASURE, "measure_id": fingerprint.digest(MEASURE)}
-    (work.out / "metrics.json").write_text(json.dumps(content | {"selection": None}))
-    return values
+    return write_numbers(work, values, MEASURE)
 
 
 if __name__ == "__main__":
@@ -44,7 +42,6 @@ ENTRY = """    "brightness": Stage(
         {"dataset": ("index.json",), "tokenizer": WEIGHTS},
         numbers=METRICS,
         diagnostic=Diagnostic(("batch",), measures.Brightness),
-        torch=False,
     ),
 """
 SETTINGS = """
@@ -55,6 +52,7 @@ class Brightness(Strict):
 TABLE = """tables:
   bright:
     source: Toy
+    own: true
     title: A new stage's numbers
     rows: {detok_sb_joint: Joint noise}
     columns:
@@ -78,8 +76,6 @@ def extended(toys):
     level = "measures:\n  brightness: {level: {key: gamma, otherwise: detok_bb_extended}}\n"
     toys.edit("config/papers/detok.yaml", "measures:\n", level)
     toys.edit("config/papers/detok.yaml", "tables:\n", TABLE)
-    with open(toys.root / "config/published/detok.csv", "a") as published:
-        published.write("Toy,,Joint noise,,Brightness,none,,\n")
     return toys
 
 
