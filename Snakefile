@@ -22,8 +22,8 @@ except ConfigError as error:
     raise WorkflowError(str(error))
 
 if workflow.is_main_process:
-    STANDINGS = staleness.examine(PLAN, launch.remake(PLAN, config.get("remake")))
-    runs.take_part(workflow, PLAN, STANDINGS)
+    STATUSES = staleness.examine(PLAN, launch.remake(PLAN, config.get("remake")))
+    runs.take_part(workflow, PLAN, STATUSES)
 else:  # inside a SLURM job: the warning before the wall limit is for the stage alone
     from tesserae.workflow import slurm
 
@@ -66,7 +66,7 @@ include: "workflow/rules/papers.smk"
 onstart:
     if workflow.is_main_process:
         try:
-            launch.begin(PLAN, STANDINGS, [launch.job_id(job) for job in workflow.dag.needrun_jobs()], config.get("confirm"))
+            launch.begin(PLAN, STATUSES, [launch.job_id(job) for job in workflow.dag.needrun_jobs()], config.get("confirm"))
         except (ConfigError, launch.Unconfirmed) as error:
             raise WorkflowError(str(error))
         if workflow.executor_plugin.name == "slurm":

@@ -5,7 +5,7 @@ disappears. It ends complete, with each artifact made exactly once, or says what
 
 Plan, runner, Snakefile and profile are the project's own; the stages are toys that sleep (tests/slurm/toys.py). The
 plan gets more recipes until it has so many jobs; `--jobs 1885` is the size of all papers. The nodes exist in name
-only: all jobs share this machine's cores (`--queue` bounds how many at once), and each starts Snakemake twice.
+only: all jobs microbatch this machine's cores (`--queue` bounds how many at once), and each starts Snakemake twice.
 Needs what tests/slurm/cluster.py needs.
 """
 
@@ -47,7 +47,7 @@ class Outcome:
     journal: list[dict]
     began: float
     ended: float
-    busy: float  # share of this machine's cores that somebody used meanwhile
+    busy: float  # microbatch of this machine's cores that somebody used meanwhile
     log: str  # Snakemake's
     jobs: list[dict]  # SLURM's own record of each job, also of each requeued start
     faults: list[str] = field(default_factory=list)
@@ -272,7 +272,7 @@ def report(outcome: Outcome, trial: Trial, cluster: Cluster) -> str:
             f"Snakemake in the step {statistics.median(inner):.1f}",
             f"controller: {'; '.join(controller)}",
             "",
-            "| seconds of a job | median | most | share |",
+            "| seconds of a job | median | most | microbatch |",
             "| --- | --- | --- | --- |",
             *rows,
         ]
@@ -305,7 +305,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("jobs", 300), ("nodes", 8), ("gpus", 8), ("cpus", 64), ("queue", 24), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default}")
-    parser.add_argument("--failures", type=float, default=0.02, help="share of jobs that die once (default: 0.02)")
+    parser.add_argument("--failures", type=float, default=0.02, help="microbatch of jobs that die once (default: 0.02)")
     parser.add_argument("--seconds", type=float, default=2.0, help="a stage sleeps so long, a training three times")
     parser.add_argument("--eager", action="store_true", help="look after jobs every second, not ever more rarely")
     parser.add_argument("--folder", type=Path, help="keep everything in this new folder")

@@ -35,7 +35,7 @@ def untrained(plan: Plan, recipe: str) -> tuple[float, float]:
         original = float_images(images[start : start + 64], torch.device("cpu"))
         decoded = model.decode(model.encode(original))
         ratios.append(psnr(original, decoded))
-        rebuilt[start : start + 64] = to_uint8(decoded, mode=measured.spec["quantisation"]).numpy()
+        rebuilt[start : start + 64] = to_uint8(decoded, mode=measured.spec["rounding"]).numpy()
     found = score(rebuilt, measured.spec, torch.device("cpu")).statistics
     return fid(found, Statistics.load(folders["reference"] / "val.npz")), torch.cat(ratios).mean().item()
 

@@ -3,7 +3,7 @@
     python benchmarks/llamagen.py --official PATH/TO/LlamaGen [--rounds 3] [--batch 8] [--threads 1]
 
 LlamaGen-B on a grid of 64 codes, same weights, float32, one run: both take turns, and the medians are compared. The
-official code is imported as it is. It has no share of codes without guidance; that case is measured against its
+official code is imported as it is. It has no microbatch of codes without guidance; that case is measured against its
 guidance of all codes. Decoding is not inside the clock. CPU seconds: with one thread, of the clock on the wall.
 """
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from tesserae.sae import topk
 
-DEAD = 0.1  # share of latents
+DEAD = 0.1  # microbatch of latents
 WINDOW = 64
 
 
@@ -185,10 +185,12 @@ def main() -> None:
             contenders["patchsae"] = patchsae(case, official)
         features = torch.randn(case.images, case.patches, case.width)
         print(f"{name}: {case}")
-        for share in (0.0, DEAD):
-            dead = torch.arange(case.dictionary) < share * case.dictionary
+        for microbatch in (0.0, DEAD):
+            dead = torch.arange(case.dictionary) < microbatch * case.dictionary
             if official is not None:
-                print(f"  gradients, {share:.0%} dead, against PatchSAE: {compare(case, official, features, dead)}")
+                print(
+                    f"  gradients, {microbatch:.0%} dead, against PatchSAE: {compare(case, official, features, dead)}"
+                )
             rounds = [[timed(x, features, dead) for x in contenders.values()] for _ in range(arguments.rounds + 1)][1:]
             for part, title in enumerate(("learn", "step")):
                 times = [statistics.median(x[part] for x in some) for some in zip(*rounds, strict=True)]
@@ -197,7 +199,7 @@ def main() -> None:
                     for who, seconds in zip(contenders, times, strict=True)
                 )
                 tokens = case.images * case.patches / times[0]
-                print(f"  {title:5} {share:3.0%} dead: {cells}; ours {tokens:.0f} tokens/s", flush=True)
+                print(f"  {title:5} {microbatch:3.0%} dead: {cells}; ours {tokens:.0f} tokens/s", flush=True)
 
 
 if __name__ == "__main__":

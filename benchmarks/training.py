@@ -1,5 +1,5 @@
 """How much of this machine's matmul peak a training step reaches, for every kind of recipe at one scale; and what it
-costs to cut a batch into shares, or to divide it between two processes.
+costs to cut a batch into microbatches, or to divide it between two processes.
 
     python benchmarks/training.py [--scale pocket] [--steps 30]
 
@@ -44,9 +44,9 @@ def batch_of(spec: dict, classes: int = 9) -> dict[str, torch.Tensor]:
     return {"images": torch.rand(size, 3, model["image_size"], model["image_size"]) * 2 - 1, "labels": labels}
 
 
-def measure(spec: dict, fabric: Fabric, steps: int, shares: int = 1) -> tuple[float, float]:
+def measure(spec: dict, fabric: Fabric, steps: int, microbatches: int = 1) -> tuple[float, float]:
     """(FLOP of one step, seconds of one step) of this process, past the start of a GAN if there is one."""
-    training = spec["training"] | {"shares": shares}
+    training = spec["training"] | {"microbatches": microbatches}
     torch.manual_seed(0)
     learner = learner_of(importlib.import_module(spec["module"]).build(spec["model"]).train(), training)
     whole, stop = batch_of(spec), StopRequest()
@@ -54,9 +54,9 @@ def measure(spec: dict, fabric: Fabric, steps: int, shares: int = 1) -> tuple[fl
 
     def step(number: int) -> None:
         parts = [
-            Share(share, torch.empty(0), {name: x[share::shares] for name, x in whole.items()}, stream)
-            for share in own_shares(fabric, shares)
-            for stream in [Stream(0, share, number, fabric.device)]
+            Share(microbatch, torch.empty(0), {name: x[microbatch::microbatches] for name, x in whole.items()}, stream)
+            for microbatch in own_shares(fabric, microbatches)
+            for stream in [Stream(0, microbatch, number, fabric.device)]
         ]
         for _ in train_step(fabric, learner, parts, first + number, 1e-4, training, stop):
             pass
@@ -72,12 +72,12 @@ def measure(spec: dict, fabric: Fabric, steps: int, shares: int = 1) -> tuple[fl
 
 
 def one_of_two(rank: int, port: int, specs: dict[str, dict], steps: int, into: Any) -> None:
-    """A process: seconds of a step of each recipe cut into 2 shares, of its sum, and of a sum of one number."""
+    """A process: seconds of a step of each recipe cut into 2 microbatches, of its sum, and of a sum of one number."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     fabric = make_fabric("fp32", "cpu")
-    found = {name: measure(spec, fabric, steps, shares=2)[1] for name, spec in specs.items()}
+    found = {name: measure(spec, fabric, steps, microbatches=2)[1] for name, spec in specs.items()}
     for name, numbers in (("one number", 1), ("a million numbers", 10**6)):
         tensor = torch.zeros(numbers)
         seconds = []
@@ -124,12 +124,12 @@ def main() -> None:
     alone, cut = {}, {}
     for name, spec in specs.items():
         flop, alone[name] = measure(spec, fabric, arguments.steps)
-        cut[name] = measure(spec, fabric, arguments.steps, shares=4)[1]
+        cut[name] = measure(spec, fabric, arguments.steps, microbatches=4)[1]
         images, rate = spec["training"]["batch"] / alone[name], flop / alone[name]
         print(f"{name:32} {flop / 1e9:10.2f} {1e3 * alone[name]:8.1f} {images:9.0f} {rate / before:8.1%}")
     after = peak()
     print(f"matmul peak, one thread: {before / 1e9:.0f} GFLOP/s before, {after / 1e9:.0f} after")
-    print(f"\n{'time of a step, 1 = one share in one process':32}  {'4 shares':>9} {'2 processes':>12}")
+    print(f"\n{'time of a step, 1 = one microbatch in one process':32}  {'4 microbatches':>9} {'2 processes':>12}")
     two = in_two_processes(specs, arguments.steps)
     for name in specs:
         print(f"{name:46} {cut[name] / alone[name]:9.2f} {two[name] / alone[name]:12.2f}")

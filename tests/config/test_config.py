@@ -68,7 +68,7 @@ def edit(project: Path, file: str, change) -> None:
         ("papers/detok.yaml", lambda c: c["generators"]["sit_b"].update(size="XXL"), "size", "unknown size 'XXL'"),
         (
             "papers/detok.yaml",
-            lambda c: c["generators"]["mar_b"]["training"].update(base_rate=1e-4),
+            lambda c: c["generators"]["mar_b"]["training"].update(base_lr=1e-4),
             "training",
             "exactly one",
         ),
@@ -113,13 +113,13 @@ def edit(project: Path, file: str, change) -> None:
             "scales/paper.yaml",
             lambda c: c["resources"]["tokenizer"].update(nodes=3),
             "",
-            "16 shares of a batch cannot be divided by 24 processes",
+            "16 micro-batches cannot be divided by 24 processes",
         ),
         (
             "scales/pocket.yaml",
-            lambda c: c["tokenizer_training"].update(shares=5),
-            "tokenizer_training.shares",
-            "a batch of 16 images has no 5 equal shares",
+            lambda c: c["tokenizer_training"].update(microbatches=5),
+            "tokenizer_training.microbatches",
+            "a batch of 16 images has no 5 equal micro-batches",
         ),
         ("cluster.yaml", lambda c: c.update(warn_minutes=0), "warn_minutes", "greater than 0"),
         ("cluster.yaml", lambda c: c.update(partitions={}), "partitions", "Extra inputs"),
@@ -158,10 +158,10 @@ def test_floats_are_read_as_floats_in_every_notation(tmp_path_factory, value):
 def test_paper_scale_has_the_papers_numbers():
     project = read_project(ROOT, "paper")
     spec = specs.tokenizer(project.tokenizers["detok_bb_extended"], project.context).values
-    assert spec["training"] | {"rate": pytest.approx(4e-4)} == {
+    assert spec["training"] | {"lr": pytest.approx(4e-4)} == {
         "steps": 200 * 1251,
         "batch": 1024,
-        "rate": pytest.approx(4e-4),
+        "lr": pytest.approx(4e-4),
         "warmup_steps": 50 * 1251,
         "warmup": "linear",
         "decay": "cosine",
@@ -174,14 +174,14 @@ def test_paper_scale_has_the_papers_numbers():
         "weight_decay": 1e-4,
         "clip": 3.0,
         "seed": 1,
-        "shares": 16,
+        "microbatches": 16,
     }
     assert spec["model"]["gan_start_step"] == 100 * 1251
     assert (spec["model"]["gamma"], spec["model"]["mask_ratio"]) == (3.0, 0.7)
     assert spec["model"]["encoder"] == {"width": 768, "blocks": 12, "heads": 12}
     generator = jobs(project)["generator/mar_b_joint"].spec
     assert (generator["model"]["token_length"], generator["model"]["token_width"]) == (256, 16)
-    assert (generator["training"]["steps"], generator["training"]["rate"]) == (100 * 1251, 2e-4)
+    assert (generator["training"]["steps"], generator["training"]["lr"]) == (100 * 1251, 2e-4)
 
 
 @pytest.mark.parametrize("scale", ["smoke", "pocket"])

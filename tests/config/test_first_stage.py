@@ -13,7 +13,7 @@ from tesserae.config.systems import kl_vae, va_vae
 TRAINING = {
     "epochs": 50,
     "batch": 256,
-    "rate": 1e-4,
+    "lr": 1e-4,
     "warmup_epochs": 0,
     "decay": "constant",
     "betas": [0.5, 0.9],

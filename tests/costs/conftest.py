@@ -13,7 +13,7 @@ PUBLISHED = ROOT / "config/published/detok.csv"
 
 def described(*wanted: str, gpu: str = "a100", gpus: int = 64) -> dict:
     plan = open_plan(ROOT, "paper")
-    asked = {job.stage: plan.asked(job.stage) for job in plan.jobs.values()}
+    asked = {job.stage: plan.request(job.stage) for job in plan.jobs.values()}
     return describe(plan.jobs, asked, wanted, published=plan.jobs, scale="paper", gpu=gpu, gpus=gpus)
 
 

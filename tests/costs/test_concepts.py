@@ -208,7 +208,7 @@ DATA = {"image_size": 32, "train_images": 7, "val_images": 4, "classes": 2}
 def test_a_set_of_rows_without_classes():
     data = task("dataset", FLICKR)
     assert need(data, COUNTED).disk == 1000 * (32 * 32 * 3 + 8)
-    part = task("semantic_features", READ | {"split": "train", "part": 1, "parts": 16}, data)
+    part = task("semantic_features", READ | {"split": "train", "shard": 1, "shards": 16}, data)
     assert need(part, COUNTED).disk == 2 * 63 * 16 * 112
     measured = task("dataset", FLICKR | {"train_images": 990, "val_images": 0})  # what was found in it
     assert need(measured, COUNTED).disk == 990 * (32 * 32 * 3 + 8)
@@ -217,8 +217,8 @@ def test_a_set_of_rows_without_classes():
 def test_work_of_the_stages():
     """In FLOP; the autoencoder's by patches, whose number its encoder says."""
     data, wide = task("dataset", FLICKR), task("dataset", DATA)
-    features = task("semantic_features", READ | {"split": "train", "part": 1, "parts": 1}, data)
-    training = {"steps": 10, "batch": 4, "shares": 2, "precision": "fp32"}
+    features = task("semantic_features", READ | {"split": "train", "shard": 1, "shards": 1}, data)
+    training = {"steps": 10, "batch": 4, "microbatches": 2, "precision": "fp32"}
     sae = task("sae", {"module": SAE_MODULE, "model": SAE, "training": training}, features)
 
     def work(one: Task) -> float:
@@ -268,7 +268,7 @@ def test_disk_is_what_the_stages_write(tmp_path):
     prompts.mkdir()
     np.save(prompts / "features.npy", np.zeros((3, T, W), np.float16))
 
-    one = {"part": 1, "parts": 1}
+    one = {"shard": 1, "shards": 1}
     spec = {
         "semantic_features": READ | {"split": "train"} | one,
         "concepts": READ | {"concepts": 2},

@@ -136,7 +136,7 @@ def test_an_unknown_stage_costs_an_error_not_nothing():
 
 def test_describing_needs_no_torch_and_forgets_part_numbers():
     told = described("samples/mar_b_joint-cfg-1of8")
-    assert all("part" not in spec for spec in told["specs"])
+    assert all("shard" not in spec for spec in told["specs"])
     assert [name for name, *_ in told["jobs"] if name.startswith("samples/")] == ["samples/mar_b_joint-cfg-1of8"]
     assert json.loads(json.dumps(told)) == told  # plain data: it is the spec of a job
 

@@ -65,7 +65,7 @@ def forecast(root, plan, *wanted, cores=2) -> dict:
     timed, left_out = measured.read(root)
     assert not left_out
     jobs = {name: plan.jobs[name] for name in plan.demanded(*wanted)}
-    asked = {job.stage: plan.asked(job.stage) for job in jobs.values()}
+    asked = {job.stage: plan.request(job.stage) for job in jobs.values()}
     return measured.forecast(jobs, asked, scale=plan.scale, cores=cores, timed=timed)
 
 
@@ -202,9 +202,9 @@ def test_manifests_of_gpus_and_of_other_versions_do_not_count(plans, tmp_path):
     record["hardware"]["gpu"] = None
     file.write_text(json.dumps(record))
     assert [one.task.id for one in measured.read(tmp_path)[0]] == ["generator/sit_b_joint"]
-    del record["spec"]["training"]["shares"]
+    del record["spec"]["training"]["microbatches"]
     file.write_text(json.dumps(record))
-    assert any("generator/sit_b_joint of smoke: KeyError 'shares'" in line for line in measured.read(tmp_path)[1])
+    assert any("generator/sit_b_joint of smoke: KeyError 'microbatches'" in line for line in measured.read(tmp_path)[1])
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def _seed(results: Results, name: str, seed: int, fid: float) -> None:
     reads = {f"tokenizer/{name}": ["weights.safetensors", "curves.jsonl"]}
     _make(results, f"samples/{name}", {"samples": 64, "seed": 0}, drawn, reads, papers=["paper"])
     values = {"fid": fid, "is": 2.25 + seed}
-    policy = {"kind": "images", **extracted, "reference": "few-8 train", "quantisation": "truncate", "splits": 1}
+    policy = {"kind": "images", **extracted, "reference": "few-8 train", "rounding": "truncate", "splits": 1}
     policy |= {"samples": 64, "seed": 0, "selection": None}
     metrics = {
         "values": values,

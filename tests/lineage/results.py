@@ -45,7 +45,7 @@ def add(
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     stage, _, recipe = artifact.partition("/")
-    spec = {"batch": 75, "nested": {"rate": 0.001}, "name": recipe} if spec is None else spec
+    spec = {"batch": 75, "nested": {"lr": 0.001}, "name": recipe} if spec is None else spec
     modules = {f"tesserae.stages.{stage}": "0" * 16, "tesserae": "1" * 16}
     described = [manifests.describe(root / name, root) for name in sources or {}]
     own = fingerprint.own_digest(modules, {}, spec, {entry["path"]: entry["sha256"] for entry in described})

@@ -716,7 +716,7 @@ def two_extractors_in_one_column(results):
 
 @case(at("mixed", TABLE, f"{TABLE}/table.csv"), at("table", CLAIMS))
 def two_measures_in_one_column(results):
-    forge(results, "metrics/a", quantisation="round")
+    forge(results, "metrics/a", rounding="round")
 
 
 @case(at("measure", "metrics/a", "metrics/a/metrics.json"), at("table", TABLE, f"{TABLE}/table.csv"),

@@ -12,7 +12,7 @@ from tesserae.lineage.measures.registry import KINDS, MeasureError, kind_of, pro
 from tests.conftest import ROOT
 
 FIELDS = {"extractor": "embedded", "layer": "320", "reference": "emoji-32 train", "samples": 500, "splits": 1}
-FIELDS |= {"quantisation": "truncate"}
+FIELDS |= {"rounding": "truncate"}
 
 
 def test_a_record_has_its_kind_and_the_fields_that_were_given():

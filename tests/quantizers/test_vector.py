@@ -1,4 +1,4 @@
-"""The codebook: official numbers, the nearest entry, whose gradient goes where, and renewal over shares."""
+"""The codebook: official numbers, the nearest entry, whose gradient goes where, and renewal over microbatches."""
 
 import math
 
@@ -20,8 +20,8 @@ def filled(size=16, width=4, **changes):
     return quantizer
 
 
-def stacked(*shares):
-    return {name: torch.stack([share[name] for share in shares]) for name in shares[0]}
+def stacked(*microbatches):
+    return {name: torch.stack([microbatch[name] for microbatch in microbatches]) for name in microbatches[0]}
 
 
 @pytest.mark.parametrize("kind", ["plain", "unit"])
@@ -99,14 +99,14 @@ def test_two_shares_are_one_of_twice_the_size():
         vectors = golden.seeded_array(f"step{i}", (4, 6, 4))
         whole(vectors)
         whole.renew(**stacked(whole.collected()))
-        shares = []
+        microbatches = []
         for half in vectors.split(2):
             halves(half)
-            shares.append(halves.collected())
-        halves.renew(**stacked(*shares))
+            microbatches.append(halves.collected())
+        halves.renew(**stacked(*microbatches))
         torch.testing.assert_close(halves.embed_prob, whole.embed_prob, atol=0, rtol=1e-6)
         torch.testing.assert_close(halves.embedding.weight, whole.embedding.weight, atol=1e-6, rtol=1e-6)
-    other = filled()  # one share alone is another result
+    other = filled()  # one microbatch alone is another result
     other(vectors[:2])
     other.renew(**stacked(other.collected()))
     assert not torch.allclose(other.embedding.weight, whole.embedding.weight, atol=1e-2)
@@ -132,12 +132,12 @@ def test_unused_entries_move_to_their_closest_vector():
 def test_equally_close_vectors_of_two_shares():
     quantizer = filled(2, 2)
     entries = quantizer.embedding.weight.data = torch.tensor([[5.0, 0.0], [0.0, 0.0]])
-    shares = []
+    microbatches = []
     for x in (1.0, -1.0):  # at the same distance from the second entry
         quantizer(torch.tensor([[[0.0, x]]]))
-        shares.append(quantizer.collected())
-    quantizer.renew(**stacked(*shares))
-    assert entries[0, 1].item() == pytest.approx(math.exp(-1e-3))  # the first share's
+        microbatches.append(quantizer.collected())
+    quantizer.renew(**stacked(*microbatches))
+    assert entries[0, 1].item() == pytest.approx(math.exp(-1e-3))  # the first microbatch's
 
 
 def test_nothing_is_collected_but_in_training_with_clustering():

@@ -61,7 +61,7 @@ def metrics(
             "layer": "320",
             "reference": "emoji-32 train",
             "samples": 1000,
-            "quantisation": "truncate",
+            "rounding": "truncate",
             "sampler": {"steps": 16},
             "seed": 0,
             **chosen,

@@ -294,7 +294,7 @@ def test_two_extractors_in_one_column_raise(printed):
         build_table(description(), mixed, printed, scale="pocket")
 
 
-@pytest.mark.parametrize(("field", "value"), [("samples", 500), ("quantisation", "round"), ("sampler", {"steps": 8})])
+@pytest.mark.parametrize(("field", "value"), [("samples", 500), ("rounding", "round"), ("sampler", {"steps": 8})])
 def test_two_measures_in_one_column_raise_and_name_the_field(printed, field, value):
     mixed = usual_cells()
     mixed["joint", FID] = metrics(1.0, 1.0, guidance=4.0, **{field: value})

@@ -238,7 +238,7 @@ def test_a_latent_is_dead_after_more_steps_than_the_window():
 
 
 def test_two_shares_count_dead_latents_as_one():
-    """Each share alone misses latents that the other fires."""
+    """Each microbatch alone misses latents that the other fires."""
     whole, halves = made(top_k=1), made(top_k=1)
     batch = features(4)
     gradients(whole, batch)
@@ -264,7 +264,7 @@ def test_training_resumes_to_the_same_bytes_with_any_shares(tmp_path, monkeypatc
         together.fit(tmp_path / "again", "sae", breaks_at=7, **settings)
     together.fit(tmp_path / "again", "sae", **settings)
     assert together.same(tmp_path / "straight", tmp_path / "again")
-    halves = together.fit(tmp_path / "halves", "sae", shares=2, **settings)
+    halves = together.fit(tmp_path / "halves", "sae", microbatches=2, **settings)
     for name, x in straight.weights.items():
         torch.testing.assert_close(halves.weights[name], x, rtol=0, atol=1e-5)
     model = topk.build(SPEC)

@@ -49,7 +49,7 @@ def project(tmp_path) -> Site:
 
 def ask(site: Site, nodes: int, processes: int) -> None:
     site.resources("tokenizer", f"{{mem_mb: 500, runtime: 10, nodes: {nodes}, processes: {processes}}}")
-    site.toys.edit("config/scales/smoke.yaml", "tokenizer_training:\n", "tokenizer_training:\n  shares: 4\n")
+    site.toys.edit("config/scales/smoke.yaml", "tokenizer_training:\n", "tokenizer_training:\n  microbatches: 4\n")
     site.made(DATASET)
 
 
@@ -181,7 +181,7 @@ def test_trainings_are_warned_and_others_get_more_time_with_each_try():
 
 def test_the_papers_tokenizer_starts_a_process_on_each_gpu():
     plan = open_plan(ROOT, "paper")
-    asked = plan.asked("tokenizer")
+    asked = plan.request("tokenizer")
     words = options(plan.resources("tokenizer"), plan.threads("tokenizer"))
     shape = {f"--nodes={asked.nodes}", f"--ntasks-per-node={asked.gpus}", f"--gres=gpu:{asked.gpus}"}
     assert {*shape, f"--cpus-per-task={asked.threads}"} < set(words), words

@@ -14,7 +14,7 @@ from tests.slurm.conftest import Run, Site, fresh, fresh_toys, started
 ROW = "joint"  # of Table 1: its tokenizer, and the generators that learn its tokens
 DATASET, REFERENCE, TOKENIZER = "dataset/emoji_few-32", "reference/emoji_few-32", "tokenizer/detok_sb_joint"
 
-# A line for a training: two seconds for each share of each step, until the test opens the gate.
+# A line for a training: two seconds for each microbatch of each step, until the test opens the gate.
 PAUSE = "(work.root / '.tesserae/open').exists() or __import__('time').sleep(2)"
 SLEEP = "__import__('time').sleep(600)"
 
@@ -62,7 +62,7 @@ def slow_toys(site: Site) -> Site:
 def slow_training(site: Site, processes: int) -> Site:
     site.configure("sbatch: [] ", 'sbatch: ["--signal=USR1@60"] ')
     site.resources("tokenizer", f"{{mem_mb: 900, runtime: 2, processes: {processes}}}")
-    site.toys.edit("config/scales/smoke.yaml", "tokenizer_training:\n", "tokenizer_training:\n  shares: 2\n")
+    site.toys.edit("config/scales/smoke.yaml", "tokenizer_training:\n", "tokenizer_training:\n  microbatches: 2\n")
     site.toys.edit("src/tesserae/stages/tokenizer.py", "        images =", f"        {PAUSE}\n        images =")
     site.made(DATASET)
     return site
@@ -81,7 +81,7 @@ def one_row(site: Site) -> Site:
     file.write_text(yaml.safe_dump(paper, sort_keys=False))
     scale = site.root / "config/scales/smoke.yaml"
     smoke = yaml.safe_load(scale.read_text())
-    smoke["tokenizer_training"]["shares"] = 2
+    smoke["tokenizer_training"]["microbatches"] = 2
     smoke["resources"] = {"default": {"mem_mb": 900, "runtime": 10}, "tokenizer": {"mem_mb": 1800, "processes": 2}}
     scale.write_text(yaml.safe_dump(smoke))
     return site

@@ -12,7 +12,7 @@ from tesserae.data.floats import float_images
 from tesserae.data.ragged import open_ragged
 from tesserae.encoders.semantic import CHANNELS, patch_features
 from tesserae.stages import concepts, sae, semantic_features
-from tesserae.stages.shared.feature_parts import open_features
+from tesserae.stages.shared.feature_shards import open_features
 from tesserae.training import weights
 from tests.stages.works import work
 from tests.training.together import TRAINING
@@ -33,7 +33,7 @@ SEEN = 60  # images; 4 patches each
 TRAIN = TRAINING | {
     "steps": 30,
     "batch": 8,
-    "rate": 0.03,
+    "lr": 0.03,
     "ema": 0.0,
     "weight_decay": 0.0,
     "clip": None,
@@ -55,9 +55,9 @@ def corpus():
         yield whole
 
 
-def features(folder, part=1, parts=1):
+def features(folder, shard=1, shards=1):
     folder.mkdir()
-    spec = WHERE | {"part": part, "parts": parts, "split": "train"}
+    spec = WHERE | {"shard": shard, "shards": shards, "split": "train"}
     job = work("semantic_features", folder, spec, inputs={"dataset": folder})
     said = semantic_features.run(job)
     return job.out, said

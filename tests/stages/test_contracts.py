@@ -466,8 +466,8 @@ def test_codes_that_fill_up_a_row_are_not_counted(corpus, tmp_path, monkeypatch)
     ("stage", "shared"),
     [
         ("tokenizer", {"official", "side_inputs", "training"}),
-        ("generator", {"official", "token_parts", "training"}),
-        ("sae", {"feature_parts", "files", "progress", "training"}),  # it also measures
+        ("generator", {"official", "token_shards", "training"}),
+        ("sae", {"feature_shards", "files", "progress", "training"}),  # it also measures
     ],
 )
 def test_a_training_does_not_depend_on_what_other_stages_share(stage, shared):

@@ -16,7 +16,7 @@ from tesserae.stages.shared.scoring import scored
 from tests.stages.works import work
 
 COUNT = 12
-SPEC = {"extractor": "plain", "layer": "1", "splits": 2, "batch": 5, "quantisation": "round", "shown": 3}
+SPEC = {"extractor": "plain", "layer": "1", "splits": 2, "batch": 5, "rounding": "round", "shown": 3}
 
 
 class Faded(nn.Module):
@@ -61,7 +61,7 @@ def test_numbers_and_how_they_were_measured_are_written(job, monkeypatch, contra
     assert written["values"] == values and set(written["deviation"]) == {"ris"}
     assert (values["rfid"] < 1e-3) == (contrast == 1.0) == (values["psnr"] > 90)
     measure = {"extractor": "plain", "layer": "1", "reference": "few-8 val", "samples": COUNT, "splits": 2}
-    measure |= {"quantisation": "round", "weights": "averaged", "latents": "posterior mean"}
+    measure |= {"rounding": "round", "weights": "averaged", "latents": "posterior mean"}
     assert written["measure"] == {"kind": "images", **measure} and problem(written["measure"]) == ""
     assert written["measure_id"] == Images(**measure).identity and written["selection"] is None
     assert np.load(job.out / "images.npz")["reconstructions"].shape == (3, 8, 8, 3)

@@ -13,7 +13,7 @@ from tests.stages.works import work
 
 GUIDED = [{"guidance": g, "temperature": 1.0} for g in (2.0, 4.0)]
 UNGUIDED = [{"guidance": 1.0, "temperature": t} for t in (0.9, 1.0)]
-DRAWN = {"samples": 12, "sampler": {"module": "s"}, "quantisation": "truncate", "labels": "cycled", "seed": 0}
+DRAWN = {"samples": 12, "sampler": {"module": "s"}, "rounding": "truncate", "labels": "cycled", "seed": 0}
 FINAL = DRAWN | {"guidance": 2.0, "temperature": 1.0, "selection": {"statistic": "fid"}}
 
 
@@ -108,7 +108,7 @@ def test_parts_of_one_whole_are_taken(tmp_path):
         ((6, 7), {}, "13 samples, drawn alike: True"),
         ((6,), {}, "6 samples, drawn alike: True"),
         ((6, 6), {"seed": 1}, "12 samples, drawn alike: False"),
-        ((6, 6), {"quantisation": "round"}, "drawn alike: False"),
+        ((6, 6), {"rounding": "round"}, "drawn alike: False"),
         ((6, 6), {"sampler": {"module": "s", "steps": 2}}, "drawn alike: False"),
         ((6, 6), {"samples": 13}, "drawn alike: False"),
     ],

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tesserae.stages import tokenizer, tokens
-from tesserae.stages.shared.token_parts import read_sums, standardisation
+from tesserae.stages.shared.token_shards import read_sums, standardisation
 from tesserae.tokenizers import detok
 from tesserae.training import weights
 from tests.small import SMALLER
@@ -70,8 +70,8 @@ def test_a_start_of_another_network_is_refused(tmp_path, start):
 # ---- tokens -----------------------------------------------------------------------------------------------------
 
 
-def cached(folder, start, part=1, parts=1, **more):
-    spec = {"tokenizer": MODULE, "batch": 4, "part": part, "parts": parts, **more}
+def cached(folder, start, shard=1, shards=1, **more):
+    spec = {"tokenizer": MODULE, "batch": 4, "shard": shard, "shards": shards, **more}
     folder.mkdir()
     job = work("tokens", folder, spec, inputs={"dataset": folder, "tokenizer": start})
     tokens.run(job)

@@ -411,10 +411,10 @@ def test_the_codebook_is_renewed_by_all_shares():
     batch = some_batch()
     whole, halves, alone = tiny().train(), tiny().train(), tiny().train()
     parts = [{name: x[i : i + 2] for name, x in batch.items()} for i in (0, 2)]
-    for model, shares in ((whole, [batch]), (halves, parts), (alone, parts[:1])):
+    for model, microbatches in ((whole, [batch]), (halves, parts), (alone, parts[:1])):
         collected = []
-        for share in shares:
-            all_losses(model, share)
+        for microbatch in microbatches:
+            all_losses(model, microbatch)
             collected.append(model.collected("autoencoder"))
         model.after_backward("autoencoder", {name: torch.stack([c[name] for c in collected]) for name in collected[0]})
         assert model.collected("discriminator") == {}

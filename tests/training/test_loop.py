@@ -48,34 +48,34 @@ def test_the_curve_has_one_line_per_step_and_names_the_terms(straight):
     assert {"mse", "adversarial", "hinge", "lr", "images"} <= set(lines[0])
 
 
-# ---- shares of a batch, one after another ---------------------------------------------------------------------
+# ---- microbatches of a batch, one after another ---------------------------------------------------------------------
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
     whole = fit(tmp_path / "1", "plain", batch=8).weights
-    cut = fit(tmp_path / "4", "plain", batch=8, shares=4).weights
+    cut = fit(tmp_path / "4", "plain", batch=8, microbatches=4).weights
     assert all(torch.allclose(whole[name], cut[name], rtol=0, atol=1e-6) for name in whole)
     curves = [[json.loads(x)["mse"] for x in (tmp_path / f"{n}/curves.jsonl").read_text().splitlines()] for n in (1, 4)]
     assert curves[0] == pytest.approx(curves[1], rel=1e-5) and curves[0][0] > curves[0][-1]
 
 
 def test_running_statistics_of_shares_are_their_mean():
-    """One pass over each share from the same start, averaged; not one after another."""
+    """One pass over each microbatch from the same start, averaged; not one after another."""
     norm = torch.nn.BatchNorm1d(2)
-    shares, running = torch.randn(3, 5, 2), Running(norm, 3)
-    for share in shares:
-        with running.share():
-            norm(share)
+    microbatches, running = torch.randn(3, 5, 2), Running(norm, 3)
+    for microbatch in microbatches:
+        with running.microbatch():
+            norm(microbatch)
     running.settle()
-    assert torch.allclose(norm.running_mean, 0.1 * shares.mean((0, 1)), atol=1e-6)
-    assert torch.allclose(norm.running_var, 0.9 + 0.1 * shares.var(1).mean(0), atol=1e-6)
+    assert torch.allclose(norm.running_mean, 0.1 * microbatches.mean((0, 1)), atol=1e-6)
+    assert torch.allclose(norm.running_var, 0.9 + 0.1 * microbatches.var(1).mean(0), atol=1e-6)
     assert norm.num_batches_tracked == 1
 
 
 @pytest.mark.parametrize("kind", ["tiny", "detok"])
 def test_batches_prepared_ahead_change_nothing(tmp_path, kind):
     for ahead in (0, 3):
-        fit(tmp_path / str(ahead), kind, shares=2, steps=8, ahead=ahead)
+        fit(tmp_path / str(ahead), kind, microbatches=2, steps=8, ahead=ahead)
     assert same(tmp_path / "0", tmp_path / "3")
 
 
@@ -91,7 +91,7 @@ def test_an_unreadable_sample_stops_the_run_at_its_step(tmp_path, ahead):
 
 def test_a_loss_that_blows_up_stops_the_run(tmp_path):
     with pytest.raises(FloatingPointError, match=r"tiny: the loss is not finite at step \d+, group"):
-        fit(tmp_path, rate=1e30, clip=None, warmup_steps=0)
+        fit(tmp_path, lr=1e30, clip=None, warmup_steps=0)
     assert not (tmp_path / "curves.jsonl").exists()
 
 
@@ -99,17 +99,17 @@ def test_a_bad_sample_is_named_with_its_share_and_terms(tmp_path):
     order = Order(30, 4, TRAINING["seed"], 2)
     bad = int(order(5, 1)[0])
     step = next(step for step in range(6) if bad in order(step, 0) or bad in order(step, 1))
-    share = 0 if bad in order(step, 0) else 1
+    microbatch = 0 if bad in order(step, 0) else 1
     with pytest.raises(FloatingPointError) as raised:
-        fit(tmp_path, shares=2, poisoned=bad)
+        fit(tmp_path, microbatches=2, poisoned=bad)
     report = json.loads((tmp_path / "state/nonfinite.json").read_text())
     assert (report["step"], report["group"]) == (step, "body") and "mse" in report["not_finite"]
-    (found,) = report["shares"]
-    assert found["share"] == share and found["ids"] == order(step, share).tolist()
+    (found,) = report["microbatches"]
+    assert found["microbatch"] == microbatch and found["ids"] == order(step, microbatch).tolist()
     assert found["terms"]["mse"] in ("inf", "nan")
     for part in (f"step {step}", "mse", str(bad), "nonfinite.json", "lower the learning rate"):
         assert part in str(raised.value)
-    fit(tmp_path, shares=2)
+    fit(tmp_path, microbatches=2)
     assert not (tmp_path / "state/nonfinite.json").exists()
 
 
@@ -124,21 +124,23 @@ def test_a_gradient_that_is_not_finite_is_named(tmp_path):
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 5), st.integers(1, 3))
-def test_an_epoch_sees_every_sample_at_most_once(count, batch, seed, shares):
+def test_an_epoch_sees_every_sample_at_most_once(count, batch, seed, microbatches):
     batch = min(batch, count)
-    batch -= batch % shares
+    batch -= batch % microbatches
     if batch == 0:
         return
-    order, whole = Order(count, batch, seed, shares), Order(count, batch, seed, 1)
-    seen = np.concatenate([order(step, share) for step in range(count // batch) for share in range(shares)])
+    order, whole = Order(count, batch, seed, microbatches), Order(count, batch, seed, 1)
+    seen = np.concatenate(
+        [order(step, microbatch) for step in range(count // batch) for microbatch in range(microbatches)]
+    )
     assert len(set(seen.tolist())) == len(seen) == count // batch * batch
-    assert sorted(whole(0, 0)) == sorted(np.concatenate([order(0, share) for share in range(shares)]))
+    assert sorted(whole(0, 0)) == sorted(np.concatenate([order(0, microbatch) for microbatch in range(microbatches)]))
 
 
 def test_impossible_batches_are_refused():
     with pytest.raises(ValueError, match="lower the batch"):
         Order(3, 4, 0, 1)
-    with pytest.raises(ValueError, match=r"training\.shares: a batch of 4 has no 3 equal shares"):
+    with pytest.raises(ValueError, match=r"training\.microbatches: a batch of 4 has no 3 equal micro-batches"):
         Order(30, 4, 0, 3)
 
 
@@ -152,14 +154,16 @@ def draws(stream: Stream, count: int) -> list[float]:
 
 
 def test_the_noise_of_a_share_depends_on_step_and_share_alone():
-    streams = [Stream(0, share, step, torch.device("cpu")) for share, step in ((0, 5), (0, 6), (1, 5), (0, 5))]
+    streams = [
+        Stream(0, microbatch, step, torch.device("cpu")) for microbatch, step in ((0, 5), (0, 6), (1, 5), (0, 5))
+    ]
     first, *others, again = [draws(stream, 3) for stream in streams]
     assert first == again
     assert not any(set(first) & set(other) for other in others)
 
 
 def test_shares_take_turns_without_disturbing_each_other():
-    alone, mine, other = (Stream(0, share, 5, torch.device("cpu")) for share in (0, 0, 1))
+    alone, mine, other = (Stream(0, microbatch, 5, torch.device("cpu")) for microbatch in (0, 0, 1))
     straight = [draws(alone, 2), draws(alone, 2)]
     turns = []
     for _ in range(2):
@@ -169,11 +173,11 @@ def test_shares_take_turns_without_disturbing_each_other():
 
 
 @given(st.integers(2, 1000), st.floats(0, 0.9))
-def test_schedule_warms_up_and_ends_at_zero(steps, share):
-    warmup = int(share * steps)
-    rates = [learning_rate(s, rate=1.0, steps=steps, warmup_steps=warmup, decay="cosine") for s in range(steps + 1)]
+def test_schedule_warms_up_and_ends_at_zero(steps, microbatch):
+    warmup = int(microbatch * steps)
+    rates = [learning_rate(s, lr=1.0, steps=steps, warmup_steps=warmup, decay="cosine") for s in range(steps + 1)]
     assert rates[-1] == pytest.approx(0, abs=1e-9) and max(rates) == pytest.approx(1, abs=1e-6)
     assert rates[:warmup] == sorted(rates[:warmup]) and rates[warmup:] == sorted(rates[warmup:], reverse=True)
     if warmup:
         assert rates[0] == 0
-    assert learning_rate(steps, rate=1.0, steps=steps, warmup_steps=0, decay="constant") == 1
+    assert learning_rate(steps, lr=1.0, steps=steps, warmup_steps=0, decay="constant") == 1

@@ -17,10 +17,13 @@ TWINS = {  # kind -> what to train of it
     "mar": {"batch": 8, "steps": 8},
 }
 REFUSED = {
-    "shares": {"shares": 3, "batch": 6},
-    "poisoned": {"shares": 4, "batch": 8, "poisoned": 7},
-    "steep": {"kind": "steep", "shares": 2},
-    "missing": {"kind": "forgetful", "shares": 2},  # the last: whom it stops leaves the other waiting until it ends
+    "microbatches": {"microbatches": 3, "batch": 6},
+    "poisoned": {"microbatches": 4, "batch": 8, "poisoned": 7},
+    "steep": {"kind": "steep", "microbatches": 2},
+    "missing": {
+        "kind": "forgetful",
+        "microbatches": 2,
+    },  # the last: whom it stops leaves the other waiting until it ends
 }
 
 
@@ -28,9 +31,9 @@ def work(folder):
     """All that two processes can do in one go: importing torch and meeting each other takes longer than training."""
     rank = os.environ["RANK"]
     for kind, changes in TWINS.items():
-        for shares in (2, 4):
-            fit(folder / f"{kind}-{shares}", kind, shares=shares, **changes)
-    for name, changes in ({"disagreeing": {"identity": rank, "shares": 2}} | REFUSED).items():
+        for microbatches in (2, 4):
+            fit(folder / f"{kind}-{microbatches}", kind, microbatches=microbatches, **changes)
+    for name, changes in ({"disagreeing": {"identity": rank, "microbatches": 2}} | REFUSED).items():
         try:
             fit(folder / name, **changes)
         except (ValueError, RuntimeError, FloatingPointError) as error:
@@ -52,9 +55,9 @@ def curve(folder):
 
 @pytest.mark.parametrize("kind", TWINS)
 def test_two_processes_and_one_train_the_same(two, tmp_path, kind):
-    """A share each: the same bytes. Two shares each: sums in another order, so up to rounding."""
-    for shares in (2, 4):
-        fit(tmp_path / str(shares), kind, shares=shares, **TWINS[kind])
+    """A microbatch each: the same bytes. Two microbatches each: sums in another order, so up to rounding."""
+    for microbatches in (2, 4):
+        fit(tmp_path / str(microbatches), kind, microbatches=microbatches, **TWINS[kind])
     assert same(two / f"{kind}-2", tmp_path / "2")
     ours, theirs = curve(tmp_path / "4"), curve(two / f"{kind}-4")
     assert len(ours) == TWINS[kind]["steps"] == len(theirs)
@@ -73,7 +76,7 @@ def test_only_the_first_process_writes_and_reports(two):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("shares", "ValueError: training.shares: 3 shares of a batch cannot be divided by 2 processes"),
+        ("microbatches", "ValueError: training.microbatches: 3 micro-batches cannot be divided by 2 processes"),
         ("disagreeing", "RuntimeError: process 1 of 2 differs from process 0 in: identity; start all from one"),
         ("steep", "FloatingPointError: steep: the gradient is not finite at step 0, group all (norm nan, bias)"),
     ],
@@ -89,18 +92,20 @@ def test_a_gradient_that_one_process_lacks_is_an_error(two):
 
 def test_a_bad_sample_of_one_process_is_reported_by_all(two):
     order = Order(30, 8, TRAINING["seed"], 4)
-    step, share = next((step, share) for step in range(9) for share in range(4) if 7 in order(step, share))
+    step, microbatch = next(
+        (step, microbatch) for step in range(9) for microbatch in range(4) if 7 in order(step, microbatch)
+    )
     said = [(two / f"poisoned.{rank}").read_text() for rank in (0, 1)]
-    assert said[0] == said[1] and f"step {step}" in said[0] and f"share {share} with" in said[0]
+    assert said[0] == said[1] and f"step {step}" in said[0] and f"micro-batch {microbatch} with" in said[0]
     report = json.loads((two / "poisoned/state/nonfinite.json").read_text())
-    assert [found["share"] for found in report["shares"]] == [share]
-    assert report["shares"][0]["ids"] == order(step, share).tolist()
+    assert [found["microbatch"] for found in report["microbatches"]] == [microbatch]
+    assert report["microbatches"][0]["ids"] == order(step, microbatch).tolist()
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     folder = tmp_path_factory.mktemp("straight")
-    fit(folder, shares=2)
+    fit(folder, microbatches=2)
     return folder
 
 
@@ -108,7 +113,7 @@ def straight(tmp_path_factory):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
 def test_two_interrupted_processes_go_on_as_one_or_two(straight, tmp_path, number, world):
     """kill -9 of both, or SIGUSR1 to the second alone: all stop at one step, and nothing is lost."""
-    processes = start(2, tmp_path / "log", fit, tmp_path, shares=2, slow=0.03, save_every=0.1)
+    processes = start(2, tmp_path / "log", fit, tmp_path, microbatches=2, slow=0.03, save_every=0.1)
     wait_for(tmp_path / "state", 11, processes)
     for process in processes if number == signal.SIGKILL else processes[1:]:
         os.kill(process.pid, number)
@@ -116,7 +121,7 @@ def test_two_interrupted_processes_go_on_as_one_or_two(straight, tmp_path, numbe
     if number == signal.SIGUSR1:
         assert "asked to stop; saved step" in (tmp_path / "log.0").read_text()
     assert not (tmp_path / "weights.safetensors").exists()
-    processes = start(world, tmp_path / "log", fit, tmp_path, shares=2)
+    processes = start(world, tmp_path / "log", fit, tmp_path, microbatches=2)
     assert ended(processes) == [0] * world
     assert "resuming at step" in (tmp_path / "log.0").read_text()
     assert same(tmp_path, straight)
@@ -124,7 +129,7 @@ def test_two_interrupted_processes_go_on_as_one_or_two(straight, tmp_path, numbe
 
 @pytest.mark.parametrize("dies", [0, 1])
 def test_a_process_that_dies_leaves_no_other_waiting(tmp_path, dies):
-    processes = start(2, tmp_path / "log", fit, tmp_path, shares=2, slow=0.03, save_every=0.1, steps=10_000)
+    processes = start(2, tmp_path / "log", fit, tmp_path, microbatches=2, slow=0.03, save_every=0.1, steps=10_000)
     wait_for(tmp_path / "state", 5, processes)
     os.kill(processes[dies].pid, signal.SIGKILL)
     codes = ended(processes)

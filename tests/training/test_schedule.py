@@ -8,7 +8,7 @@ from tesserae.training.schedule import learning_rate
 
 
 def rates(steps: int, **settings) -> list[float]:
-    return [learning_rate(s, rate=2e-4, steps=steps, **settings) for s in range(steps + 1)]
+    return [learning_rate(s, lr=2e-4, steps=steps, **settings) for s in range(steps + 1)]
 
 
 def test_existing_schedules_keep_their_values():

@@ -24,7 +24,7 @@ from tests.waiting import PATIENCE, until
 TRAINING = {
     "steps": 40,
     "batch": 4,
-    "rate": 1e-3,
+    "lr": 1e-3,
     "warmup_steps": 4,
     "decay": "cosine",
     "betas": [0.9, 0.95],
@@ -33,7 +33,7 @@ TRAINING = {
     "ema": 0.9,
     "precision": "fp32",
     "seed": 3,
-    "shares": 1,
+    "microbatches": 1,
 }
 SAMPLES = 30
 MAR = golden.load("mar")["spec"]
@@ -84,7 +84,7 @@ class Steep(Plain):
 
 
 class Forgetful(Plain):
-    """Uses its bias in some shares only."""
+    """Uses its bias in some microbatches only."""
 
     def losses(self, batch, step, rng):
         yield "all", {"mse": (batch["x"] @ self.weight + (self.bias if 0 in batch["labels"] else 0)).square().mean()}
@@ -118,13 +118,13 @@ def fit(
     data = torch.from_numpy(np.random.default_rng(0).standard_normal((SAMPLES, *shape)).astype(np.float32))
     if poisoned is not None:
         data[poisoned] = torch.inf
-    order = Order(len(data), training["batch"], training["seed"], training["shares"])
+    order = Order(len(data), training["batch"], training["seed"], training["microbatches"])
 
-    def source(step, share, rng):
+    def source(step, microbatch, rng):
         time.sleep(slow)
         if step == breaks_at:
             raise OSError("unreadable")
-        chosen = torch.from_numpy(order(step, share))
+        chosen = torch.from_numpy(order(step, microbatch))
         samples = random_flip(data[chosen], rng)[0] if name == "images" else data[chosen]
         return {"ids": chosen, name: samples, "labels": chosen % 5}
 

@@ -8,7 +8,7 @@ import pytest
 from tesserae.workflow import last_run
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.staleness import Standing
+from tesserae.workflow.staleness import ArtifactStatus
 
 TABLE = {"paper": "detok", "source": "Table 1", "title": "Denoising"}
 JOBS = [
@@ -51,7 +51,7 @@ class Run:
             name: last_run._read(self.plan.project.root / self.plan.folder(name) / "manifest.json") for name in ALL
         }
         stale = {name: [why] if name in names[:1] else [] for name in ALL}
-        last_run.begin(self.plan, {name: Standing(name, records[name], stale[name]) for name in ALL}, names)
+        last_run.begin(self.plan, {name: ArtifactStatus(name, records[name], stale[name]) for name in ALL}, names)
 
     def end(self, **how) -> dict | None:
         return last_run.end(self.plan, **how)

@@ -70,7 +70,7 @@ def test_the_sampler_of_mar_trains_nothing(copy):
 def test_the_rate_of_one_recipe(copy):
     """At `paper` scale: the small ones state rates of their own."""
     recipe = "  sit_b_joint: {base: sit_b, tokenizer: detok_sb_joint"
-    found = changed(copy, ("config/papers/detok.yaml", recipe, recipe + ", training: {rate: 1.0e-4}"), scale="paper")
+    found = changed(copy, ("config/papers/detok.yaml", recipe, recipe + ", training: {lr: 1.0e-4}"), scale="paper")
     own = {f"{stage}/sit_b_joint" for stage in ("generator", "search_samples", "search")}
     own |= {f"{stage}/sit_b_joint-{kind}" for stage in ("samples", "features", "metrics") for kind in ("cfg", "nocfg")}
     assert {re.sub(r"-\dof\d$", "", job) for job in found} == own | SHOWN

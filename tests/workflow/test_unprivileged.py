@@ -67,8 +67,8 @@ from tesserae.workflow import staleness, store
 from tesserae.workflow.plan import read_plan
 
 plan = read_plan(Path.cwd(), "smoke")
-standings, wanted = staleness.examine(plan), ["dataset/emoji_few-32"]
-print(*store.restore(plan, standings, store.restorable(plan, standings, wanted)))
+statuses, wanted = staleness.examine(plan), ["dataset/emoji_few-32"]
+print(*store.restore(plan, statuses, store.restorable(plan, statuses, wanted)))
 """
 
 

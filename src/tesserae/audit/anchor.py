@@ -50,14 +50,14 @@ def check(evidence: Evidence) -> Iterator[Finding | Note]:
     if index.scale != evidence.scale:
         yield Finding("shared", "", path, f"is the index of scale {index.scale}", time, again)
         return
-    for artifact, told in index.artifacts.items():
+    for artifact, recorded in index.artifacts.items():
         record, here = evidence.records.get(artifact), evidence.manifests.get(artifact)
         if here is None:
             yield Note("not-here", artifact, "was shared, but is not on this machine")
-        elif record is not None and record.fingerprint != told.fingerprint:
+        elif record is not None and record.fingerprint != recorded.fingerprint:
             yield Note("remade", artifact, f"has another fingerprint than when it was shared ({record.made})")
-        elif here.sha256 != told.manifest:
-            yield _not_shared(evidence, artifact, told.outputs)
+        elif here.sha256 != recorded.manifest:
+            yield _not_shared(evidence, artifact, recorded.outputs)
     news = [artifact for artifact in evidence.records if artifact not in index.artifacts]
     if news:
         yield Note("not-shared", "", f"{len(news)} artifacts are not in {path}: {listed(news)}")
@@ -68,12 +68,12 @@ def check(evidence: Evidence) -> Iterator[Finding | Note]:
             yield Finding("shared", "", stored, what, evidence.since(stored), f"`dvc checkout {evidence.top}.dvc`")
 
 
-def _not_shared(evidence: Evidence, artifact: str, told: dict[str, str]) -> Finding:
+def _not_shared(evidence: Evidence, artifact: str, recorded: dict[str, str]) -> Finding:
     record, path = evidence.records.get(artifact), evidence.manifest(artifact)
     what = "has the fingerprint of what was shared, but its manifest differs"
     if record is not None:
         now = {file.name: file.sha256 for file in record.outputs}
-        other = sorted(name for name in told.keys() | now.keys() if told.get(name) != now.get(name))
+        other = sorted(name for name in recorded.keys() | now.keys() if recorded.get(name) != now.get(name))
         what += f", and so do {', '.join(other)}" if other else "; its files are the same: was it made again?"
     return Finding(
         "shared",

@@ -70,7 +70,7 @@ def _outputs(evidence: Evidence) -> Iterator[Finding]:
             seen = evidence.seen.get(file.path)
             since = evidence.since(file.path, record.ended)
             if seen is None:
-                what = "is no file that can be read" if (evidence.root / file.path).exists() else "no such file"
+                what = "is not a file that can be read" if (evidence.root / file.path).exists() else "no such file"
                 yield Finding("missing", artifact, file.path, what, since, evidence.fetch(artifact))
             elif not evidence.intact(file):
                 what = f"its content changed: {_differs(file.sha256, file.bytes, seen.sha256, seen.bytes)}"
@@ -176,9 +176,9 @@ def _weights(evidence: Evidence) -> Iterator[Finding | Note]:
     """Published weights are those that were taken, where they are on this machine."""
     away: dict[str, list[str]] = {}
     for artifact, record in evidence.records.items():
-        asked, taken = _dict(record.spec.get("official")).get("file"), record.weights
-        if (taken and taken.file) != asked:
-            what = f"its settings name {asked or 'no'} published weights, it says that it took {taken and taken.file}"
+        named, taken = _dict(record.spec.get("official")).get("file"), record.weights
+        if (taken and taken.file) != named:
+            what = f"its settings name {named or 'no'} published weights, it says that it took {taken and taken.file}"
             yield _about_manifest(evidence, artifact, "identity", what)
         elif taken:
             file = foreign.weights_file(taken.file)
@@ -207,7 +207,7 @@ def _seeds(evidence: Evidence) -> Iterator[Finding]:
         seeds.setdefault(name, {})[seed] = artifact
     several = {name: of for name, of in seeds.items() if len(of) > 1}
     for of in several.values():
-        drawn: dict[int, str] = {}  # seed of a training -> the artifact that has it
+        trained: dict[int, str] = {}  # seed of a training -> the artifact that has it
         for seed, artifact in of.items():
             record = evidence.records[artifact]
             for producer in record.inputs:
@@ -216,10 +216,10 @@ def _seeds(evidence: Evidence) -> Iterator[Finding]:
                     what = f"is of seed {seed}, but was made from {producer}, which is of seed {its_seed}"
                     yield _about_manifest(evidence, artifact, "identity", what)
             if record.seed is not None and "training" in record.spec:
-                if record.seed in drawn:
-                    what = f"was trained with the seed {record.seed}, as {drawn[record.seed]} was"
+                if record.seed in trained:
+                    what = f"was trained with the seed {record.seed}, as {trained[record.seed]} was"
                     yield _about_manifest(evidence, artifact, "identity", what)
-                drawn[record.seed] = artifact
+                trained[record.seed] = artifact
 
 
 def _unrecorded(evidence: Evidence) -> Iterator[Finding | Note]:
@@ -417,7 +417,7 @@ def _stored(evidence: Evidence, path: str) -> str | None:
         with warnings.catch_warnings(action="ignore"):  # of odd literals, by whoever edited it
             digest = fingerprint.meaning(name.parent.name, (evidence.root / path).read_bytes()).digest
     except (SyntaxError, ValueError) as error:
-        return f"is no Python any more ({error})"
+        return f"is not Python any more ({error})"
     return None if digest == name.stem else f"means {digest}, not what its name says"
 
 

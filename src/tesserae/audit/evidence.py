@@ -277,10 +277,10 @@ def _read(raw: bytes, artifact: str, scale: str) -> tuple[Manifest, dict[str, An
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        return _Wrong("manifest", f"is no JSON ({error})")
+        return _Wrong("manifest", f"is not JSON ({error})")
     version = content.get("manifest") if isinstance(content, dict) else None
     if version != manifests.VERSION:
-        return _Wrong("manifest", f"is no manifest of version {manifests.VERSION}, but says {version!r}")
+        return _Wrong("manifest", f"is not a manifest of version {manifests.VERSION}, but says {version!r}")
     try:
         record = Manifest.model_validate(content)
         fingerprint.digest(content)
@@ -352,7 +352,7 @@ def _hash(root: Path, paths: list[str], progress: bool) -> dict[str, Seen]:
         unit_scale=True,
         mininterval=0.5,
         leave=False,
-        disable=None if progress else True,  # None: off where stderr is no terminal
+        disable=None if progress else True,  # None: off where stderr is not a terminal
     ) as bar:
 
         def look(path: str) -> Seen | None:

@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Note:
-    """Something to be known that is no failure."""
+    """Something to be known that is not a failure."""
 
     kind: str
     artifact: str  # "" if it is about several

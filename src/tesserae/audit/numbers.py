@@ -137,21 +137,21 @@ def _measured(subject: _Subject) -> Iterator[Finding]:
         yield subject.finding("number", file.path, "holds no values with their measure")
         return
     for name in sorted(metrics.values.keys() | record.metrics.keys()):
-        told, value = record.metrics.get(name), metrics.values.get(name)
-        if told != value:
-            yield subject.finding("number", file.path, f"says {name} {_plain(value)}, its manifest {_plain(told)}")
-    told = identity(metrics.measure)
-    if told != metrics.measure_id:
-        yield subject.finding("measure", file.path, f"its measure has the id {told}, not {metrics.measure_id}")
+        stated, value = record.metrics.get(name), metrics.values.get(name)
+        if stated != value:
+            yield subject.finding("number", file.path, f"says {name} {_plain(value)}, its manifest {_plain(stated)}")
+    stated = identity(metrics.measure)
+    if stated != metrics.measure_id:
+        yield subject.finding("measure", file.path, f"its measure has the id {stated}, not {metrics.measure_id}")
     if wrong := problem(metrics.measure):
         yield subject.finding("measure", file.path, wrong)
-    for where, told in [("its settings say", record.spec), *_indices(subject)]:
-        if not isinstance(told, dict):
+    for where, stated in [("its settings say", record.spec), *_indices(subject)]:
+        if not isinstance(stated, dict):
             yield subject.finding("measure", file.path, f"nobody can tell how {where}")
             continue
-        for key in sorted(told.keys() & metrics.measure.keys()):
-            if told[key] != metrics.measure[key]:
-                what = f"was measured with {key} {_plain(metrics.measure[key])}, {where} {_plain(told[key])}"
+        for key in sorted(stated.keys() & metrics.measure.keys()):
+            if stated[key] != metrics.measure[key]:
+                what = f"was measured with {key} {_plain(metrics.measure[key])}, {where} {_plain(stated[key])}"
                 yield subject.finding("measure", file.path, what)
 
 
@@ -300,16 +300,16 @@ def _published(subject: _Subject) -> Path | None:
     return None
 
 
-def _compared(subject: _Subject, drawn: Path) -> Iterator[Finding | Note]:
+def _compared(subject: _Subject, redrawn: Path) -> Iterator[Finding | Note]:
     """Findings where the table's files differ from those just drawn."""
     evidence, record = subject.evidence, subject.record
     read = [file for read in record.inputs.values() for file in read.files if file.name in NUMBERS]
     same_inputs, other_code = all(map(evidence.intact, read)), evidence.other_code(record)
     unlike = []
     for file in record.outputs:
-        if not (drawn / file.name).is_file() or file.path not in evidence.seen:
+        if not (redrawn / file.name).is_file() or file.path not in evidence.seen:
             continue  # missing is a finding already, and so is a file that a table does not have
-        was, now = (evidence.root / file.path).read_bytes(), (drawn / file.name).read_bytes()
+        was, now = (evidence.root / file.path).read_bytes(), (redrawn / file.name).read_bytes()
         if was == now:
             continue
         details = {"table.csv": _csv_cells, METRICS: _json_cells}.get(file.name, lambda *_: [])
@@ -358,9 +358,9 @@ def _json_cells(was: bytes, now: bytes) -> Iterator[tuple[str, str]]:
         old, new = json.loads(was), json.loads(now)
         cells = sorted({(row, name) for content in (old, new) for row, numbers in content.items() for name in numbers})
         for row, name in cells:
-            told, given = old.get(row, {}).get(name), new.get(row, {}).get(name)
-            if told != given:
-                yield "number", f"{row}, {name}: {_plain(told)}, its inputs give {_plain(given)}"
+            before, after = old.get(row, {}).get(name), new.get(row, {}).get(name)
+            if before != after:
+                yield "number", f"{row}, {name}: {_plain(before)}, its inputs give {_plain(after)}"
     except (ValueError, AttributeError, TypeError) as error:
         yield "number", f"cannot be read ({error})"
 
@@ -368,10 +368,10 @@ def _json_cells(was: bytes, now: bytes) -> Iterator[tuple[str, str]]:
 def _first_difference(was: bytes, now: bytes) -> str:
     """The first line that differs, around the place where it does."""
     old, new = (content.decode(errors="replace").splitlines(keepends=True) for content in (was, now))
-    for number, (told, given) in enumerate(zip(old, new, strict=False), 1):
-        if told != given:
-            start = max(0, next((k for k, (a, b) in enumerate(zip(told, given, strict=False)) if a != b), 0) - 20)
-            return f"line {number} says {told[start : start + 60]!r}, its inputs give {given[start : start + 60]!r}"
+    for number, (before, after) in enumerate(zip(old, new, strict=False), 1):
+        if before != after:
+            start = max(0, next((k for k, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0) - 20)
+            return f"line {number} says {before[start : start + 60]!r}, its inputs give {after[start : start + 60]!r}"
     return f"has {len(old)} lines, its inputs give {len(new)}"
 
 

@@ -95,7 +95,7 @@ def audit(settings: dict, as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as memory:
         os.environ["TESSERAE_CACHE"] = memory  # an audit believes no cache of what modules mean
         plan = plan_of(settings)
-        standings = staleness.examine(plan, content=False)
+        statuses = staleness.examine(plan, content=False)
         planned = {
             job.id: Planned(
                 plan.fingerprint(job),
@@ -109,7 +109,7 @@ def audit(settings: dict, as_json: bool) -> None:
                 plan.project.root,
                 plan.scale,
                 planned,
-                why=lambda name: staleness.why(plan, standings[name]),
+                why=lambda name: staleness.why(plan, statuses[name]),
                 equivalents=plan.project.equivalents.equivalents,
                 further=[check({"table": table.run, "claims": claimed.run})],
             )

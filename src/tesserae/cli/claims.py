@@ -31,18 +31,18 @@ def claims(settings: dict, scale: str | None, as_json: bool, paper: str | None) 
 
     root, file = settings["root"], Path("config/config.yaml")
     try:
-        told = validated(Settings, read_yaml(root / file), file)
+        settings_ = validated(Settings, read_yaml(root / file), file)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    scale = scale or settings["scale"] or told.scale
-    if paper and paper not in told.papers:
-        raise click.ClickException(f"no paper {paper!r}; config/config.yaml has {', '.join(told.papers)}")
+    scale = scale or settings["scale"] or settings_.scale
+    if paper and paper not in settings_.papers:
+        raise click.ClickException(f"no paper {paper!r}; config/config.yaml has {', '.join(settings_.papers)}")
     found = []
-    for name in [paper] if paper else told.papers:
+    for name in [paper] if paper else settings_.papers:
         made = Path("results", scale, "claims", name, "claims.json")
         if (root / made).is_file():
             found.append(json.loads((root / made).read_text()))
-        elif paper or len(told.papers) == 1:
+        elif paper or len(settings_.papers) == 1:
             raise click.ClickException(
                 f"{made} is not there: run `tesserae --scale {scale} reproduce {made}`, which makes it"
             )

@@ -64,18 +64,18 @@ def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) ->
             )
         click.echo(f"{sharing.index_file(plan)}: what is committed is what this code makes")
         return
-    standings = staleness.examine(plan, remake_of(plan, remake))
-    run = staleness.to_run(plan, standings)
-    back = restorable(plan, standings, run)
+    statuses = staleness.examine(plan, remake_of(plan, remake))
+    run = staleness.to_run(plan, statuses)
+    back = restorable(plan, statuses, run)
     if as_json:
-        click.echo(json.dumps(showing.as_json(plan, standings, run, back), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(showing.as_json(plan, statuses, run, back), indent=1, ensure_ascii=False))
         return
     if not run:
         click.echo(f"Nothing is stale at scale {plan.scale}")
     else:
-        make_console().print(showing.table(plan, standings, run, back), markup=False)
+        make_console().print(showing.table(plan, statuses, run, back), markup=False)
         click.echo("`tesserae why` says what changed")
-    note_libraries(standings)
+    note_libraries(statuses)
 
 
 @main.command()
@@ -91,14 +91,14 @@ def why(settings: dict, target: str | None, remake: str | None) -> None:
 
     plan = plan_of(settings)
     wanted = [artifact_of(plan, target)] if target else None
-    standings = staleness.examine(plan, remake_of(plan, remake))
-    run = staleness.to_run(plan, standings, wanted)
+    statuses = staleness.examine(plan, remake_of(plan, remake))
+    run = staleness.to_run(plan, statuses, wanted)
     if not run:
         click.echo(f"{wanted[0] if wanted else 'Everything'} is current at scale {plan.scale}")
     else:
-        click.echo(f"{len(run)} artifacts would run{work(plan, standings, list(run))}")
-        show_reasons(plan, standings, run)
-    note_libraries(standings)
+        click.echo(f"{len(run)} artifacts would run{work(plan, statuses, list(run))}")
+        show_reasons(plan, statuses, run)
+    note_libraries(statuses)
 
 
 @main.command()

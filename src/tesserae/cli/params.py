@@ -31,11 +31,11 @@ def params(settings: dict, as_json: bool, recipe: str) -> None:
 
     try:
         ours = read_project(settings["root"], settings["scale"])
-        told = ours if ours.scale.scale == PAPER else read_project(settings["root"], PAPER)
-        sizes = {project.scale.scale: counted(project, jobs(project), recipe) for project in (told, ours)}
+        published = ours if ours.scale.scale == PAPER else read_project(settings["root"], PAPER)
+        sizes = {project.scale.scale: counted(project, jobs(project), recipe) for project in (published, ours)}
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    found = {"recipe": recipe, "sizes": sizes, "printed": list(_printed(told, recipe))}
+    found = {"recipe": recipe, "sizes": sizes, "printed": list(_printed(published, recipe))}
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:
@@ -88,9 +88,9 @@ def counted(project: Any, plan: dict[str, Any], recipe: str) -> dict[str, Any]:
         raise ConfigError("config/papers", recipe, "no such recipe, or one that nothing shows", f"one of {known}")
     spec, frozen = made[recipe].spec, {}
     if recipe in project.tokenizers:
-        told = project.tokenizers[recipe]
-        text = specs.text(told, project.context)
-        frozen = {f"text encoder ({text.encoder}, frozen)": specs.frozen(told, project.context)} if text else {}
+        spec_recipe = project.tokenizers[recipe]
+        text = specs.text(spec_recipe, project.context)
+        frozen = {f"text encoder ({text.encoder}, frozen)": specs.frozen(spec_recipe, project.context)} if text else {}
     kept, training = parts(spec["module"], spec["model"])
     trained = sum(kept.values())
     total = trained + sum(frozen.values())

@@ -50,8 +50,8 @@ def plan(
         published = planned if planned.scale == PAPER else open_plan(settings["root"], PAPER)
     except (ConfigError, LookupError) as error:
         raise click.ClickException(error.args[0] if isinstance(error, LookupError) else str(error)) from None
-    asked = {job.stage: planned.asked(job.stage) for job in planned.jobs.values()}
-    on_cpu = not any(resources.gpus for resources in asked.values())
+    requests = {job.stage: planned.request(job.stage) for job in planned.jobs.values()}
+    on_cpu = not any(resources.gpus for resources in requests.values())
     unfit = {"--gpus": gpus, "--gpu": gpu, "--html": html} if on_cpu else {"--cores": cores}
     given = ", ".join(option for option, value in unfit.items() if value)
     if given:
@@ -60,9 +60,9 @@ def plan(
         click.echo("Counting (a minute the first time) ...", err=True)
     try:
         if on_cpu:
-            found = _on_cpu(planned, asked, wanted, cores)
+            found = _on_cpu(planned, requests, wanted, cores)
         else:
-            found = _on_gpus(planned, asked, wanted, published, gpu or "h100", gpus or 64)
+            found = _on_gpus(planned, requests, wanted, published, gpu or "h100", gpus or 64)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     if html:
@@ -78,24 +78,26 @@ def plan(
 
 
 def _on_gpus(
-    planned: Any, asked: dict[str, Any], wanted: list[str], published: Any, gpu: str, gpus: int
+    planned: Any, requests: dict[str, Any], wanted: list[str], published: Any, gpu: str, gpus: int
 ) -> dict[str, Any]:
     from tesserae.costs.describe import describe
     from tesserae.costs.forecast import forecast
 
-    described = describe(planned.jobs, asked, wanted, published=published.jobs, scale=planned.scale, gpu=gpu, gpus=gpus)
+    described = describe(
+        planned.jobs, requests, wanted, published=published.jobs, scale=planned.scale, gpu=gpu, gpus=gpus
+    )
     root = planned.project.root
     return forecast(described, root / PUBLISHED, _free(root / planned.top))
 
 
-def _on_cpu(planned: Any, asked: dict[str, Any], wanted: list[str], cores: int | None) -> dict[str, Any]:
+def _on_cpu(planned: Any, requests: dict[str, Any], wanted: list[str], cores: int | None) -> dict[str, Any]:
     from tesserae.costs import measured
     from tesserae.workflow import machine
 
     timed, left_out = measured.read(planned.project.root)
     jobs = {name: planned.jobs[name] for name in planned.demanded(*wanted)}
     cores = cores or machine.cores()
-    found = measured.forecast(jobs, asked, scale=planned.scale, cores=cores, timed=timed)
+    found = measured.forecast(jobs, requests, scale=planned.scale, cores=cores, timed=timed)
     if left_out:
         found["warnings"].append(f"{len(left_out)} manifests in results/ do not count, such as {left_out[0]}")
     return found
@@ -144,11 +146,16 @@ def _show_cpu(found: dict[str, Any]) -> None:
         f"[bold]{found['scale']}[/] on {found['cores']} CPU cores: {total['jobs']} jobs, "
         f"[bold]{total['cpu_hours']:,.2f} CPU-hours{made}, {hours(total['wall_hours'])}[/] in all\n"
     )
-    stages = _table("Stages", "stage", "jobs", "CPU-hours", "share", "longest job", "made", "from", "off by")
+    stages = _table("Stages", "stage", "jobs", "CPU-hours", "fraction", "longest job", "made", "from", "off by")
     for row in found["stages"]:
         basis = " + ".join(map(_said, row["basis"]))
         off = f"{row['check']['median']:.0%}, {row['check']['most']:.0%}" if row["check"] else ""
-        cells = [f"{row['cpu_hours']:,.2f}", f"{row['share']:.1%}", hours(row["longest_hours"]), str(row["made"] or "")]
+        cells = [
+            f"{row['cpu_hours']:,.2f}",
+            f"{row['fraction']:.1%}",
+            hours(row["longest_hours"]),
+            str(row["made"] or ""),
+        ]
         stages.add_row(row["stage"], str(row["jobs"]), *cells, basis, off)
     console.print(stages)
     console.print(
@@ -183,9 +190,11 @@ def _show(found: dict[str, Any]) -> None:
         f"[bold]{total['gpu_hours']:,.0f} GPU-hours, {hours(total['wall_hours'])}[/] in all, "
         f"{size(round(total['peak_disk']))} of disk, at most {size(round(total['memory']))} of a GPU\n"
     )
-    stages = _table("Stages", "stage", "jobs", "GPUs", "GPU-hours", "share", "longest job", "GPU memory", "disk")
+    stages = _table("Stages", "stage", "jobs", "GPUs", "GPU-hours", "fraction", "longest job", "GPU memory", "disk")
     for row in found["stages"]:
-        on_gpu = [f"{row['gpus']}", f"{row['gpu_hours']:,.1f}", f"{row['share']:.1%}"] if row["gpus"] else ["", "", ""]
+        on_gpu = (
+            [f"{row['gpus']}", f"{row['gpu_hours']:,.1f}", f"{row['fraction']:.1%}"] if row["gpus"] else ["", "", ""]
+        )
         memory = size(round(row["memory"])) if row["gpus"] else ""
         last = [hours(row["longest_hours"]), memory, size(round(row["disk"]))]
         stages.add_row(row["stage"], str(row["jobs"]), *on_gpu, *last)

@@ -39,44 +39,44 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
     plan = plan_of(settings)
     root = plan.project.root
     given = {"scale": settings["scale"], "remake": remake, "confirm": confirm}
-    told = _parsed(arguments)
-    if any(getattr(told, name) for name in MAKES_NOTHING) or (told.report and not told.report_after_run):
+    options = _parsed(arguments)
+    if any(getattr(options, name) for name in MAKES_NOTHING) or (options.report and not options.report_after_run):
         sys.exit(_snakemake(root, arguments, given))
-    asked = remake_of(plan, remake)
+    wanted_again = remake_of(plan, remake)
     try:
-        wanted = launch.wanted(plan, told.targets)
+        wanted = launch.wanted(plan, options.targets)
     except LookupError as error:
         raise click.ClickException(str(error.args[0])) from None
-    standings = staleness.examine(plan, asked)
-    run = staleness.to_run(plan, standings, wanted)
+    statuses = staleness.examine(plan, wanted_again)
+    run = staleness.to_run(plan, statuses, wanted)
     try:
-        if not told.dryrun:
+        if not options.dryrun:
             runs.verify_none(root, plan.scale)
-        if not told.dryrun and (back := restorable(plan, standings, run)):
+        if not options.dryrun and (back := restorable(plan, statuses, run)):
             with runs.alone(root, plan.scale):
-                last_run.begin(plan, standings, back)
-                back = store.restore(plan, standings, back)
+                last_run.begin(plan, statuses, back)
+                back = store.restore(plan, statuses, back)
             click.echo(f"Restored from the cache: {showing.short(back)}")
-            standings = staleness.examine(plan, asked)
-            run = staleness.to_run(plan, standings, wanted)
+            statuses = staleness.examine(plan, wanted_again)
+            run = staleness.to_run(plan, statuses, wanted)
     except runs.Running as running:
         raise click.ClickException(str(running)) from None
-    again = launch.replaced(plan, standings, list(run))
+    again = launch.replaced(plan, statuses, list(run))
     if run:
         remade = f", {len(again)} of them again" if again and len(again) < len(run) else ""
-        click.echo(f"{len(run)} artifacts to make{remade}{work(plan, standings, list(run))}")
+        click.echo(f"{len(run)} artifacts to make{remade}{work(plan, statuses, list(run))}")
     if again:
-        show_reasons(plan, standings, {name: run[name] for name in again}, most=6)
-    note_libraries(standings)
-    if told.dryrun:
+        show_reasons(plan, statuses, {name: run[name] for name in again}, most=6)
+    note_libraries(statuses)
+    if options.dryrun:
         sys.exit(_snakemake(root, arguments, given))
     try:
-        launch.confirm(plan, standings, list(run), confirm)
+        launch.confirm(plan, statuses, list(run), confirm)
     except launch.Unconfirmed as question:
         if not sys.stdin.isatty():
             raise click.ClickException(str(question)) from None
         click.confirm(f"{question}\nGo on", abort=True)
-        given["confirm"] = launch.token(plan, standings)
+        given["confirm"] = launch.token(plan, statuses)
     here = room(arguments, plan.project.scale.resources.values(), plan.project.settings.device)
     if run and here.line:
         click.echo(here.line)
@@ -94,7 +94,7 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
             "the workflow did not finish; what stopped it is said above, with the log of each failed job. "
             "Run the same command again to go on where it stopped."
         )
-    _say_what_is(_plan_again(settings) if run else plan, told)
+    _say_what_is(_plan_again(settings) if run else plan, options)
 
 
 def _plan_again(settings: dict):
@@ -105,18 +105,18 @@ def _plan_again(settings: dict):
     return plan_of(settings)
 
 
-def _say_what_is(plan, told) -> None:
+def _say_what_is(plan, options) -> None:
     """Look at what was asked for, and say how it stands; ClickException if not all of it is there and current."""
     from tesserae.workflow import launch, staleness
 
-    wanted = launch.wanted(plan, told.targets)
+    wanted = launch.wanted(plan, options.targets)
     left = staleness.to_run(plan, staleness.examine(plan), wanted)
-    named = bool(told.targets)
-    what = ", ".join(told.targets) if named else "Everything"
+    named = bool(options.targets)
+    what = ", ".join(options.targets) if named else "Everything"
     if not left:
         file = plan.outputs(plan.jobs[wanted[0] if named else "report/index"])[0]
         click.echo(f"{what} at scale {plan.scale} is up to date: {file}")
-    elif any(getattr(told, name) for name in MAKES_PART):
+    elif any(getattr(options, name) for name in MAKES_PART):
         click.echo(f"Done as far as it was asked for; {len(left)} artifacts are left to make: `tesserae stale`")
     else:
         raise click.ClickException(

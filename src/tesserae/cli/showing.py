@@ -12,38 +12,38 @@ def remake_of(plan, wanted: str | None) -> tuple[str, ...]:
         raise click.ClickException(f"--remake: {error.args[0]}") from None
 
 
-def restorable(plan, standings: dict, run: dict[str, str]) -> list[str]:
+def restorable(plan, statuses: dict, run: dict[str, str]) -> list[str]:
     from tesserae.workflow import store
 
     try:
-        return store.restorable(plan, standings, list(run))
+        return store.restorable(plan, statuses, list(run))
     except store.NoRepository as error:
         click.echo(str(error), err=True)
         return []
 
 
-def show_reasons(plan, standings: dict, run: dict[str, str], most: int | None = None) -> None:
+def show_reasons(plan, statuses: dict, run: dict[str, str], most: int | None = None) -> None:
     from tesserae.workflow import showing
 
-    groups = showing.reasons(plan, standings, run)
+    groups = showing.reasons(plan, statuses, run)
     for names, lines in groups[:most]:
-        click.echo(f"{showing.short(names)}  ({showing.cost(plan, standings, names)})")
+        click.echo(f"{showing.short(names)}  ({showing.cost(plan, statuses, names)})")
         for line in lines:
             click.echo(f"    {line}")
     if most and len(groups) > most:
         click.echo(f"and {sum(len(names) for names, _ in groups[most:])} artifacts for other reasons: `tesserae why`")
 
 
-def work(plan, standings: dict, names: list[str]) -> str:
+def work(plan, statuses: dict, names: list[str]) -> str:
     """`: 3 min 02 s of work the last time`, or nothing where nothing was ever made."""
     from tesserae.workflow import showing
 
-    known = any(standing.record for standing in standings.values())
-    return f": {showing.cost(plan, standings, names)} of work the last time" if known else ""
+    known = any(status.record for status in statuses.values())
+    return f": {showing.cost(plan, statuses, names)} of work the last time" if known else ""
 
 
-def note_libraries(standings: dict) -> None:
+def note_libraries(statuses: dict) -> None:
     from tesserae.workflow import showing
 
-    for line in showing.libraries(standings):
+    for line in showing.libraries(statuses):
         click.echo(f"Note: {line}; `tesserae reproduce --remake libraries` makes them again")

@@ -38,8 +38,10 @@ class _Claim(Strict):
 
     def plain(self) -> dict[str, Any]:
         """All kinds of claims in one shape: `cells` in the order that reporting/claims.py reads them in."""
-        told = {name: getattr(self, name) for name in ("id", "claim", "where", "relation", "margin", "holds_in_print")}
-        return told | {"cells": [list(key) for key in self.cells()]}
+        fields = {
+            name: getattr(self, name) for name in ("id", "claim", "where", "relation", "margin", "holds_in_print")
+        }
+        return fields | {"cells": [list(key) for key in self.cells()]}
 
 
 class Order(_Claim):
@@ -123,13 +125,13 @@ def read_claims(root: Path, file: Path) -> list[Claim]:
     except ConfigError as error:
         raise ConfigError(file, error.key, error.problem, error.remedy) from None
     for number, entry in enumerate(entries, start=1):
-        told = entry if isinstance(entry, dict) else {}
-        name, relation = str(told.get("id", f"claim {number}")), told.get("relation")
+        fields = entry if isinstance(entry, dict) else {}
+        name, relation = str(fields.get("id", f"claim {number}")), fields.get("relation")
         try:
             if relation not in list(KINDS):  # a list, since what stands there may be anything
                 known = f"one of {', '.join(KINDS)}"
                 raise ConfigError(file, f"{name}.relation", f"unknown relation {relation!r}", known)
-            claim = validated(KINDS[relation], told, file, name)
+            claim = validated(KINDS[relation], fields, file, name)
             if claim.id in found:
                 raise ConfigError(file, claim.id, "an id of two claims", "give each claim an id of its own")
             found[claim.id] = claim

@@ -11,8 +11,8 @@ class Training(Strict):
     epochs: int | None = Field(None, gt=0, description="passes over the training set; give this or steps")
     steps: int | None = Field(None, gt=0, description="updates, where the paper counts them instead of passes")
     batch: int = Field(gt=0, description="global batch size, in images")
-    base_rate: float | None = Field(None, gt=0, description="learning rate per 256 images of batch (linear scaling)")
-    rate: float | None = Field(None, gt=0, description="learning rate as it is; give this or base_rate")
+    base_lr: float | None = Field(None, gt=0, description="learning rate per 256 images of batch (linear scaling)")
+    lr: float | None = Field(None, gt=0, description="learning rate as it is; give this or base_lr")
     warmup_epochs: float = Field(0.0, ge=0, description="linear warm-up, per step")
     warmup_steps: int | None = Field(None, ge=0, description="the same in updates; instead of warmup_epochs")
     warmup: Literal["linear", "from_hundredth", "from_first"] = Field(
@@ -21,8 +21,8 @@ class Training(Strict):
     decay: Literal["cosine", "constant", "wsd"] = Field(
         description="after the warm-up: half cosine, constant, or constant and then a fall by 1 - sqrt(progress) to 0"
     )
-    final: float = Field(0.0, ge=0, lt=1, description="where the cosine ends, as a share of the rate")
-    decay_fraction: float = Field(0.2, gt=0, le=1, description="share of the steps in which wsd falls")
+    final: float = Field(0.0, ge=0, lt=1, description="where the cosine ends, as a fraction of the rate")
+    decay_fraction: float = Field(0.2, gt=0, le=1, description="fraction of the steps in which wsd falls")
     betas: list[float] = Field(min_length=2, max_length=2, description="AdamW")
     weight_decay: float = Field(ge=0, description="AdamW; each system names the parameters it spares")
     clip: float | None = Field(gt=0, description="largest gradient norm, or null")
@@ -33,8 +33,8 @@ class Training(Strict):
 
     @model_validator(mode="after")
     def _one_rate(self) -> "Training":
-        if (self.rate is None) == (self.base_rate is None):
-            raise ValueError("give exactly one of rate and base_rate")
+        if (self.lr is None) == (self.base_lr is None):
+            raise ValueError("give exactly one of lr and base_lr")
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of epochs and steps")
         return self

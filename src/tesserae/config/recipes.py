@@ -33,9 +33,9 @@ def read_recipe(
             file, f"{section}.{name}.system", f"unknown system {system!r}", f"one of {', '.join(systems)}"
         )
     defaults = {
-        key: Sourced(told.default, "default of the type")
-        for key, told in systems[system].Recipe.model_fields.items()
-        if not told.is_required()
+        key: Sourced(settings.default, "default of the type")
+        for key, settings in systems[system].Recipe.model_fields.items()
+        if not settings.is_required()
     }
     exception = scale.exceptions.get(name)
     for key, value in (exception.set if exception else {}).items():

@@ -51,9 +51,9 @@ def number_behind(paper: Paper, source: str, row: str, column: str) -> Number | 
     for table in paper.tables.values():
         key = _key_of(table.rows, row)
         if table.source == source and key and column in table.columns:
-            told = table.columns[column]
-            if key in _rows(table, told):
-                return Number(told.of(key), told.values.get(key, told.value))
+            shown = table.columns[column]
+            if key in _rows(table, shown):
+                return Number(shown.of(key), shown.values.get(key, shown.value))
     group, _, label = row.partition(" | ")
     for figure in paper.figures.values():
         key = _key_of(figure.rows, label)
@@ -93,8 +93,8 @@ def _why_not(paper: Paper, cell: Cell, printed: frozenset[Cell]) -> tuple[str, s
 
 
 def _cells(table: Table) -> Iterator[Cell]:
-    for column, told in table.columns.items():
-        for key in _rows(table, told):
+    for column, column_ in table.columns.items():
+        for key in _rows(table, column_):
             if key in table.rows:
                 yield table.source, table.rows[key], column
 
@@ -113,20 +113,20 @@ def _points(figure: Figure) -> Iterator[Cell]:
 def wrong_tables(paper: Paper, file: Path, recipes: Mapping[str, ResolvedRecipe]) -> Iterator[ConfigError]:
     """Columns that name rows that the table has not, artifacts without numbers, or numbers that are not measured."""
     for name, table in paper.tables.items():
-        for column, told in table.columns.items():
+        for column, column_ in table.columns.items():
             where = f"tables.{name}.columns.{column}"
             for part in ("rows", "values", "artifacts"):
-                yield from _unknown_rows(getattr(told, part) or (), table.rows, file, f"{where}.{part}")
-            for row in _rows(table, told):
+                yield from _unknown_rows(getattr(column_, part) or (), table.rows, file, f"{where}.{part}")
+            for row in _rows(table, column_):
                 if row in table.rows:
-                    yield from _wrong_cell(told, row, file, where, recipes)
+                    yield from _wrong_cell(column_, row, file, where, recipes)
 
 
 def _wrong_cell(
-    told: Column, row: str, file: Path, where: str, recipes: Mapping[str, ResolvedRecipe]
+    column: Column, row: str, file: Path, where: str, recipes: Mapping[str, ResolvedRecipe]
 ) -> Iterator[ConfigError]:
-    pattern, value = told.artifacts.get(row, told.artifact), told.values.get(row, told.value)
-    key = f"{where}.artifacts.{row}" if row in told.artifacts else f"{where}.artifact"
+    pattern, value = column.artifacts.get(row, column.artifact), column.values.get(row, column.value)
+    key = f"{where}.artifacts.{row}" if row in column.artifacts else f"{where}.artifact"
     artifact = _filled(pattern, row)
     if artifact is None:
         yield ConfigError(file, key, *_braces(pattern))
@@ -138,7 +138,7 @@ def _wrong_cell(
         return
     known = stated(recipes[recipe]) if stage == STATED and recipe in recipes else STAGES[stage].values
     if known and value not in known:
-        key = f"{where}.values.{row}" if row in told.values else f"{where}.value"
+        key = f"{where}.values.{row}" if row in column.values else f"{where}.value"
         whose = artifact if stage == STATED else f"the stage {stage}"
         yield ConfigError(file, key, f"{whose} has no number {value!r}", f"one of {_list(known)}")
 
@@ -190,7 +190,7 @@ def wrong_figures(paper: Paper, file: Path, printed: frozenset[Cell]) -> Iterato
 
 def _wrong_inputs(figure: Figure, kind: Kind, file: Path, where: str) -> Iterator[ConfigError]:
     """Groups, roles and stages that are not those of the figure's kind."""
-    needed = ", ".join(f"{role}: {told.stage}/<recipe>" for role, told in kind.roles.items() if not told.optional)
+    needed = ", ".join(f"{role}: {input_.stage}/<recipe>" for role, input_ in kind.roles.items() if not input_.optional)
     if (kind.group is not None and list(figure.inputs) != [kind.group]) or not figure.inputs:
         groups = "the one group " + repr(kind.group) if kind.group is not None else "a group for each panel"
         yield ConfigError(
@@ -201,9 +201,9 @@ def _wrong_inputs(figure: Figure, kind: Kind, file: Path, where: str) -> Iterato
         )
         return
     for group, roles in figure.inputs.items():
-        for role, told in kind.roles.items():
-            if role not in roles and not told.optional:
-                remedy = f"add {role}: {told.stage}/<recipe>"
+        for role, input_ in kind.roles.items():
+            if role not in roles and not input_.optional:
+                remedy = f"add {role}: {input_.stage}/<recipe>"
                 yield ConfigError(file, f"{where}.{group}", f"{figure.draw!r} needs the role {role!r}", remedy)
         for role, pattern in roles.items():
             key = f"{where}.{group}.{role}"
@@ -212,22 +212,22 @@ def _wrong_inputs(figure: Figure, kind: Kind, file: Path, where: str) -> Iterato
             elif any(_filled(pattern, row) is None for row in figure.rows):
                 yield ConfigError(file, key, *_braces(pattern))
             elif (stage := pattern.partition("/")[0]) != kind.roles[role].stage:
-                told = kind.roles[role]
+                input_ = kind.roles[role]
                 yield ConfigError(
                     file,
                     key,
-                    f"{figure.draw!r} is drawn from {' and '.join(told.files)} of the stage {told.stage}, "
+                    f"{figure.draw!r} is drawn from {' and '.join(input_.files)} of the stage {input_.stage}, "
                     f"not from an artifact of {stage!r}",
-                    f"name an artifact {told.stage}/<recipe>, or draw another kind",
+                    f"name an artifact {input_.stage}/<recipe>, or draw another kind",
                 )
 
 
 # ---- parts ------------------------------------------------------------------------------------------------------
 
 
-def _rows(table: Table, told: Column) -> list[str]:
+def _rows(table: Table, column: Column) -> list[str]:
     """Keys of the rows that have a column's number."""
-    return list(table.rows if told.rows is None else told.rows)
+    return list(table.rows if column.rows is None else column.rows)
 
 
 def _key_of(rows: Mapping[str, str], label: str) -> str | None:

@@ -147,16 +147,16 @@ def _training(spec: Spec, recipe: ResolvedRecipe, scaled: TrainingScale, data: D
     steps = counted.value
     spec.set("training.steps", counted)
     spec.set("training.batch", batch)
-    if system in scaled.rates:
-        rate = Sourced(scaled.rates[system], f"{where}.rates.{system}")
-    elif scaled.rate is not None:
-        rate = Sourced(scaled.rate, f"{where}.rate")
-    elif recipe["training.rate"].value is not None:
-        rate = recipe["training.rate"]
+    if system in scaled.lrs:
+        lr = Sourced(scaled.lrs[system], f"{where}.lrs.{system}")
+    elif scaled.lr is not None:
+        lr = Sourced(scaled.lr, f"{where}.lr")
+    elif recipe["training.lr"].value is not None:
+        lr = recipe["training.lr"]
     else:
-        base = recipe["training.base_rate"]
-        rate = Sourced(base.value * batch.value / 256, f"{base.origin} x batch {batch.value} / 256")
-    spec.set("training.rate", rate)
+        base = recipe["training.base_lr"]
+        lr = Sourced(base.value * batch.value / 256, f"{base.origin} x batch {batch.value} / 256")
+    spec.set("training.lr", lr)
     warmup = recipe["training.warmup_epochs"]
     if scaled.warmup_fraction is None and recipe["training.warmup_steps"].value is not None:
         spec.set("training.warmup_steps", recipe["training.warmup_steps"])
@@ -174,14 +174,14 @@ def _training(spec: Spec, recipe: ResolvedRecipe, scaled: TrainingScale, data: D
     )
     for key in ("warmup", "final", "decay_fraction", "ema_warmup", "betas", "weight_decay", "clip", "seed"):
         spec.set(f"training.{key}", recipe[f"training.{key}"])
-    if batch.value % scaled.shares:
+    if batch.value % scaled.microbatches:
         raise ConfigError(
             context.scale_file,
-            f"{section}.shares",
-            f"a batch of {batch.value} images has no {scaled.shares} equal shares",
+            f"{section}.microbatches",
+            f"a batch of {batch.value} images has no {scaled.microbatches} equal micro-batches",
             "choose a divisor of the batch",
         )
-    spec.set("training.shares", scaled.shares, f"{where}.shares")
+    spec.set("training.microbatches", scaled.microbatches, f"{where}.microbatches")
 
 
 def _images(data: Dataset, section: str, context: Context) -> int:

@@ -140,7 +140,7 @@ STAGES: dict[str, Stage] = {
         values=("rfid", "ris", "psnr"),
         listed=(),
         diagnostic=Diagnostic(
-            ("extractor", "layer", "splits", "quantisation", "batch", "shown"), measures.Reconstruction, by_prompt=True
+            ("extractor", "layer", "splits", "rounding", "batch", "shown"), measures.Reconstruction, by_prompt=True
         ),
         colour="#cc79a7",
     ),

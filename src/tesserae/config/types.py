@@ -81,7 +81,7 @@ class _Measures(Strict):
     """How a paper's numbers are taken, where it is not as the scale's `evaluation` says."""
 
     labels: Literal["cycled", "random"] = Field("cycled", description="classes of the samples: in turn, or drawn")
-    quantisation: Literal["truncate", "round"] | None = Field(None, description="how 255x becomes uint8")
+    rounding: Literal["truncate", "round"] | None = Field(None, description="how 255x becomes uint8")
     prompt: str | None = Field(
         None, description="what tokenizers that read prompts are given; {} stands for the class", pattern=r"\{\}"
     )
@@ -96,8 +96,8 @@ Measures = create_model(
     "Measures",
     __base__=_Measures,
     **{
-        name: (told | None, Field(_default(told), description=f"settings of the stage: {STAGES[name].purpose}"))
-        for name, told in SETTINGS.items()
+        name: (settings | None, Field(_default(settings), description=f"settings of the stage: {STAGES[name].purpose}"))
+        for name, settings in SETTINGS.items()
     },
 )
 
@@ -178,21 +178,21 @@ class TrainingScale(Strict):
     batch: int | None = Field(None, gt=0)
     steps_per_epoch: int | None = Field(None, gt=0, description="null: training images / batch")
     steps: int | None = Field(None, gt=0, description="of recipes that count updates instead of epochs")
-    rate: float | None = Field(None, gt=0, description="peak learning rate")
-    rates: dict[str, float] = Field({}, description="system -> its peak learning rate, where `rate` does not suit it")
+    lr: float | None = Field(None, gt=0, description="peak learning rate")
+    lrs: dict[str, float] = Field({}, description="system -> its peak learning rate, where `lr` does not suit it")
     batches: dict[str, int] = Field({}, description="system -> its batch, where `batch` does not suit it")
     steps_per_epochs: dict[str, int] = Field({}, description="system -> its steps_per_epoch, likewise")
-    warmup_fraction: float | None = Field(None, ge=0, lt=1, description="share of the steps")
+    warmup_fraction: float | None = Field(None, ge=0, lt=1, description="fraction of the steps")
     decay: Literal["cosine", "constant"] | None = None
     ema_window: float | None = Field(None, gt=0, description="w: decay 1 - w/steps, so that averages shrink with runs")
     precision: Literal["fp32", "bf16"] | None = None
     discriminator: Discriminator | None = None
-    shares: int = Field(
+    microbatches: int = Field(
         1, gt=0, description="equal parts of a batch, each with its own random stream; processes divide them"
     )
 
 
-class Parts(Strict):
+class Shards(Strict):
     """Into how many jobs of equal size a stage is scattered. No sample and no token depends on it."""
 
     samples: int = Field(1, gt=0, description="and their features")
@@ -210,7 +210,7 @@ class Evaluation(Strict):
     precision_recall_reference: int = Field(gt=0, description="validation images of precision and recall")
     neighbourhood: int = Field(gt=0, description="k of improved precision and recall")
     splits: int = Field(gt=0, description="splits of the inception score")
-    quantisation: Literal["truncate", "round"] = Field(description="how 255x becomes uint8")
+    rounding: Literal["truncate", "round"] = Field(description="how 255x becomes uint8")
     batch: int = Field(gt=0)
     shown: int = Field(gt=0, description="images in qualitative figures")
     seed: int
@@ -276,7 +276,7 @@ class GeneralScale(Strict):
     generator_training: TrainingScale
     systems: Strict = Field(description="what is particular to a system")
     evaluation: Evaluation
-    parts: Parts = Parts()
+    shards: Shards = Shards()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")
     confirm_above: float | None = Field(
         ge=0, description="hours of artifacts made again that need a confirmation; null: never ask"
@@ -288,21 +288,21 @@ class GeneralScale(Strict):
 
     @model_validator(mode="after")
     def _processes(self) -> "GeneralScale":
-        for stage, asked in self.resources.items():
+        for stage, request in self.resources.items():
             if stage not in (*STAGES, "default"):
                 raise ValueError(f"resources.{stage}: there is no such stage; one of {', '.join(STAGES)}, or default")
-            if asked.world > 1 and stage not in TRAININGS:
+            if request.world > 1 and stage not in TRAININGS:
                 raise ValueError(
-                    f"resources.{stage}: {asked.world} processes, but only {', '.join(TRAININGS)} share their work; "
-                    f"scatter the stage with `parts`, or set processes: 1"
+                    f"resources.{stage}: {request.world} processes, but only {', '.join(TRAININGS)} share their work; "
+                    f"scatter the stage with `shards`, or set processes: 1"
                 )
         for stage in TRAININGS:
             world = self.resources.get(stage, self.resources["default"]).world
-            shares = getattr(self, f"{stage}_training").shares
-            if shares % world:
+            microbatches = getattr(self, f"{stage}_training").microbatches
+            if microbatches % world:
                 raise ValueError(
-                    f"{stage}_training.shares: {shares} shares of a batch cannot be divided by {world} processes "
-                    f"(resources.{stage}: nodes x processes); choose a multiple"
+                    f"{stage}_training.microbatches: {microbatches} micro-batches cannot be divided by {world} "
+                    f"processes (resources.{stage}: nodes x processes); choose a multiple"
                 )
         return self
 

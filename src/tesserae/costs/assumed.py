@@ -21,7 +21,7 @@ CONTEXT = 1.5e9  # bytes of CUDA's context and its libraries' workspaces, per pr
 CORES = 64  # for jobs without GPUs, beside the GPU nodes
 PER_NODE = 8  # GPUs of a node
 DOPRI5_EVALUATIONS = 100  # of the velocity by the adaptive solver; the pocket scale's generators take 26 to 32
-DEAD = 0.1  # share of a sparse autoencoder's latents that get ghost gradients in a step
+DEAD = 0.1  # fraction of a sparse autoencoder's latents that get ghost gradients in a step
 # What a program attains of an H100's peak, relative to what it attains of an A100's: the peak grew 3.2 times, the
 # memory's speed 1.6 times, and eager programs in between are about 2.2 times as fast.
 H100_ATTAINED = 0.7
@@ -31,7 +31,7 @@ def sentences(gpu: str) -> list[str]:
     """All assumptions behind a forecast for a kind of GPU, in words."""
     light = ", ".join(f"{stage} {seconds / 60:g}" for stage, seconds in LIGHT.items())
     newer = [
-        f"An H100 attains {H100_ATTAINED:.0%} of the share of its peak that an A100 attains of its own; what does not "
+        f"An H100 attains {H100_ATTAINED:.0%} of what an A100 does, each as a fraction of its own peak; what does not "
         f"grow with the matrix work shrinks as the memory gets faster."
     ]
     return [

@@ -31,17 +31,17 @@ class Rates:
 
     gpu: GPU
     overhead: float  # seconds per image of a training
-    efficiency: float  # share of the peak that training and inference attain
+    efficiency: float  # fraction of the peak that training and inference attain
     adversarial: float  # seconds per image of a step with a discriminator, beside its FLOP
 
     def seconds(self, flops: Mapping[str, float]) -> float:
         """Of matrix work, FLOP by precision."""
         return _at_peak(flops, self.gpu) / (self.efficiency * self.gpu.attained)
 
-    def training(self, counted: Mapping[str, Any], adversarial_share: float) -> float:
-        """Per image of a training; adversarial_share: of the steps that have a discriminator."""
+    def training(self, counted: Mapping[str, Any], adversarial_fraction: float) -> float:
+        """Per image of a training; adversarial_fraction: of the steps that have a discriminator."""
         gan = self.adversarial + self.seconds(counted["adversarial"])
-        return self.overhead + self.seconds(counted["flops"]) + adversarial_share * gan
+        return self.overhead + self.seconds(counted["flops"]) + adversarial_fraction * gan
 
     def on(self, gpu: GPU) -> "Rates":
         """The same programs on another GPU. ASSUMPTION: the overheads shrink as the memory gets faster."""
@@ -53,8 +53,8 @@ def _at_peak(flops: Mapping[str, float], gpu: GPU) -> float:
     return flops["bf16"] / gpu.bf16 + flops["fp32"] / gpu.tf32
 
 
-def adversarial_share(spec: Mapping[str, Any]) -> float:
-    """Which share of a training's steps has a discriminator."""
+def adversarial_fraction(spec: Mapping[str, Any]) -> float:
+    """Which fraction of a training's steps has a discriminator."""
     start, steps = spec["model"].get("gan_start_step"), spec["training"]["steps"]
     return 0.0 if start is None else max(0.0, 1 - start / steps)
 
@@ -119,18 +119,18 @@ def _row(anchor: dict[str, Any], gpu: GPU) -> tuple[float, float, float]:
     at_peak = images * _at_peak(counted["flops"], gpu)
     if "sampler" in anchor:
         sampled = count("sampling", anchor["module"], model=anchor["model"], sampler=anchor["sampler"], batch=1)
-        told = anchor["evaluated"]
-        drawn = told["epochs"] // told["every"] * told["images"] * told["halves"]
+        evaluated = anchor["evaluated"]
+        generated = evaluated["epochs"] // evaluated["every"] * evaluated["images"] * evaluated["halves"]
         bf16 = {"bf16": sampled["flops"]["fp32"], "fp32": 0.0}  # the official code samples under autocast
-        at_peak += drawn * _at_peak(bf16, gpu)
-    judged = images * adversarial_share(anchor)
+        at_peak += generated * _at_peak(bf16, gpu)
+    judged = images * adversarial_fraction(anchor)
     return images, at_peak + judged * _at_peak(counted["adversarial"], gpu), judged
 
 
 def count_training(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Counts of one pass of a training: the images of one share of its batch."""
+    """Counts of one pass of a training: the images of one micro-batch."""
     training = spec["training"]
-    images = training["batch"] // training["shares"]
+    images = training["batch"] // training["microbatches"]
     model = spec["model"]
     if model.get("gamma"):  # however strong the noise is, it costs the same: counted once
         model = model | {"gamma": 1.0, "noise": "interpolative"}

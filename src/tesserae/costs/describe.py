@@ -14,7 +14,7 @@ KEPT_OF_LIGHT = ("shown",)  # what the size of their outputs depends on
 
 def describe(
     jobs: Mapping[str, Any],
-    asked: Mapping[str, Any],
+    requests: Mapping[str, Any],
     wanted: Iterable[str] = (),
     *,
     published: Mapping[str, Any],
@@ -24,7 +24,7 @@ def describe(
 ) -> dict[str, Any]:
     """Jobs of a plan (`wanted` and all they are made from; default: all), each distinct spec once.
 
-    jobs: by id, producers first, as workflow.graph makes them. asked: stage -> its Resources. `gpus` of the kind `gpu`
+    jobs: by id, producers first, as workflow.graph makes them. requests: stage -> its Resources. `gpus` of kind `gpu`
     run them. published: the jobs at the papers' own values, from which the anchors come: the published trainings on
     whose hours costs are calibrated (KeyError if there is no recipe for one). `jobs` of the result are [id, number of
     its spec, numbers of its producers].
@@ -36,7 +36,7 @@ def describe(
     rows = []
     for job in kept:
         light = job.stage in LIGHT
-        spec = {key: job.spec[key] for key in job.spec if (key in KEPT_OF_LIGHT if light else key != "part")}
+        spec = {key: job.spec[key] for key in job.spec if (key in KEPT_OF_LIGHT if light else key != "shard")}
         place = specs.setdefault(json.dumps(spec, sort_keys=True), len(specs))
         rows.append([job.id, place, sorted({number[name] for name in job.inputs.values() if name in number})])
     sampler = next(job.spec["sampler"] for job in published.values() if job.stage == "samples" and _mar(job))
@@ -46,7 +46,7 @@ def describe(
         "gpus": gpus,
         "jobs": rows,
         "specs": [json.loads(spec) for spec in specs],
-        "resources": {stage: _asked(asked[stage]) for stage in dict.fromkeys(job.stage for job in kept)},
+        "resources": {stage: _request(requests[stage]) for stage in dict.fromkeys(job.stage for job in kept)},
         "anchors": [anchor.spec(published[anchor.job].spec, sampler) for anchor in ANCHORS],
     }
 
@@ -55,7 +55,7 @@ def _mar(job: Any) -> bool:
     return job.inputs["generator"] in {anchor.job for anchor in ANCHORS if anchor.evaluated}
 
 
-def _asked(resources: Any) -> dict[str, int]:
+def _request(resources: Any) -> dict[str, int]:
     return {
         "threads": resources.nodes * resources.threads * resources.per_node,
         "nodes": resources.nodes,

@@ -13,7 +13,7 @@ from tesserae.costs.gpus import REFERENCE, gpu
 from tesserae.costs.stages import Need, Task, check_gpus, need
 from tesserae.words import size
 
-DOMINATES = 0.6  # share of all GPU-hours from which a stage is named
+DOMINATES = 0.6  # fraction of all GPU-hours from which a stage is named
 HOUR = 3600
 
 
@@ -33,9 +33,9 @@ def forecast(described: Mapping[str, Any], published: Path, free_disk: int | Non
         task.id: simulate.Load(
             needs[task.id].seconds,
             tuple(producer.id for producer in task.producers),
-            task.asked["nodes"],
-            task.asked["gpus"],
-            task.asked["threads"],
+            task.request["nodes"],
+            task.request["gpus"],
+            task.request["threads"],
         )
         for task in tasks
     }
@@ -77,8 +77,8 @@ def forecast(described: Mapping[str, Any], published: Path, free_disk: int | Non
 def _tasks(described: Mapping[str, Any]) -> list[Task]:
     tasks: list[Task] = []
     for name, spec, producers in described["jobs"]:
-        asked = described["resources"][name.split("/")[0]]
-        tasks.append(Task(name, described["specs"][spec], tuple(tasks[i] for i in producers), asked))
+        request = described["resources"][name.split("/")[0]]
+        tasks.append(Task(name, described["specs"][spec], tuple(tasks[i] for i in producers), request))
     return tasks
 
 
@@ -87,21 +87,21 @@ def _stages(tasks: list[Task]) -> list[str]:
 
 
 def _gpu_hours(task: Task, found: Need) -> float:
-    return found.seconds * task.asked["nodes"] * task.asked["gpus"] / HOUR
+    return found.seconds * task.request["nodes"] * task.request["gpus"] / HOUR
 
 
 def _stage(name: str, tasks: list[Task], needs: Mapping[str, Need], total: float) -> dict[str, Any]:
     found = [needs[task.id] for task in tasks]
     hours = sum(map(_gpu_hours, tasks, found))
     on_cpu = sum(
-        n.seconds * t.asked["threads"] / HOUR for t, n in zip(tasks, found, strict=True) if not t.asked["gpus"]
+        n.seconds * t.request["threads"] / HOUR for t, n in zip(tasks, found, strict=True) if not t.request["gpus"]
     )
     return {
         "stage": name,
         "jobs": len(tasks),
-        "gpus": tasks[0].asked["nodes"] * tasks[0].asked["gpus"],
+        "gpus": tasks[0].request["nodes"] * tasks[0].request["gpus"],
         "gpu_hours": hours,
-        "share": hours / total if total else 0.0,
+        "fraction": hours / total if total else 0.0,
         "cpu_hours": on_cpu,
         "longest_hours": max(n.seconds for n in found) / HOUR,
         "memory": max(n.memory for n in found),
@@ -140,16 +140,16 @@ def _warnings(
     if free is not None and disk > free:
         found.append(f"disk: the results need {size(round(disk))} at one time, {size(free)} are free")
     for stage in stages:
-        if stage["share"] > DOMINATES and len(stages) > 1:
-            found.append(f"{stage['stage']} takes {stage['share']:.0%} of all GPU-hours: save there first")
+        if stage["fraction"] > DOMINATES and len(stages) > 1:
+            found.append(f"{stage['stage']} takes {stage['fraction']:.0%} of all GPU-hours: save there first")
         if stage["memory"] > memory:
             found.append(
                 f"{stage['stage']} needs {size(round(stage['memory']))} of a GPU that has {size(round(memory))}: "
-                f"more shares or a smaller batch"
+                f"more micro-batches or a smaller batch"
             )
     for name in _stages(tasks):
         some = [task for task in tasks if task.stage == name]
-        limit = 60 * some[0].asked["minutes"]
+        limit = 60 * some[0].request["minutes"]
         longest = max(some, key=lambda task: needs[task.id].seconds)
         segments = math.ceil(needs[longest.id].seconds / limit)
         over = sum(needs[task.id].seconds > limit for task in some)

@@ -12,7 +12,7 @@ class GPU(NamedTuple):
     tf32: float  # what float32 products and convolutions run at once TF32 is allowed, as the official code does
     memory: float
     bandwidth: float
-    attained: float  # share of its peak it attains, relative to what an A100 attains of its own on the same program
+    attained: float  # fraction of its peak it attains, relative to what an A100 attains of its own on the same program
     source: str
 
 

@@ -116,8 +116,8 @@ def read(root: Path) -> tuple[list[Timed], list[str]]:
             spec, stage = record["spec"], record["stage"]
             if stage == "dataset":
                 spec = spec | {key: record["metrics"][key] for key in IMAGES}
-            asked = {"threads": 1, "processes": record["hardware"].get("processes", 1)}
-            tasks[name] = task = Task(name, spec, tuple(tasks[p] for p in record["inputs"] if p in tasks), asked)
+            request = {"threads": 1, "processes": record["hardware"].get("processes", 1)}
+            tasks[name] = task = Task(name, spec, tuple(tasks[p] for p in record["inputs"] if p in tasks), request)
             try:
                 started, ended = (datetime.fromisoformat(record[key]).timestamp() for key in ("started", "ended"))
                 if record["hardware"]["gpu"]:
@@ -207,15 +207,15 @@ def line(some: list[Timed]) -> tuple[float, float]:
 
 
 def forecast(
-    jobs: Mapping[str, Any], asked: Mapping[str, Any], *, scale: str, cores: int, timed: Iterable[Timed]
+    jobs: Mapping[str, Any], requests: Mapping[str, Any], *, scale: str, cores: int, timed: Iterable[Timed]
 ) -> dict[str, Any]:
     """What `jobs` (by id, producers first, as workflow.graph makes them) cost on so many cores, as plain data.
 
-    asked: stage -> its Resources. Unmeasured, with what to run first, if no measured job speaks for some; DoesNotFit
+    requests: stage -> its Resources. Unmeasured, with what to run first, if no measured job speaks for some; DoesNotFit
     for a job of more cores.
     """
     known = Known(timed)
-    tasks = _tasks(jobs, asked, known, scale)
+    tasks = _tasks(jobs, requests, known, scale)
     found: dict[str, Prediction] = {}
     made: set[str] = set()
     missing: dict[str, list[tuple[float, str]]] = defaultdict(list)
@@ -242,7 +242,7 @@ def forecast(
     between = known.between(scale)
     loads = {
         task.id: simulate.Load(
-            found[task.id].seconds + between, tuple(p.id for p in task.producers), threads=task.asked["threads"]
+            found[task.id].seconds + between, tuple(p.id for p in task.producers), threads=task.request["threads"]
         )
         for task in tasks
     }
@@ -276,17 +276,17 @@ def forecast(
     }
 
 
-def _tasks(jobs: Mapping[str, Any], asked: Mapping[str, Any], known: Known, scale: str) -> list[Task]:
+def _tasks(jobs: Mapping[str, Any], requests: Mapping[str, Any], known: Known, scale: str) -> list[Task]:
     """Jobs as tasks, with specs as manifests have them. A data set that is drawn has the images it had when made."""
     tasks: dict[str, Task] = {}
-    drawn = {_content(one.task.spec): one.task.spec for one in known.timed if one.task.stage == "dataset"}
+    datasets = {_content(one.task.spec): one.task.spec for one in known.timed if one.task.stage == "dataset"}
     for name, job in jobs.items():
-        wanted, spec = asked[job.stage], json.loads(json.dumps(job.spec))
+        wanted, spec = requests[job.stage], json.loads(json.dumps(job.spec))
         if job.stage == "dataset":
-            told = drawn.get(_content(spec), {}) | spec
-            if "train_images" not in told and "counts" not in told:
+            known_spec = datasets.get(_content(spec), {}) | spec
+            if "train_images" not in known_spec and "counts" not in known_spec:
                 raise Unmeasured(f"how many images {name} has is not known before it is made; {_advice(scale, [name])}")
-            spec |= {key: told[key] for key in IMAGES if key in told}
+            spec |= {key: known_spec[key] for key in IMAGES if key in known_spec}
         resources = {"threads": wanted.threads * wanted.per_node * wanted.nodes, "processes": wanted.world}
         producers = (tasks[producer] for producer in dict.fromkeys(job.inputs.values()))
         tasks[name] = Task(name, spec, tuple(producers), resources)
@@ -322,7 +322,7 @@ def _stage(
         "jobs": len(tasks),
         "made": sum(task.id in made for task in tasks),
         "cpu_hours": seconds / HOUR,
-        "share": seconds / total,
+        "fraction": seconds / total,
         "longest_hours": max(loads[task.id].seconds for task in tasks) / HOUR,
         "basis": [
             {"scale": scale, "same_system": same, "jobs": len(said), "measured": [min(said), max(said)]}
@@ -348,7 +348,7 @@ def errors(checked: list[tuple[Timed, float]]) -> dict[str, float] | None:
 
 def _warnings(by_stage: Mapping[str, list[Task]], found: Mapping[str, Prediction], scale: str) -> list[str]:
     """Stages that take long and lie far beyond what was measured, and stages that other systems speak for."""
-    told, unlike, far, first = [], [], [], []
+    warnings, unlike, far, first = [], [], [], []
     whole = sum(one.seconds for one in found.values())
     for name, tasks in by_stage.items():
         beyond: dict[str, list[Task]] = defaultdict(list)
@@ -366,9 +366,9 @@ def _warnings(by_stage: Mapping[str, list[Task]], found: Mapping[str, Prediction
         if others:
             unlike.append(f"{name} of {', '.join(others)}")
     if unlike:
-        told.append(f"not measured, so that other systems speak for them (*): {'; '.join(unlike)}")
+        warnings.append(f"not measured, so that other systems speak for them (*): {'; '.join(unlike)}")
     if far:
-        told.append(
+        warnings.append(
             f"far beyond the largest measured job: {', '.join(far)}. For a better forecast {_advice(scale, first)}"
         )
-    return told
+    return warnings

@@ -38,12 +38,12 @@ class _Decided(TorchFunctionMode):
 
     def __init__(self, quantile: float):
         super().__init__()
-        self.quantile, self.drawn = quantile, False
+        self.quantile, self.sampled = quantile, False
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         if func is torch.rand and args == ((),):
-            self.drawn = True
+            self.sampled = True
             return torch.tensor(self.quantile, dtype=kwargs.get("dtype", torch.float32))
         if func is Tensor.nonzero:  # a sparse autoencoder's latents that have not fired for long
             return _integers(round(DEAD * args[0].numel()), args[0].ndim)
@@ -80,8 +80,8 @@ class Measured:
         return self._counted.live.peak
 
     @property
-    def drawn(self) -> bool:
-        return self._decided.drawn
+    def sampled(self) -> bool:
+        return self._decided.sampled
 
 
 def build(module: str, model: dict[str, Any]) -> nn.Module:
@@ -128,7 +128,7 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
             network.perceptual_loss = None  # its networks are large and do the same work at every step: counted once
         first = _step(network, model, batch, precision, -1, 0.0)
         runs = {0.0: first}
-        if first.drawn:
+        if first.sampled:
             runs[1.0] = _step(network, model, batch, precision, -1, 1.0)
             if runs[1.0].per(batch) != first.per(batch):  # else what is drawn decides no work
                 runs[0.5] = _step(network, model, batch, precision, -1, 0.5)
@@ -258,7 +258,7 @@ def _mar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, A
     tokens, channels, steps = network.token_length, network.token_width, sampler["diffusion_steps"]
     masked = [tokens, *masked_after(tokens, min(sampler["iterations"], tokens))[:-1]]  # before each iteration
 
-    drawn = [before - after for before, after in zip(masked, [*masked[1:], 0], strict=True)]
+    sampled = [before - after for before, after in zip(masked, [*masked[1:], 0], strict=True)]
 
     def iterate(images: int, left: int, some: int) -> Measured:
         places = torch.zeros(images, tokens, dtype=torch.int64)
@@ -276,7 +276,7 @@ def _mar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, A
         name: float(sum(np.polyval(np.polyfit(points, [one[name] for one in known], 2), masked))) for name in known[0]
     }
     net = network.diffloss.net
-    rows = 2 * batch * max(drawn)
+    rows = 2 * batch * max(sampled)
     with Measured(network) as denoising:
         net.denoise(torch.empty(rows, channels), torch.empty(rows, net.cond_embed.out_features))
     per_token = denoising.per(rows)
@@ -284,7 +284,7 @@ def _mar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, A
     return {
         "flops": {name: transformer[name] + tokens * steps * each for name, each in per_token.items()},
         "peak": noise
-        + max(iterate(2 * batch, left, max(drawn)).peak for left in (masked[0], masked[-1]))
+        + max(iterate(2 * batch, left, max(sampled)).peak for left in (masked[0], masked[-1]))
         + denoising.peak,
     }
 

@@ -144,7 +144,7 @@ def _outcome(out: Any, operands: list[FakeTensor], precision: str, work: float) 
         results = tuple(_result(one, operands) for one in outs)
     except NotPlain:
         return None
-    own = [one.untyped_storage()._cdata for one, told in zip(outs, results, strict=True) if told.place is None]
+    own = [one.untyped_storage()._cdata for one, result in zip(outs, results, strict=True) if result.place is None]
     return Outcome(container, results, precision, work) if len(own) == len(set(own)) else None
 
 

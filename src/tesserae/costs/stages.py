@@ -11,12 +11,18 @@ from typing import Any, NamedTuple
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Tokens
 from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
-from tesserae.costs.calibration import Rates, adversarial_share, count_training
+from tesserae.costs.calibration import Rates, adversarial_fraction, count_training
 from tesserae.costs.counts import count
 from tesserae.lineage.walk import nearest_first
 
 # What only training does, as it is at use: tokenizers that differ in nothing else are counted once.
-AT_USE = {"gamma": 0.0, "noise": "interpolative", "mask_ratio": 0.0, "mask_mode": "random", "gan_start_step": None}
+AT_INFERENCE = {
+    "gamma": 0.0,
+    "noise": "interpolative",
+    "mask_ratio": 0.0,
+    "mask_mode": "random",
+    "gan_start_step": None,
+}
 KEPT = 2  # checkpoints of a training (training/state.py)
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
 
@@ -37,7 +43,7 @@ class Task:
     id: str
     spec: dict[str, Any]
     producers: tuple["Task", ...]
-    asked: dict[str, int]
+    request: dict[str, int]
 
     @property
     def stage(self) -> str:
@@ -60,9 +66,9 @@ class Task:
 
         return [known[name] for name in nearest_first(producers, [self.id])[1:]]
 
-    def share(self, items: int) -> int:
+    def sharded(self, items: int) -> int:
         """How many of `items` fall to this job, if its stage is scattered: the largest part."""
-        return math.ceil(items / self.spec.get("parts", 1))
+        return math.ceil(items / self.spec.get("shards", 1))
 
 
 def need(task: Task, rates: Rates) -> Need:
@@ -79,7 +85,7 @@ def need(task: Task, rates: Rates) -> Need:
 def check_gpus(tasks: Iterable[Task]) -> None:
     """ValueError if a stage that computes asks for no GPU where others do: their hours are known of GPUs alone."""
     for task in tasks:
-        if task.stage in NEEDS and task.stage != "dataset" and not task.asked["gpus"]:
+        if task.stage in NEEDS and task.stage != "dataset" and not task.request["gpus"]:
             raise ValueError(
                 f"{task.id} asks for no GPU, but other stages of its scale do; hours are counted for GPUs, or measured "
                 f"where no stage asks for one: config/scales/<scale>.yaml: resources gives GPUs to a stage"
@@ -103,16 +109,16 @@ def _pictures(task: Task, images: int) -> int:
 
 def _split(task: Task, split: str) -> int:
     """Images of a split. A set without classes has `counts`: at most so many rows, and perhaps no `val`."""
-    told = _data(task).spec
-    if f"{split}_images" in told:
-        return told[f"{split}_images"]
-    rows = {"val": 0} | {name.removesuffix(" rows"): count for name, count in told["counts"].items()}
+    spec = _data(task).spec
+    if f"{split}_images" in spec:
+        return spec[f"{split}_images"]
+    rows = {"val": 0} | {name.removesuffix(" rows"): count for name, count in spec["counts"].items()}
     return rows[split]
 
 
 def _dataset(task: Task, rates: Rates) -> Need:
     images = _split(task, "train") + _split(task, "val")
-    return Need(images / (DECODED * task.asked["threads"]), disk=_pictures(task, images) + 8 * images)
+    return Need(images / (DECODED * task.request["threads"]), disk=_pictures(task, images) + 8 * images)
 
 
 def _reference(task: Task, rates: Rates) -> Need:
@@ -133,12 +139,12 @@ def _features_of(task: Task, rates: Rates, images: int) -> Need:
 
 
 def _semantic(task: Task) -> dict[str, Any]:
-    told = {key: task.spec[key] for key in ("encoder", "feature", "side", "batch")}
-    return count("semantic", **told)
+    settings = {key: task.spec[key] for key in ("encoder", "feature", "side", "batch")}
+    return count("semantic", **settings)
 
 
 def _semantic_features(task: Task, rates: Rates) -> Need:
-    counted, images = _semantic(task), task.share(_split(task, task.spec["split"]))
+    counted, images = _semantic(task), task.sharded(_split(task, task.spec["split"]))
     disk = 2 * images * counted["patches"] * counted["width"]  # float16
     return Need(images * rates.seconds(counted["flops"]), counted["weights"] + counted["peak"], disk)
 
@@ -202,11 +208,11 @@ def _training(task: Task, rates: Rates) -> Need:
 def _trained(task: Task, counted: dict[str, Any], rates: Rates) -> Need:
     """Averaged weights, optimizers and gradients are float32, as training/loop.py keeps them."""
     spec = task.spec
-    images = spec["training"]["steps"] * spec["training"]["batch"] / task.asked["processes"]
+    images = spec["training"]["steps"] * spec["training"]["batch"] / task.request["processes"]
     parameters, frozen = 4 * counted["trainable"], 4 * counted["frozen"]
-    exchanged = 2 * parameters if task.asked["processes"] > 1 else parameters  # gradients, and their flat copy
+    exchanged = 2 * parameters if task.request["processes"] > 1 else parameters  # gradients, and their flat copy
     memory = 4 * parameters + frozen + max(counted["peak"], exchanged)  # weights, averaged ones, two moments
-    seconds = images * rates.training(counted, adversarial_share(spec))
+    seconds = images * rates.training(counted, adversarial_fraction(spec))
     return Need(seconds, memory, counted["weights"], KEPT * 4 * parameters)
 
 
@@ -218,7 +224,7 @@ def _official(task: Task) -> Need:
 
 def _coded(task: Task) -> dict[str, Any]:
     spec = task.of("tokenizer").spec
-    off = {key: AT_USE[key] for key in AT_USE if key in spec["model"]}
+    off = {key: AT_INFERENCE[key] for key in AT_INFERENCE if key in spec["model"]}
     return count("coding", spec["module"], model=spec["model"] | off, batch=task.spec["batch"])
 
 
@@ -252,13 +258,13 @@ def _made(task: Task) -> Tokens:
 
 def _tokens(task: Task, rates: Rates) -> Need:
     """Mean and log-variance, in float32, of each image and its mirror image."""
-    made, images = _made(task), task.share(_split(task, "train"))
+    made, images = _made(task), task.sharded(_split(task, "train"))
     return _encoded(task, rates, 2 * images)._replace(disk=images * (2 * 4 * 2 * made.length * made.width + 8))
 
 
 def _codes(task: Task, rates: Rates) -> Need:
     """Codes of each image and its mirror image, and how often each occurs."""
-    made, images = _made(task), task.share(_split(task, "train"))
+    made, images = _made(task), task.sharded(_split(task, "train"))
     width = 2 if made.vocabulary <= 2**16 else 4
     return _encoded(task, rates, 2 * images)._replace(disk=images * (2 * width * made.length + 8) + 8 * made.vocabulary)
 
@@ -278,7 +284,7 @@ def _drawn(task: Task, rates: Rates, images: int, guided: int, unguided: int) ->
 
 
 def _samples(task: Task, rates: Rates) -> Need:
-    images, guided = task.share(task.spec["samples"]), task.spec["selected"] != "nocfg"  # "best" may be either
+    images, guided = task.sharded(task.spec["samples"]), task.spec["selected"] != "nocfg"  # "best" may be either
     found = _drawn(task, rates, images, int(guided), int(not guided))
     return found._replace(disk=found.disk + 8 * images)
 
@@ -290,7 +296,7 @@ def _points(task: Task) -> tuple[int, int]:
 
 
 def _search_samples(task: Task, rates: Rates) -> Need:
-    return _drawn(task, rates, task.share(task.spec["search_samples"]), *_points(task))
+    return _drawn(task, rates, task.sharded(task.spec["search_samples"]), *_points(task))
 
 
 def _search(task: Task, rates: Rates) -> Need:
@@ -299,8 +305,8 @@ def _search(task: Task, rates: Rates) -> Need:
 
 
 def _features(task: Task, rates: Rates) -> Need:
-    spec, drawn = task.spec, task.of("samples")
-    images = drawn.share(drawn.spec["samples"])
+    spec, samples = task.spec, task.of("samples")
+    images = samples.sharded(samples.spec["samples"])
     kept = 4 * images * (int(spec["layer"]) + CLASSES[spec["extractor"]]) + _pictures(task, spec["shown"])
     return _features_of(task, rates, images)._replace(disk=kept)
 

@@ -290,7 +290,7 @@ def open_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
 
 
 def describe(provider: Provider, size: int) -> dict:
-    """What both splits of a cache have in common. Where the data lay, and how it came there, is no property of it."""
+    """What both splits of a cache have in common. Where the data lay and how it came there is not part of it."""
     names = [field.name for field in fields(provider) if field.name != "root"]
     return {
         "provider": provider.name,

@@ -24,8 +24,8 @@ from tesserae.data.errors import DataError
 REBUILD = "Restore the file and SHA256SUMS from version control, or rebuild both with data/emoji/build.py."
 
 # DECISION: how glyphs are shown; no paper uses this corpus. Mild enough that a small network can learn it.
-SCALES = (0.65, 1.0)  # side of the glyph, as a share of the image side
-SOLID = 1 / 3  # share of one-colour backgrounds; the others fade between two colours of similar hue
+SCALES = (0.65, 1.0)  # side of the glyph, as a fraction of the image side
+SOLID = 1 / 3  # fraction of one-colour backgrounds; the others fade between two colours of similar hue
 LOWEST, HIGHEST = np.array([0.0, 0.08, 0.58]), np.array([1.0, 0.40, 0.96])  # hue (turns), saturation, value
 SHIFT = np.array([0.12, 0.15, 0.25])  # largest difference of each between the two colours of a gradient
 CANDIDATES = 4  # backgrounds drawn; the one that differs most from the glyph's outline is used
@@ -52,8 +52,8 @@ class Appearance(NamedTuple):
     """How one image shows its glyph. Colours are RGB in [0, 1]."""
 
     scale: float  # side of the glyph / side of the image
-    left: float  # share of the free room that is left of the glyph
-    top: float  # share of the free room that is above it
+    left: float  # fraction of the free room that is left of the glyph
+    top: float  # fraction of the free room that is above it
     angle: float  # direction of the gradient, radians
     start: np.ndarray  # (3,)
     end: np.ndarray  # (3,)
@@ -122,8 +122,8 @@ def render(corpus: Corpus, glyphs: Sequence[int], variants: Sequence[int], *, si
 
     Not mirrored: the flip is an augmentation of the training.
     """
-    drawn = render_stream(corpus, glyphs, variants, size=size, seed=seed)
-    return np.stack(list(drawn)) if len(glyphs) else np.empty((0, size, size, 3), np.uint8)
+    stream = render_stream(corpus, glyphs, variants, size=size, seed=seed)
+    return np.stack(list(stream)) if len(glyphs) else np.empty((0, size, size, 3), np.uint8)
 
 
 def render_stream(
@@ -170,7 +170,7 @@ def hsv_to_rgb(hsv: np.ndarray) -> np.ndarray:
 def compose(picture: np.ndarray, appearance: Appearance, size: int) -> np.ndarray:
     """Lay an RGBA picture over its background: uint8 (S, S, 3). Resized with premultiplied alpha, so without halos."""
     side = max(1, round(appearance.scale * size))
-    left, top = (round(share * (size - side)) for share in (appearance.left, appearance.top))
+    left, top = (round(fraction * (size - side)) for fraction in (appearance.left, appearance.top))
     premultiplied = Image.fromarray(picture).convert("RGBa")
     glyph = np.asarray(premultiplied.resize((side, side), Image.Resampling.HAMMING), dtype=np.float32)
     canvas = background(appearance, size)
@@ -184,8 +184,8 @@ def background(appearance: Appearance, size: int) -> np.ndarray:
     """A linear gradient from `start` to `end` across the whole image: float32 (S, S, 3) in [0, 255]."""
     across, down = math.cos(appearance.angle), math.sin(appearance.angle)
     steps = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
-    share = 0.5 + (steps * across + steps[:, None] * down) / (abs(across) + abs(down))  # (S, S) in [0, 1]
-    colours = 255 * (appearance.start + share[..., None] * (appearance.end - appearance.start))
+    progress = 0.5 + (steps * across + steps[:, None] * down) / (abs(across) + abs(down))  # (S, S) in [0, 1]
+    colours = 255 * (appearance.start + progress[..., None] * (appearance.end - appearance.start))
     return colours.astype(np.float32)
 
 
@@ -250,5 +250,5 @@ class Emoji(Labelled):
         return [self.corpus.names[glyph] for glyph in self.drawings(split)[0]]
 
     def pictures(self, split: str, *, size: int, workers: int = 1, start: int = 0) -> Iterator[np.ndarray]:
-        glyphs, variants = (drawn[start:] for drawn in self.drawings(split))
+        glyphs, variants = (entries[start:] for entries in self.drawings(split))
         return render_stream(self.corpus, glyphs, variants, size=size, seed=self.seed)

@@ -91,7 +91,7 @@ class CausalAR(nn.Module):
 
     def positions(self, order: Tensor) -> Tensor:
         """Order (B, N) -> (B, N, D): for each input, where it stands plus where the token it predicts stands."""
-        own = F.pad(order[:, :-1] + 1, (1, 0))  # 0 is the first input's, which is no token
+        own = F.pad(order[:, :-1] + 1, (1, 0))  # 0 is the first input's, which is not a token
         return F.embedding(own, self.pos_embed[0]) + F.embedding(order, self.target_pos_embed[0])
 
     def forward(

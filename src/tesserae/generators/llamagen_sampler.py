@@ -14,7 +14,7 @@ from tesserae.nn.attention import KeyValueCache
 
 def guided_at(index: int, tokens: int, unguided_fraction: float, first_token_guided: bool) -> bool:
     """Whether code `index` of `tokens` is drawn with guidance."""
-    # DECISION: ConceptTok draws "the first 18 % of tokens" without guidance; in the code that it cites, the share
+    # DECISION: ConceptTok draws "the first 18 % of tokens" without guidance; in the code that it cites, the fraction
     # counts from the second code on, and the very first is guided. That is `first_token_guided`.
     return index / (tokens - 1) >= unguided_fraction if index else first_token_guided
 

@@ -53,18 +53,18 @@ def source(spec: Mapping[str, Any], row: str, column: str) -> Source:
     the table does not have.
     """
     column = plain(column)
-    told = next((told for told in spec["columns"] if plain(told["name"]) == column), None)
-    if told is None or row not in dict(rows(spec)):
+    described = next((described for described in spec["columns"] if plain(described["name"]) == column), None)
+    if described is None or row not in dict(rows(spec)):
         raise KeyError(f"no cell {row!r}, {column!r}")
-    value = (told.get("values") or {}).get(row, told["value"])
+    value = (described.get("values") or {}).get(row, described["value"])
     if row not in dict(spec["rows"]):
         return Source((), value, "cited", CITED)
-    if told.get("rows") is not None and row not in told["rows"]:
+    if described.get("rows") is not None and row not in described["rows"]:
         return Source((), value, "blank", NO_NUMBER)
     for entry in spec.get("missing", ()):
         if (entry["row"], plain(entry["column"])) == (row, column):
             return Source((), value, "omitted", entry["reason"])
-    artifact = (told.get("artifacts") or {}).get(row) or told["artifact"].format(row=row)
+    artifact = (described.get("artifacts") or {}).get(row) or described["artifact"].format(row=row)
     seeds = (1,) if artifact.partition("/")[0] in spec.get("unseeded", ()) else spec.get("seeds", (1,))
     return Source(tuple(of_seeds(artifact, seeds)), value, "measured")
 

@@ -18,7 +18,7 @@ ABSENT = "not in it"
 class Side:
     """A number, or the numbers of an artifact, and how they were measured."""
 
-    asked: str
+    query: str
     scale: str
     name: str  # of the artifact or the cell
     measured: float | None  # of a cell
@@ -66,7 +66,7 @@ def compare(root: Path, scale: str, a: str, b: str) -> Comparison:
     `scale` is that of targets that name none: `desk:detok_table_1[...]` is of scale desk, and a file of its own.
     Raises TraceError for what is no such target, or was not measured; the message says what to ask for instead.
     """
-    sides = [_side(root, scale, asked) for asked in (a, b)]
+    sides = [_side(root, scale, query) for query in (a, b)]
     mine, theirs = (dict(leaves(side.measure)) for side in sides)
     fields = (
         Field(name, mine.get(name, ABSENT), theirs.get(name, ABSENT), name in CHOSEN) for name in {**mine, **theirs}
@@ -74,25 +74,25 @@ def compare(root: Path, scale: str, a: str, b: str) -> Comparison:
     return Comparison(*sides, tuple(fields))
 
 
-def _side(root: Path, scale: str, asked: str) -> Side:
-    prefix = re.fullmatch(r"\s*(\w+):(.*)", asked, flags=re.DOTALL)
+def _side(root: Path, scale: str, query: str) -> Side:
+    prefix = re.fullmatch(r"\s*(\w+):(.*)", query, flags=re.DOTALL)
     if prefix and (root / "results" / prefix[1]).is_dir():
         target = resolve(root, prefix[1], prefix[2])
     else:
-        target = resolve(root, scale, asked)
-    return _of_cell(asked, target) if target.cell else _of_artifact(root, asked, target)
+        target = resolve(root, scale, query)
+    return _of_cell(query, target) if target.cell else _of_artifact(root, query, target)
 
 
-def _of_cell(asked: str, target: Target) -> Side:
+def _of_cell(query: str, target: Target) -> Side:
     cell = target.cell
     name = f"{target.artifact.partition('/')[2]}[{cell.row}, {cell.column}]"
     if cell.measure is None:
         why = "; ".join(cell.problems) or cell.reason
-        raise TraceError(f"{asked!r}: nothing is measured there: {why}")
-    return Side(asked, target.scale, name, cell.measured, cell.measure, cell.measure_id)
+        raise TraceError(f"{query!r}: nothing is measured there: {why}")
+    return Side(query, target.scale, name, cell.measured, cell.measure, cell.measure_id)
 
 
-def _of_artifact(root: Path, asked: str, target: Target) -> Side:
+def _of_artifact(root: Path, query: str, target: Target) -> Side:
     folder = root / "results" / target.scale / target.artifact
     for file in (folder / name for name in FILES):
         try:
@@ -100,9 +100,9 @@ def _of_artifact(root: Path, asked: str, target: Target) -> Side:
         except FileNotFoundError:
             continue
         except ValueError:
-            raise TraceError(f"{asked!r}: {file.relative_to(root)} is no JSON; make {target.artifact} again") from None
+            raise TraceError(f"{query!r}: {file.relative_to(root)} is not JSON; make {target.artifact} again") from None
         if isinstance(content.get("measure"), dict):
-            return Side(asked, target.scale, target.artifact, None, content["measure"], content.get("measure_id", ""))
+            return Side(query, target.scale, target.artifact, None, content["measure"], content.get("measure_id", ""))
     if target.artifact.startswith("table/"):
-        raise TraceError(f"{asked!r} has many numbers: name one, {target.artifact.partition('/')[2]}[<row>, <column>]")
-    raise TraceError(f"{asked!r}: {target.artifact} holds no numbers with a measure ({' or '.join(FILES)}); {REMEDY}")
+        raise TraceError(f"{query!r} has many numbers: name one, {target.artifact.partition('/')[2]}[<row>, <column>]")
+    raise TraceError(f"{query!r}: {target.artifact} holds no numbers with a measure ({' or '.join(FILES)}); {REMEDY}")

@@ -144,7 +144,7 @@ def _records(root: Path, scale: str) -> dict[str, dict[str, Any]]:
         except ValueError as error:
             raise CrateError(f"{where} cannot be read ({error}); {_remedy(scale)}") from None
         if not isinstance(record, dict) or record.get("manifest") != manifests.VERSION:
-            raise CrateError(f"{where} is no manifest of version {manifests.VERSION}; {_remedy(scale)}")
+            raise CrateError(f"{where} is not a manifest of version {manifests.VERSION}; {_remedy(scale)}")
         missing = manifests.missing(record)
         if missing or not record["outputs"]:
             raise CrateError(f"{where} does not say {', '.join(missing) or 'what was made'}; {_remedy(scale)}")

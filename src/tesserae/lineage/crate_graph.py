@@ -95,7 +95,7 @@ def document(contents: Contents, left_out: Collection[str]) -> dict[str, Any]:
         for record in records
     ]
     span = {"startTime": min(record["started"] for record in records), "endTime": max(r["ended"] for r in records)}
-    asked = [contents.records[name] for name in contents.targets]
+    targets = [contents.records[name] for name in contents.targets]
     run = graph.add(
         "#run",
         "CreateAction",
@@ -104,7 +104,7 @@ def document(contents: Contents, left_out: Collection[str]) -> dict[str, Any]:
         instrument=_refs([WORKFLOW]),
         agent=_refs(["#runner"]),
         object=_refs(ids[contents.source(entry)] for record in records for entry in record["sources"]),
-        result=_refs(ids[entry["path"]] for record in asked for entry in record["outputs"]),
+        result=_refs(ids[entry["path"]] for record in targets for entry in record["outputs"]),
         actionStatus=COMPLETED,
         **span,
     )
@@ -295,12 +295,12 @@ def _steps(graph: _Graph, records: list[dict[str, Any]], tools: list[str]) -> li
 def _action(graph: _Graph, contents: Contents, record: dict[str, Any], ids: dict[str, str]) -> str:
     """One job: what it was told and read, what it made, when, on what."""
     name = record["artifact"]
-    told = [graph.value(f"#spec/{name}", "spec", record["spec"])]
-    told.append(graph.value(f"#fingerprint/{name}", "fingerprint", record["fingerprint"]))
+    values = [graph.value(f"#spec/{name}", "spec", record["spec"])]
+    values.append(graph.value(f"#fingerprint/{name}", "fingerprint", record["fingerprint"]))
     if record["seed"] is not None:
-        told.append(graph.value(f"#seed/{name}", "seed", record["seed"]))
+        values.append(graph.value(f"#seed/{name}", "seed", record["seed"]))
     if record["equivalents"]:
-        told.append(
+        values.append(
             graph.value(
                 f"#equivalents/{name}",
                 "reviewed equivalences",
@@ -320,7 +320,7 @@ def _action(graph: _Graph, contents: Contents, record: dict[str, Any], ids: dict
         description=f"Stage {record['stage']} for {record['recipe']} at scale {contents.scale}.",
         instrument=_refs([ids[contents.tool(record)]]),
         agent=_refs(["#runner"]),
-        object=_refs([*read_files, _code(record), *told]),
+        object=_refs([*read_files, _code(record), *values]),
         result=_refs([*(ids[entry["path"]] for entry in record["outputs"]), *measured]),
         startTime=record["started"],
         endTime=record["ended"],

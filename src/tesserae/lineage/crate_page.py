@@ -192,7 +192,7 @@ def _target(contents: Contents, files: dict[str, dict], left_out: Collection[str
 
 
 def _cells(contents: Contents, target: str) -> tuple[list[str], list[dict[str, Any]]]:
-    """Columns and rows of a target's table.csv: each number with what measured it; empty for what is no table."""
+    """Columns and rows of a target's table.csv: each number with what measured it; empty for what is not a table."""
     record = contents.records[target]
     paths = [entry["path"] for entry in record["outputs"] if PurePosixPath(entry["path"]).name == "table.csv"]
     if not paths:

@@ -59,7 +59,7 @@ class Cell:
 class Target:
     """What was asked for, where the walk starts, and the file or the cell, if one was meant."""
 
-    asked: str
+    query: str
     scale: str
     artifact: str
     file: str | None = None  # relative to the project folder
@@ -76,18 +76,18 @@ def resolve(root: Path, scale: str, target: str) -> Target:
     another scale leads to that scale. Rows (label or key), columns and tables may be shortened to some of their words
     in any case. Raises TraceError, which names near matches, for what is not there or ambiguous.
     """
-    asked, target = target, target.strip()
+    query, target = target, target.strip()
     if target.endswith("]") and "[" in target:
         table, _, cell = target[:-1].partition("[")
         scale, names = _tables(root, scale, table.strip())
-        return _cell(root, scale, asked, names, cell)
+        return _cell(root, scale, query, names, cell)
     place = _place(root, scale, target)
     if place is not None:
-        return _file(root, asked, place)
+        return _file(root, query, place)
     known = artifacts(root, scale)
     found = [target] if target in known else [name for name in known if _recipe(name) == target]
     if len(found) == 1:
-        return Target(asked, scale, found[0])
+        return Target(query, scale, found[0])
     if found:
         raise TraceError(f"{target!r} is several artifacts at scale {scale}: {_list(found)}; name one")
     raise TraceError(f"there is no {target!r} at scale {scale}{_near(target, known)}; {REMEDY}")
@@ -132,7 +132,7 @@ def _place(root: Path, scale: str, target: str) -> Path | None:
     return None
 
 
-def _file(root: Path, asked: str, place: Path) -> Target:
+def _file(root: Path, query: str, place: Path) -> Target:
     """The artifact whose file or folder `place` is."""
     scale = place.parts[1]
     top = Path("results") / scale
@@ -147,11 +147,11 @@ def _file(root: Path, asked: str, place: Path) -> Target:
     folder = top / _folder(name)
     outputs = [entry["path"] for entry in record_of(root, scale, name)["outputs"]]
     if place.as_posix() in outputs:
-        return Target(asked, scale, name, place.as_posix())
+        return Target(query, scale, name, place.as_posix())
     if place in (folder, folder / manifests.NAME):
-        return Target(asked, scale, name)
+        return Target(query, scale, name)
     listed = ", ".join(os.path.relpath(path, folder) for path in outputs)
-    raise TraceError(f"{place} is no output of {name}, which made {listed} (see {folder / manifests.NAME})")
+    raise TraceError(f"{place} is not an output of {name}, which made {listed} (see {folder / manifests.NAME})")
 
 
 def _tables(root: Path, scale: str, text: str) -> tuple[str, list[str]]:
@@ -171,11 +171,11 @@ def _tables(root: Path, scale: str, text: str) -> tuple[str, list[str]]:
     raise TraceError(f"{what} at scale {scale}: {there}; {REMEDY}")
 
 
-def _cell(root: Path, scale: str, asked: str, tables: list[str], text: str) -> Target:
+def _cell(root: Path, scale: str, query: str, tables: list[str], text: str) -> Target:
     """The one cell of the tables that "row, column" names; either may hold commas of its own."""
     parts = text.split(",")
     if len(parts) < 2:
-        raise TraceError(f"{asked!r}: a cell is a row and a column: [<row>, <column>]")
+        raise TraceError(f"{query!r}: a cell is a row and a column: [<row>, <column>]")
     splits = [(",".join(parts[:at]), ",".join(parts[at:])) for at in range(1, len(parts))]
     found: dict[tuple[str, str, str], str] = {}  # what each candidate is called
     there = []
@@ -188,14 +188,14 @@ def _cell(root: Path, scale: str, asked: str, tables: list[str], text: str) -> T
                     found[table, key, name] = f"{_recipe(table)}[{rows[key]}, {name}]"
         there.append(f"{_recipe(table)} has rows {'; '.join(rows.values())} and columns {'; '.join(names)}")
     if not found:
-        raise TraceError(f"there is no cell {asked!r}: {'. '.join(there)}")
+        raise TraceError(f"there is no cell {query!r}: {'. '.join(there)}")
     if len(found) > 1:
-        raise TraceError(f"{asked!r} is several cells: {_list(found.values())}; say more of the row or the column")
+        raise TraceError(f"{query!r} is several cells: {_list(found.values())}; say more of the row or the column")
     ((table, key, name),) = found
     cell = next(cell for cell in cells(root, record_of(root, scale, table)) if (cell.key, cell.column) == (key, name))
     if cell.status == "blank" and not cell.problems:
-        raise TraceError(f"{asked!r}: the cell is blank: {cell.reason}")
-    return Target(asked, scale, table, cell=cell)
+        raise TraceError(f"{query!r}: the cell is blank: {cell.reason}")
+    return Target(query, scale, table, cell=cell)
 
 
 def _matching(text: str, names: dict[str, tuple[str, ...]]) -> list[str]:
@@ -296,9 +296,9 @@ def cells(root: Path, record: dict[str, Any]) -> list[Cell]:
         problems += unread
         problems += [f"its seeds were measured with several {name}: {measure[name]}" for name in differing]
         for name, given in (("measured", mean), ("sd", sd)):
-            told = _number(line.get(name))
-            if name in line and not unread and told != given:
-                problems.append(f"{file} says {name} {told}, but {_origin(source, seeds)} {given}")
+            printed = _number(line.get(name))
+            if name in line and not unread and printed != given:
+                problems.append(f"{file} says {name} {printed}, but {_origin(source, seeds)} {given}")
                 break
         found.append(
             Cell(

@@ -25,7 +25,7 @@ FACTS = tuple(name for name in manifests.FIELDS if name not in manifests.IDENTIF
 def trace(root: Path, scale: str, target: str | Target, verify: bool = False) -> dict[str, Any]:
     """All that stands behind a target, as plain data for JSON.
 
-    Returns trace (version), scale, target (asked, artifact, file with path, sha256 and bytes, cell), verified, nodes,
+    Returns trace (version), scale, target (query, artifact, file with path, sha256 and bytes, cell), verified, nodes,
     edges [[producer, consumer]] and problems [{artifact, where, what}]. Nodes go upstream: each stands before what it
     was made from, and holds FACTS of its manifest; `missing` says why there is no manifest, and then fingerprint and
     outputs are those that its consumers recorded. Of a table's producers, a cell's trace follows those that measured
@@ -48,7 +48,7 @@ def trace(root: Path, scale: str, target: str | Target, verify: bool = False) ->
         "trace": VERSION,
         "scale": target.scale,
         "target": {
-            "asked": target.asked,
+            "query": target.query,
             "artifact": target.artifact,
             "file": next((entry for entry in outputs if entry["path"] == target.file), None),
             "cell": target.cell.plain() if target.cell else None,
@@ -121,7 +121,9 @@ class _Walk:
             what = f"was made from another version of {producer} {versions}"
             self.problems.append(_problem(consumer, producer, what))
             return
-        files = [file for file in entry["files"] if not file["path"].endswith(f"/{manifests.NAME}")]  # it is no output
+        files = [
+            file for file in entry["files"] if not file["path"].endswith(f"/{manifests.NAME}")
+        ]  # it is not an output
         written = {file["path"]: file["sha256"] for file in made["outputs"]}
         if made["missing"]:
             made["outputs"] += [dict(file) for file in files if file["path"] not in written]

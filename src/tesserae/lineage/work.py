@@ -27,6 +27,6 @@ class Work:
     def title(self) -> str:
         return f"{self.stage}/{self.recipe}"
 
-    def parts(self, role: str) -> list[Path]:
-        """The folders of all parts of a scattered input, in order."""
+    def shards(self, role: str) -> list[Path]:
+        """The folders of all shards of a scattered input, in order."""
         return [self.inputs[name] for name in sorted(self.inputs) if name.split(".")[0] == role]

@@ -80,7 +80,7 @@ def adaptive_weight(fidelity: Tensor, loss: Tensor, weight: nn.Parameter, larges
     the last one of an encoder in VA-VAE); 0-d and without gradient.
     """
     # DECISION: 1e-4 and the bounds are the official code's; VQGAN's paper prints 1e-6 and names no bound. The norms are
-    # those of one share of the batch, as they are of one process there.
+    # those of one micro-batch, as they are of one process there.
     norms = [torch.autograd.grad(each, weight, retain_graph=True)[0].norm() for each in (fidelity, loss)]
     return (norms[0] / (norms[1] + 1e-4)).clamp(max=largest)
 

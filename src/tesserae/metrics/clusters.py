@@ -12,7 +12,7 @@ class Clusters(NamedTuple):
     """Clusters of labels in a space of features."""
 
     silhouette: float  # in [-1, 1], mean over points, of cosine distances; 0: no clusters
-    purity: float  # share of a point's neighbours with its label, mean over points
+    purity: float  # fraction of a point's neighbours with its label, mean over points
     chance: float  # of the purity, if labels were drawn at random
     neighbours: int
 

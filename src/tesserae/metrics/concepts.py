@@ -30,7 +30,7 @@ class Ranking(NamedTuple):
 def f1(predicted: np.ndarray, truth: Ragged) -> np.ndarray:
     """2 |A and B| / (|A| + |B|) of each image, float64 (N,): `predicted` int (N, K) against its set.
 
-    The paper's score of Table 2; where both have K concepts it is the share of K that they have in common. No row may
+    The paper's score of Table 2; where both have K concepts it is the fraction of K that they share. No row may
     name a concept twice. Raises ValueError for another number of images.
     """
     if len(predicted) != len(truth):
@@ -68,7 +68,7 @@ def class_prior(class_counts: np.ndarray, most: int) -> np.ndarray:
 
 
 def within(counts: np.ndarray, images: int, limits: Sequence[float]) -> np.ndarray:
-    """Concepts that at least one image has, and a share of all `images` between two limits: counts (D,) -> int (S,)."""
+    """Concepts that some image has, and a fraction of all `images` between two limits: counts (D,) -> int (S,)."""
     low, high = limits
     return np.flatnonzero((counts >= max(1, low * images)) & (counts <= high * images))
 
@@ -81,7 +81,7 @@ def spread(concepts: np.ndarray, most: int) -> np.ndarray:
 def purest(class_counts: np.ndarray, images: int, limits: Sequence[float], shown: int) -> np.ndarray:
     """Concepts `within` limits of frequency, in the order in which they are worth showing: (C, D) -> int (S,).
 
-    Purity is the share of the commonest class among the images that have a concept, counted as if `shown` images of no
+    Purity is the frequency of the commonest class among the images with a concept, counted as if `shown` images of no
     class had it as well: else a concept of a single image would be pure.
     """
     # DECISION (D25): the paper does not say how it chose concepts. The purest one of each class comes first, then the
@@ -120,7 +120,7 @@ def ranking(scores: np.ndarray, having: np.ndarray, first: int = 8) -> Ranking:
 def typical_words(some: Iterable[str], everything: Sequence[str], most: int = 3) -> list[str]:
     """The words of some captions that are rarer in all captions (which include them), the most typical first.
 
-    A word's weight is p log(p / q), p and q being the shares of captions with it among some and among all: its part of
+    A word's weight is p log(p / q), p and q being its frequency in the captions of some and of all images: its part of
     the divergence between the two. Without two captions in agreement a word says nothing; then all words are taken.
     """
     words = [set(WORD.findall(caption.lower())) for caption in some]

@@ -53,7 +53,7 @@ class Statistics:
     def load(cls, path: Path) -> Self:
         """Read an npz with the keys mu and sigma: our own, or one in the format of ADM's reference statistics.
 
-        Raises FileNotFoundError, or ValueError naming the file if it is no npz, lacks a key, or holds pickled objects.
+        Raises FileNotFoundError, or ValueError naming the file if it is not npz, lacks a key, or holds pickles.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:

@@ -46,7 +46,7 @@ def numbers(sums: Sums) -> dict[str, float]:
     - explained_variance: 1 - mean ||h - h_hat||^2 / mean ||h||^2 (as in PatchSAE's code)
     - explained_variance_centred: the same with ||h - mean h||^2 below, the usual meaning of variance
     - l0: active latents of a token
-    - dead: share of latents that are active on no token
+    - dead: fraction of latents that are active on no token
     """
     spread = sums.energy - float(np.square(sums.total).sum()) / sums.tokens
     return {
@@ -59,14 +59,14 @@ def numbers(sums: Sums) -> dict[str, float]:
 
 
 def firing_histogram(fired: np.ndarray, tokens: int) -> dict[str, list[float] | list[int] | int]:
-    """How many latents fire how often: two bins a decade of the share of tokens, and those that never fire.
+    """How many latents fire how often: two bins a decade of the fraction of tokens, and those that never fire.
 
     `fired` int64 (d_c,) -> {"log10_edges": 17 numbers, "latents": 16 counts, "never": a count}.
     """
     edges = np.linspace(-DECADES, 0, 2 * DECADES + 1)
-    shares = np.log10(fired[fired > 0] / tokens).clip(-DECADES, 0)
+    fractions = np.log10(fired[fired > 0] / tokens).clip(-DECADES, 0)
     return {
         "log10_edges": edges.tolist(),
-        "latents": np.histogram(shares, edges)[0].tolist(),
+        "latents": np.histogram(fractions, edges)[0].tolist(),
         "never": int((fired == 0).sum()),
     }

@@ -60,7 +60,7 @@ class GridEmbedder(nn.Module):
 class DiffusionTransformer(nn.Module):
     """Noisy tokens (B, N, C) -> (B, N, O), by blocks that time and class modulate; zero when it starts.
 
-    Raises ValueError for an unknown layout and for a "grid" whose tokens are no square.
+    Raises ValueError for an unknown layout and for a "grid" whose tokens do not form a square.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ def detok_rope_table(head_dim: int, grid: int) -> Tensor:
     Each half is [f, f]: the d/4 geometric frequencies twice, one after the other. Raises ValueError if head_dim is not
     a multiple of 4.
     """
-    # DECISION: l-DeTok does not print the layout of its RoPE; the official one is kept although it is no rotation: f is
+    # DECISION: l-DeTok does not print the layout of its RoPE; the official one is kept, though not a rotation: f is
     # concatenated to itself while apply_rope pairs adjacent channels, so a pair turns at two frequencies. Official
     # weights need it.
     _check(head_dim)

@@ -1,4 +1,4 @@
-"""Vector quantisation (arXiv 1711.00937, Sec. 3): the nearest entry of a codebook that is trained by gradient.
+"""Vector rounding (arXiv 1711.00937, Sec. 3): the nearest entry of a codebook that is trained by gradient.
 
 With online clustering (CVQ-VAE, arXiv 2307.15139, Sec. 3.2), entries that are hardly ever chosen move to vectors that
 were quantised. All of it is float32, whatever the autocast.
@@ -42,7 +42,7 @@ def straight_through(vectors: Tensor, chosen: Tensor) -> Tensor:
 
 
 def codebook_health(codes: Tensor, vocabulary: int) -> dict[str, Tensor]:
-    """Of codes, int64 of any shape: the share of entries that occur, and exp of the entropy of how often; both 0-d."""
+    """Of codes, int64 of any shape: the fraction of entries that occur, and their perplexity; both 0-d."""
     ones = torch.ones(codes.numel(), device=codes.device)
     frequency = ones.new_zeros(vocabulary).scatter_add_(0, codes.flatten(), ones) / codes.numel()
     return {"usage": (frequency > 0).float().mean(), "perplexity": torch.special.entr(frequency).sum().exp()}
@@ -104,12 +104,12 @@ class VectorQuantizer(nn.Module):
     def renew(self, *, counts: Tensor, distance: Tensor, closest: Tensor) -> None:
         """Move entries towards their closest vector, the further the rarer they are: CVQ-VAE, Eqs. 4 and 5.
 
-        For what all shares of a batch collected, stacked: int64 (shares, V), (shares, V), (shares, V, d). The result is
-        that of the whole batch in one share; among equally close vectors the first share's is taken.
+        For what all M micro-batches collected, stacked: int64 (M, V), (M, V), (M, V, d). The result is
+        that of the whole batch in one micro-batch; among equally close vectors the first micro-batch's is taken.
         """
         frequency = counts.sum(dim=0) / counts.sum()
         self.embed_prob.mul_(DECAY).add_(frequency, alpha=1 - DECAY)
         moved = torch.exp(-self.embed_prob * self.size * 10 / (1 - DECAY) - 1e-3).unsqueeze(1)  # a_k, (V, 1)
-        share = distance.argmin(dim=0)
-        closest = closest[share, torch.arange(self.size, device=share.device)]
+        first = distance.argmin(dim=0)
+        closest = closest[first, torch.arange(self.size, device=first.device)]
         self.embedding.weight.mul_(1 - moved).add_(moved * closest)

@@ -61,8 +61,8 @@ HTML = """
 <th scope="col" class="time">Now</th><th scope="col" class="time">Change</th></tr></thead>
 <tbody>
 {%- for row, column, old, new in table.moved[:most] %}
-<tr><td>{{ row }}</td><td>{{ column }}</td><td class="time">{{ told(old) }}</td>
-<td class="time"><a href="{{ lineage }}#{{ anchor(table.table, row, column) }}">{{ told(new) }}</a></td>
+<tr><td>{{ row }}</td><td>{{ column }}</td><td class="time">{{ shown(old) }}</td>
+<td class="time"><a href="{{ lineage }}#{{ anchor(table.table, row, column) }}">{{ shown(new) }}</a></td>
 <td class="time">{{ change(old, new) }}</td></tr>
 {%- endfor %}
 </tbody>
@@ -103,7 +103,7 @@ def write(folder: Path, run: Mapping[str, Any]) -> Path:
         lineage=LINEAGE,
         anchor=anchor,
         linked=linked,
-        told=lambda value: "–" if value is None else number(value),
+        shown=lambda value: "–" if value is None else number(value),
         change=_change,
         verdict=lambda word: f"{MARKS.get(word, '')} {word}".strip() if word else "new",
         duration=duration,

@@ -120,14 +120,14 @@ def evaluate(
     relation, equal = claim["relation"], claim["relation"] in EQUAL
     keys = [tuple(key) for key in claim["cells"]]
     lines = [published_numbers.find(printed, *key) for key in keys]
-    told = [_cell(key, line, cells[key]) for key, line in zip(keys, lines, strict=True)]
-    record: dict[str, Any] = {**claim, "cells": told, "published": _published(relation, lines), "steps": []}
+    found_cells = [_cell(key, line, cells[key]) for key, line in zip(keys, lines, strict=True)]
+    record: dict[str, Any] = {**claim, "cells": found_cells, "published": _published(relation, lines), "steps": []}
     record |= {"n": 0, "effect": None, "relative": None, "measure": _measured_alike(claim["id"], keys, cells)}
-    if missing := [cell for cell in told if cell["reason"]]:
+    if missing := [cell for cell in found_cells if cell["reason"]]:
         why = {cell["reason"]: None for cell in missing}
         named = [f"{reason} ({', '.join(_rows(missing, reason))})" for reason in why]
         return record | {"verdict": "not run", "reason": "; ".join(named)}
-    numbers = _paired(claim["id"], told)
+    numbers = _paired(claim["id"], found_cells)
     try:
         whole, base = _effect(relation, numbers)
         found = [estimate(differences, equal) for differences in steps(relation, numbers)]
@@ -136,10 +136,10 @@ def evaluate(
     if relation == "stronger_correlation":
         record["correlations"] = correlations(numbers)
     else:
-        labels = labels_of(told)
+        labels = labels_of(found_cells)
         found = [step | {"from": a, "to": b} for step, a, b in zip(found, labels, labels[1:], strict=False)]
     effect = estimate(whole, equal)
-    word, reason = _judged(found, equal, seeds=max(len(cell["values"]) for cell in told))
+    word, reason = _judged(found, equal, seeds=max(len(cell["values"]) for cell in found_cells))
     relative = effect["mean"] / base if base else None
     return record | {
         "n": len(whole),
@@ -175,8 +175,8 @@ def summary(records: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 def _cell(key: tuple[str, ...], line: "pd.Series", measured: Mapping[str, Any]) -> dict[str, Any]:
     values = [float(value) for value in measured.get("values", ())]
-    told = dict(zip(("table", "row", "column"), key, strict=True))
-    return told | {
+    place = dict(zip(("table", "row", "column"), key, strict=True))
+    return place | {
         "printed": line["printed"],
         "values": values,
         "artifacts": list(measured.get("artifacts", ())),
@@ -194,11 +194,11 @@ def _published(relation: str, lines: "Sequence[pd.Series]") -> dict[str, Any] | 
     return {"effect": effect, "relative": effect / base if base else None}
 
 
-def _paired(name: str, told: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+def _paired(name: str, cells: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     """The cells' numbers (cells, n)."""
     # DECISION: numbers that are equal for all seeds to the last bit (released weights, a metric at its bound) count as
     # one: an interval of width nought would turn what was measured once into certainty.
-    numbers = [cell["values"] if len(set(cell["values"])) > 1 else cell["values"][:1] for cell in told]
+    numbers = [cell["values"] if len(set(cell["values"])) > 1 else cell["values"][:1] for cell in cells]
     counts = sorted({len(values) for values in numbers} - {1})
     if len(counts) > 1:
         raise ClaimError(f"{name}: cells of {' and '.join(map(str, counts))} seeds cannot be paired")

@@ -177,8 +177,8 @@ WIDTH, HEIGHT, EDGE = 220, 22, 8  # of a plot, in pixels
 def _plot(step: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     """Where a plot's marks lie: zero in the middle, support to the right, all steps of a claim on one axis."""
     bounds = step["interval"]
-    drawn = [value for one in record["steps"] for value in (*one["differences"], *(one["interval"] or ()))]
-    reach = max(map(abs, drawn)) or 1.0
+    plotted = [value for one in record["steps"] for value in (*one["differences"], *(one["interval"] or ()))]
+    reach = max(map(abs, plotted)) or 1.0
 
     def x(value: float) -> float:
         return round(WIDTH / 2 + value / reach * (WIDTH / 2 - EDGE), 1)

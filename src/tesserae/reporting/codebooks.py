@@ -43,15 +43,15 @@ def section(
 ) -> str:
     """The HTML of the section; "" without a discrete tokenizer.
 
-    codes: tokenizer -> numbers of its artifact `codes`: vocabulary, usage (share), perplexity, dead_codes. curves:
+    codes: tokenizer -> numbers of its artifact `codes`: vocabulary, usage (fraction), perplexity, dead_codes. curves:
     tokenizer -> lines of its curves.jsonl; those without codebook terms are left out.
     """
     if not codes:
         return ""
-    told = {name: lines for name, lines in (curves or {}).items() if any(WATCHED[0] in line for line in lines)}
+    discrete = {name: lines for name, lines in (curves or {}).items() if any(WATCHED[0] in line for line in lines)}
     picture = ""
-    if told:
-        terms = [term for term in WATCHED if any(term in line for lines in told.values() for line in lines)]
-        png = render(draw_curves(runs=told, scale=scale, terms=terms), "png")
+    if discrete:
+        terms = [term for term in WATCHED if any(term in line for lines in discrete.values() for line in lines)]
+        png = render(draw_curves(runs=discrete, scale=scale, terms=terms), "png")
         picture = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
     return template(SECTION).render(codes=codes, picture=picture)

@@ -71,8 +71,8 @@ def names_of(arrays: Mapping[str, np.ndarray]) -> str:
 
 def prompted_among(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
     """Whose pictures and numbers the class prompt has a part in."""
-    told = [label for label, arrays in found.items() if arrays["prompted"]]
-    return [f"{', '.join(told)}: {LEAKAGE}"] if told else []
+    prompted = [label for label, arrays in found.items() if arrays["prompted"]]
+    return [f"{', '.join(prompted)}: {LEAKAGE}"] if prompted else []
 
 
 def further_notes(tokenizers: Arrays, found: Mapping[str, Any], numbers: Numbers) -> list[str]:

@@ -112,7 +112,7 @@ FLOP are counted without data, hours are calibrated on published ones.</p>
 {%- for stage in f.stages %}
 <tr><td>{{ stage.stage }}</td><td class="time">{{ stage.jobs }}</td><td class="time">{{ stage.gpus or '' }}</td>
 <td class="time">{{ '{:,.1f}'.format(stage.gpu_hours) if stage.gpus else '' }}</td>
-<td class="time">{{ '{:.1%}'.format(stage.share) if stage.gpus else '' }}</td>
+<td class="time">{{ '{:.1%}'.format(stage.fraction) if stage.gpus else '' }}</td>
 <td class="time">{{ hours(stage.longest_hours) }}</td>
 <td class="time">{{ size(stage.memory) if stage.gpus else '' }}</td><td class="time">{{ size(stage.disk) }}</td></tr>
 {%- endfor %}

@@ -164,14 +164,14 @@ def _wrap(text: str, mark: str, on: bool) -> str:
 def to_latex(table: Table) -> str:
     """A floating table with booktabs rules, shrunk to the line's width; needs booktabs, graphicx and textcomp."""
     span, stubs = _span(table), 2 if table.wide else 1
-    told = "Published numbers beside those measured" if len(table.kinds) == 2 else "Measured"
+    contents = "Published numbers beside those measured" if len(table.kinds) == 2 else "Measured"
     pair = "@{\\hspace{1.2em}}r" + "@{\\hspace{.5em}}r" * (span - 1)
     width = stubs + span * len(table.columns)
     text = [
         "% \\usepackage{booktabs,graphicx,textcomp}",
         "\\begin{table}[t]",
         "\\centering",
-        f"\\caption{{{escape_latex(table.source)}. {escape_latex(table.caption)} {told} at scale "
+        f"\\caption{{{escape_latex(table.source)}. {escape_latex(table.caption)} {contents} at scale "
         f"{escape_latex(table.scale)}.}}",
         "\\resizebox{\\linewidth}{!}{%",
         f"\\begin{{tabular}}{{{'l' * stubs}{pair * len(table.columns)}}}",

@@ -190,7 +190,7 @@ def build_table(
     column (see `same_measure`).
     """
     source = description["source"]
-    told = {**description, "rows": list(dict(description["rows"]).items())}
+    spec = {**description, "rows": list(dict(description["rows"]).items())}
     columns = {
         mapping.plain(item["name"]): Column(
             mapping.plain(item["name"]),
@@ -207,9 +207,9 @@ def build_table(
             raise TableError(
                 f"{source}, column {column.name!r}: direction {column.direction!r} is not one of {', '.join(ARROWS)}"
             )
-    labels = {str(key): mapping.plain(str(label)) for key, label in mapping.rows(told)}
+    labels = {str(key): mapping.plain(str(label)) for key, label in mapping.rows(spec)}
     joined = {}
-    for key, name, origin in mapping.sources(told):
+    for key, name, origin in mapping.sources(spec):
         where, place = f"{source}, row {labels[key]!r}, column {name!r}", (key, name)
         ours = description.get("own") or key in own or columns[name].own
         line = None if ours else published_numbers.cell(published, source, labels[key], name)

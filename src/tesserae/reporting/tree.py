@@ -43,7 +43,7 @@ class _Drawing:
     def __init__(self, trace: dict[str, Any], depth: int | None):
         self.trace, self.depth = trace, depth
         self.nodes = {node["artifact"]: node for node in trace["nodes"]}
-        self.drawn: set[str] = set()
+        self.shown: set[str] = set()
         self.heights: dict[str, int] = {}
         for name in reversed(self.nodes):  # producers first
             made_from = [self.heights.get(producer, 0) for producer in self.nodes[name]["inputs"]]
@@ -57,10 +57,10 @@ class _Drawing:
         """Describe an artifact and, below it, what it was made from."""
         from rich.text import Text
 
-        if artifact in self.drawn:
+        if artifact in self.shown:
             tree.add(Text.assemble((artifact, "cyan"), (" (above)", QUIET)))
             return
-        self.drawn.add(artifact)
+        self.shown.add(artifact)
         node = self.nodes[artifact]
         branch = tree.add(self.describe(node))
         for source in node["sources"]:

@@ -219,7 +219,7 @@ class TopKSAE(nn.Module):
     @staticmethod
     @torch.no_grad()
     def _watched(tokens: Tensor, residual: Tensor, active: Tensor, dead: Tensor) -> dict[str, Tensor]:
-        """Numbers of metrics/sparse.py on this share; `dead`: share of latents that have not fired for long."""
+        """Numbers of metrics/sparse.py on this micro-batch; `dead`: fraction of latents long without firing."""
         errors, energies = residual.square().sum(1), tokens.square().sum(1)
         return {
             "nmse": (errors / energies).mean(),
@@ -230,12 +230,12 @@ class TopKSAE(nn.Module):
         }
 
     def collected(self, group: str) -> dict[str, Tensor]:
-        """Which latents fired on a token of the last share: bool (d_c,)."""
+        """Which latents fired on a token of the last micro-batch: bool (d_c,)."""
         return {"fired": self._fired}
 
     @torch.no_grad()
     def after_backward(self, group: str, collected: dict[str, Tensor]) -> None:
-        """Count steps since each latent fired in any share; take from W_dec's gradient its part along each row."""
+        """Count steps since each latent fired in any micro-batch; project W_dec's gradient off each row."""
         self.since_fired.add_(1).masked_fill_(collected["fired"].any(0), 0)
         along = (self.W_dec.grad * self.W_dec).sum(dim=1, keepdim=True)
         self.W_dec.grad.addcmul_(along, self.W_dec, value=-1)

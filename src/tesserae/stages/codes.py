@@ -7,7 +7,7 @@ from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.lineage.work import Work
 from tesserae.metrics.codebook import health
-from tesserae.stages.shared.common import part_of, pick_device
+from tesserae.stages.shared.common import pick_device, shard_of
 from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.side_inputs import open_prompts
 from tesserae.stages.shared.tokenizers import encode, real_codes
@@ -19,13 +19,13 @@ def run(work: Work) -> dict[str, float]:
     """Writes codes.npy (M, 2, N) uint16 or int32 (as is, mirrored), labels.npy (M,), counts.npy (V,) int64.
 
     M images are this job's part of the training set; counts are of the images as they are. Returns the health of the
-    codebook on them: share of codes that are used, perplexity, dead codes.
+    codebook on them: fraction of codes that are used, perplexity, dead codes.
     """
     # DEPARTS (D2): the paper crops and flips at random; here an image and its mirror image, for data sets are cached at
     # the size of the images.
     device = pick_device(work.device)
     data = open_cache(work.inputs["dataset"], "train")
-    part = part_of(len(data.images), work.spec)
+    part = shard_of(len(data.images), work.spec)
     images, labels = data.images[part.start : part.stop], np.array(data.labels[part.start : part.stop])
     model = weights.load(work.inputs["tokenizer"] / "weights.safetensors").to(device)
     prompts, codes = open_prompts(work), None

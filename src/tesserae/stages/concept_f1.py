@@ -24,7 +24,7 @@ def run(work: Work) -> dict[str, float]:
 
     f1: the K concepts with the largest logits against the image's own, at most K. prior and class_prior: the K
     commonest concepts of the training images, of all and of those of the image's class. If the tokenizer reads prompts
-    also f1_shuffled (prompts of other images; `same_class` is the share of images for which that says the same) and
+    also f1_shuffled (prompts of other images; `same_class` is the fraction of images for which that says the same) and
     f1_constant (a prompt that names no class). A tokenizer that names no concepts has the priors alone.
     """
     # DECISION (D28): with the prompt, as it was trained; the paper does not say.

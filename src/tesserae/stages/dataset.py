@@ -61,8 +61,8 @@ def checked_provider(work: Work) -> Provider:
         root = work.data_root
         if root is None:
             raise ValueError(
-                f"data.root is not set in config/config.yaml: {name} is no embedded corpus. Set it to the folder that "
-                f"holds the folder named as `root` in config/datasets.yaml, or choose a smaller scale"
+                f"data.root is not set in config/config.yaml: {name} is not an embedded corpus. Set it to the folder "
+                f"that holds the folder named as `root` in config/datasets.yaml, or choose a smaller scale"
             )
         unlabelled = "counts" in settings
         classes = None if unlabelled else settings["classes"]

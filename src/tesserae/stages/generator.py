@@ -10,7 +10,7 @@ from tesserae.contracts import check_generator
 from tesserae.lineage.work import Work
 from tesserae.quantizers.gaussian import GaussianPosterior
 from tesserae.stages.shared.official import take_official
-from tesserae.stages.shared.token_parts import open_codes, open_tokens, standardisation
+from tesserae.stages.shared.token_shards import open_codes, open_tokens, standardisation
 from tesserae.stages.shared.training import new_network, run_training
 
 
@@ -22,13 +22,13 @@ def run(work: Work) -> dict[str, float]:
     """
     if "official" in work.spec:
         return take_official(work, check_generator)
-    drawn, labels = _continuous(work) if work.parts("tokens") else _discrete(work)
+    sample_tokens, labels = _continuous(work) if work.shards("tokens") else _discrete(work)
     model = new_network(work)
     check_generator(model)
 
     def batch_of(chosen: np.ndarray, rng: torch.Generator) -> dict[str, Tensor]:
         mirrored = (torch.rand(len(chosen), generator=rng, device=rng.device) < 0.5).long().cpu().numpy()
-        return {"tokens": drawn(chosen, mirrored, rng), "labels": torch.from_numpy(labels[chosen])}
+        return {"tokens": sample_tokens(chosen, mirrored, rng), "labels": torch.from_numpy(labels[chosen])}
 
     return run_training(work, model, np.arange(len(labels)), batch_of).numbers
 
@@ -39,8 +39,8 @@ Draw = Callable[[np.ndarray, np.ndarray, torch.Generator], Tensor]
 
 def _continuous(work: Work) -> tuple[Draw, np.ndarray]:
     """How tokens are drawn, and the labels of all images."""
-    tokens = open_tokens(work.parts("tokens"))
-    mean, std = standardisation(work.parts("tokens"))
+    tokens = open_tokens(work.shards("tokens"))
+    mean, std = standardisation(work.shards("tokens"))
 
     def draw(chosen: np.ndarray, mirrored: np.ndarray, rng: torch.Generator) -> Tensor:
         posterior = GaussianPosterior.from_moments(tokens.at(chosen, mirrored))
@@ -50,7 +50,7 @@ def _continuous(work: Work) -> tuple[Draw, np.ndarray]:
 
 
 def _discrete(work: Work) -> tuple[Draw, np.ndarray]:
-    codes = open_codes(work.parts("codes"))
+    codes = open_codes(work.shards("codes"))
     return lambda chosen, mirrored, rng: codes.at(chosen, mirrored).long(), codes.labels
 
 

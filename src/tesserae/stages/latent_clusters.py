@@ -22,7 +22,7 @@ def run(work: Work) -> dict[str, float]:
 
     clusters.npz: `points` (N, 2) of t-SNE, `labels` (N,) into `concepts` (S,) and `names` (S,), `classes` (N,), and
     whether the tokenizer is `prompted`. metrics.json: silhouette and k-NN purity by concept of the latents' first 50
-    principal components, the purity's `chance`, and `same_class`, the mean share of a concept's points that are of its
+    principal components, the purity's `chance`, and `same_class`, the mean fraction of a concept's points in its
     commonest class: what a tokenizer that reads the class is given.
     """
     spec, device = work.spec, pick_device(work.device)

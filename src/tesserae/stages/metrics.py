@@ -18,11 +18,11 @@ def run(work: Work) -> dict[str, float]:
     Raises ValueError if the parts of the samples are not the whole, or not drawn alike.
     """
     spec, reference = work.spec, work.inputs["reference"]
-    parts = [np.load(folder / "features.npy") for folder in work.parts("features")]
-    index = same_whole(work.parts("samples"), list(map(len, parts)))
+    parts = [np.load(folder / "features.npy") for folder in work.shards("features")]
+    index = same_whole(work.shards("samples"), list(map(len, parts)))
     features = np.concatenate(parts)
     logits, preview = (
-        np.concatenate([np.load(folder / name) for folder in work.parts("features")])
+        np.concatenate([np.load(folder / name) for folder in work.shards("features")])
         for name in ("logits.npy", "preview.npy")
     )
     found = scored(torch.from_numpy(features), torch.from_numpy(logits), spec["splits"])
@@ -44,7 +44,7 @@ def run(work: Work) -> dict[str, float]:
         neighbourhood=spec["neighbourhood"],
         splits=spec["splits"],
         weights="averaged",
-        **{key: index[key] for key in ("samples", "quantisation", "labels", "sampler", "seed", "selection")},
+        **{key: index[key] for key in ("samples", "rounding", "labels", "sampler", "seed", "selection")},
         **chosen,
     )
     np.save(work.out / "preview.npy", preview[: spec["shown"]])

@@ -43,7 +43,7 @@ def run(work: Work) -> dict[str, float]:
             text = text.to(device)
         decoded = decode(model, encode(model, original, text), text)
         ratios.append(psnr(original, decoded).cpu())
-        rebuilt[part] = to_uint8(decoded, mode=spec["quantisation"]).cpu().numpy()
+        rebuilt[part] = to_uint8(decoded, mode=spec["rounding"]).cpu().numpy()
     scored = score(rebuilt, spec, device)
     values = {
         "rfid": fid(scored.statistics, Statistics.load(work.inputs["reference"] / "val.npz")),
@@ -55,7 +55,7 @@ def run(work: Work) -> dict[str, float]:
         layer=spec["layer"],
         reference=f"{work.inputs['dataset'].name} val",
         samples=len(images),
-        quantisation=spec["quantisation"],
+        rounding=spec["rounding"],
         splits=spec["splits"],
         weights="averaged",
         latents="codes" if is_discrete(model) else "posterior mean",

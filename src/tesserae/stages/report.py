@@ -22,7 +22,7 @@ def run(work: Work) -> None:
     base = work.root / start
     write_start(
         work.out,
-        [_summary(work, told, records, start) for told in spec["papers"]],
+        [_summary(work, paper, records, start) for paper in spec["papers"]],
         scale=spec["scale"],
         seeds=spec["seeds"],
         finished=max(record["ended"] for record in records.values())[:16].replace("T", " "),
@@ -33,21 +33,21 @@ def run(work: Work) -> None:
     )
 
 
-def _summary(work: Work, told: dict[str, Any], records: dict[str, dict], start: str) -> Summary:
+def _summary(work: Work, paper: dict[str, Any], records: dict[str, dict], start: str) -> Summary:
     """What the first page tells of a paper, from the manifests of what was made for it."""
-    own = [record for record in records.values() if record["papers"] == [told["paper"]]]
+    own = [record for record in records.values() if record["papers"] == [paper["paper"]]]
     tables = [record for record in own if record["stage"] == "table"]
-    claims = work.inputs.get(f"claims/{told['paper']}")
+    claims = work.inputs.get(f"claims/{paper['paper']}")
     return Summary(
-        About(told["paper"], told["name"], told["title"], told["arxiv"] or ""),
+        About(paper["paper"], paper["name"], paper["title"], paper["arxiv"] or ""),
         tables=len(tables),
         numbers=sum(len(record["metrics"]) for record in tables),
         figures=sum(record["stage"] == "figure" for record in own),
-        trained=told["trained"],
+        trained=paper["trained"],
         seconds=sum(record["seconds"] for record in own),
         verdicts=json.loads((claims / "claims.json").read_text())["summary"] if claims else None,
-        table=entry_of(records[told["table"]], start=start),
-        figure=entry_of(records[told["figure"]], start=start, title=told["figure_title"]),
+        table=entry_of(records[paper["table"]], start=start),
+        figure=entry_of(records[paper["figure"]], start=start, title=paper["figure_title"]),
     )
 
 

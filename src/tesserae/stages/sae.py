@@ -10,7 +10,7 @@ from torch import Tensor
 from tesserae.lineage.measures import features as measures
 from tesserae.lineage.work import Work
 from tesserae.metrics import sparse
-from tesserae.stages.shared.feature_parts import Features, open_features
+from tesserae.stages.shared.feature_shards import Features, open_features
 from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.training import new_network, run_training
@@ -22,7 +22,7 @@ MEDIAN_TOKENS = 32_768  # DECISION (D16): tokens whose geometric median the deco
 def run(work: Work) -> dict[str, float]:
     """Writes weights.safetensors, curves.jsonl and metrics.json (with `histogram`, of how often latents fire)."""
     spec, training = work.spec, work.spec["training"]
-    features = open_features(work.parts("semantic_features"))
+    features = open_features(work.shards("semantic_features"))
     held, seen = held_out(len(features))
     model = new_network(work)
     model.init_bias(some_tokens(features, seen, training["seed"]))
@@ -52,8 +52,8 @@ def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
 def some_tokens(features: Features, seen: np.ndarray, seed: int) -> Tensor:
     """About MEDIAN_TOKENS tokens (T, F) of images drawn from `seen`."""
     patches = features.parts[0].shape[1]
-    drawn = np.random.default_rng(seed).permutation(seen)[: math.ceil(MEDIAN_TOKENS / patches)]
-    return features.at(np.sort(drawn)).flatten(0, 1)[:MEDIAN_TOKENS].float()
+    chosen = np.random.default_rng(seed).permutation(seen)[: math.ceil(MEDIAN_TOKENS / patches)]
+    return features.at(np.sort(chosen)).flatten(0, 1)[:MEDIAN_TOKENS].float()
 
 
 @torch.inference_mode()

@@ -28,7 +28,7 @@ def run(work: Work) -> dict[str, float]:
             **point,
             "samples": count,
             "sampler": spec["sampler"],
-            "quantisation": spec["quantisation"],
+            "rounding": spec["rounding"],
             "labels": spec["labels"],
             "seed": spec["seed"],
             "selection": selection if len(selection["candidates"]) > 1 else None,

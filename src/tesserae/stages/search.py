@@ -14,14 +14,14 @@ STATISTIC = "fid"  # the lowest is selected
 
 def run(work: Work) -> dict[str, float]:
     """Writes search.json: the whole sweep, and the selection of each kind of column."""
-    spec, folders = work.spec, work.parts("search_samples")
+    spec, folders = work.spec, work.shards("search_samples")
     parts = [np.load(folder / "samples.npy", mmap_mode="r") for folder in folders]
     index = same_whole(folders, [part.shape[1] for part in parts])
     reference = Statistics.load(work.inputs["reference"] / "train.npz")
     points = []
     for number, point in enumerate(index["points"]):
-        drawn = np.concatenate([part[number] for part in parts])
-        scored = score(drawn, spec, pick_device(work.device))
+        samples = np.concatenate([part[number] for part in parts])
+        scored = score(samples, spec, pick_device(work.device))
         points.append({**point, "fid": fid(scored.statistics, reference), "is": scored.inception.mean})
     guided = [point for point in points if point["guidance"] != 1.0]
     unguided = [point for point in points if point["guidance"] == 1.0]
@@ -30,7 +30,7 @@ def run(work: Work) -> dict[str, float]:
         layer=spec["layer"],
         reference=f"{work.inputs['reference'].name} train",
         splits=spec["splits"],
-        **{key: index[key] for key in ("samples", "quantisation", "labels", "sampler", "seed")},
+        **{key: index[key] for key in ("samples", "rounding", "labels", "sampler", "seed")},
     )
     best = {
         name: min(some, key=lambda point: point[STATISTIC])

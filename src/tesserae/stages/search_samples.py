@@ -20,7 +20,7 @@ def run(work: Work) -> dict[str, int]:
             "points": points,
             "samples": count,
             "sampler": spec["sampler"],
-            "quantisation": spec["quantisation"],
+            "rounding": spec["rounding"],
             "labels": spec["labels"],
             "seed": spec["seed"],
         },

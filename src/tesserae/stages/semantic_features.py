@@ -7,7 +7,7 @@ from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.encoders.semantic import patch_features
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import part_of, pick_device
+from tesserae.stages.shared.common import pick_device, shard_of
 from tesserae.stages.shared.progress import slices
 
 
@@ -21,7 +21,7 @@ def run(work: Work) -> dict[str, int]:
     # LLaVA-NeXT's charts and pages lose their borders here). Repeated images are kept, as in the list of dialogues.
     spec, device = work.spec, pick_device(work.device)
     images = open_cache(work.inputs["dataset"], spec["split"]).images
-    part = part_of(len(images), spec)
+    part = shard_of(len(images), spec)
     images, features = images[part.start : part.stop], None
     for some in slices(len(images), spec["batch"], work.title):
         found = patch_features(spec["encoder"], float_images(images[some], device), spec["feature"], spec["side"])

@@ -23,7 +23,7 @@ def settings(recipe: Mapping[str, Any]) -> dict[str, float]:
 
     Besides, where the recipe has what they follow from: `patch_tokens` of an image; `tokens` that a tokenizer makes of
     it; and of a search for guidance the `guidance.smallest` and `.largest` scale tried (1, no guidance, is), its
-    `.step` if the scales are evenly spaced, and the share of first tokens without it, `guidance.unguided_percent`.
+    `.step` if the scales are evenly spaced, and the fraction of first tokens without it, `guidance.unguided_percent`.
     """
     values = dict(_numbers(recipe))
     if "patch_size" in recipe:
@@ -45,8 +45,10 @@ def settings(recipe: Mapping[str, Any]) -> dict[str, float]:
 
 def _numbers(recipe: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for key, value in recipe.items():
-        told = {f"{key}.{number}": one for number, one in enumerate(value)} if isinstance(value, list) else {key: value}
-        yield from ((name, float(one)) for name, one in told.items() if _is_number(one))
+        numbers = (
+            {f"{key}.{number}": one for number, one in enumerate(value)} if isinstance(value, list) else {key: value}
+        )
+        yield from ((name, float(one)) for name, one in numbers.items() if _is_number(one))
 
 
 def _is_number(value: Any) -> bool:

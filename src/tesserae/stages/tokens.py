@@ -6,9 +6,9 @@ import torch
 from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import part_of, pick_device
+from tesserae.stages.shared.common import pick_device, shard_of
 from tesserae.stages.shared.progress import slices
-from tesserae.stages.shared.token_parts import Sums
+from tesserae.stages.shared.token_shards import Sums
 from tesserae.training import weights
 
 
@@ -22,7 +22,7 @@ def run(work: Work) -> dict[str, float]:
     """
     device = pick_device(work.device)
     data = open_cache(work.inputs["dataset"], "train")
-    part = part_of(len(data.images), work.spec)
+    part = shard_of(len(data.images), work.spec)
     images, labels = data.images[part.start : part.stop], data.labels[part.start : part.stop]
     model = weights.load(work.inputs["tokenizer"] / "weights.safetensors").to(device)
     moments, total, squares = None, 0.0, 0.0

@@ -181,7 +181,7 @@ class ConceptTok(nn.Module):
     The frozen networks of the perceptual loss are in no state dict and are read at first use.
     """
 
-    TRAINING_ONLY = ("discriminator.", "lecam.")  # prefixes of what is no part of the tokenizer
+    TRAINING_ONLY = ("discriminator.", "lecam.")  # prefixes of what is not part of the tokenizer
 
     def __init__(
         self,
@@ -300,7 +300,7 @@ class ConceptTok(nn.Module):
                 terms["concept"] = weights["concept"] * concept_loss(logits, batch["concepts"])
         yield "autoencoder", terms, codebook_health(quantized.codes, self.vocabulary)
         if adversarial:
-            # The discriminator's means are those of one share of the batch, as they are of one process in the official
+            # The discriminator's means are those of one micro-batch, as they are of one process in the official
             # code; LeCam's running means move by the whole batch.
             with full_precision:
                 judged = self.discriminator(real), self.discriminator(fake.detach())
@@ -308,11 +308,11 @@ class ConceptTok(nn.Module):
             yield "discriminator", terms
 
     def collected(self, group: str) -> dict[str, Tensor]:
-        """What `after_backward` needs of each share: see VectorQuantizer.collected."""
+        """What `after_backward` needs of each micro-batch: see VectorQuantizer.collected."""
         return self.quantize.collected() if group == "autoencoder" else {}
 
     def after_backward(self, group: str, collected: dict[str, Tensor]) -> None:
-        """Move unused codes to latents, by what all shares collected."""
+        """Move unused codes to latents, by what all micro-batches collected."""
         if collected:
             self.quantize.renew(**collected)
 

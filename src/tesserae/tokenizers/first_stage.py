@@ -48,7 +48,7 @@ class FirstStage(nn.Module):
     dict and is read at first use.
     """
 
-    TRAINING_ONLY: tuple[str, ...] = ("discriminator.",)  # parameters that are no part of the tokenizer
+    TRAINING_ONLY: tuple[str, ...] = ("discriminator.",)  # parameters that are not part of the tokenizer
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from tesserae.losses.perceptual import pretrained_lpips
 from tesserae.nn.conv_autoencoder import ConvDecoder, ConvEncoder
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health, nearest, squared_distances
 
-ENTROPY_TEMPERATURE, SMALLEST_SHARE = 0.01, 1e-5  # official code
+ENTROPY_TEMPERATURE, SMALLEST_USAGE = 0.01, 1e-5  # official code
 
 
 class LossWeights(TypedDict):
@@ -50,9 +50,9 @@ def entropy_loss(distances: Tensor) -> Tensor:
     """
     logits = -distances.flatten(0, -2) / ENTROPY_TEMPERATURE
     choices = logits.softmax(dim=1)
-    share = choices.mean(dim=0)
+    usage = choices.mean(dim=0)
     own = -(choices * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    return own + (share * (share + SMALLEST_SHARE).log()).sum()
+    return own + (usage * (usage + SMALLEST_USAGE).log()).sum()
 
 
 # ---- the model --------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ class LlamaGenVQ(nn.Module):
     dict and is read at first use. The model reads no text.
     """
 
-    TRAINING_ONLY = ("discriminator.",)  # parameters that are no part of the tokenizer
+    TRAINING_ONLY = ("discriminator.",)  # parameters that are not part of the tokenizer
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class LlamaGenVQ(nn.Module):
     def losses(self, batch: dict, step: int, rng: torch.Generator) -> Iterator[tuple]:
         """Weighted terms of the autoencoder's update, then, once the GAN is on, of the discriminator's.
 
-        With the first come what is watched of the share's codes: the share of entries in use and their perplexity. The
+        With the first come what is watched of the micro-batch's codes: usage of the codebook and perplexity. The
         first group must have been stepped before the second is asked for. "perceptual" and "gan" are there only while
         they are on. batch["images"] (B, 3, S, S) in [-1, 1]; losses are float32, `rng` is not used.
         """

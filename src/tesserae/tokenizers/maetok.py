@@ -227,7 +227,7 @@ class MAETok(nn.Module):
     auxiliary targets are in no state dict and are read at first use.
     """
 
-    TRAINING_ONLY = ("discriminator.", "auxiliary.")  # prefixes of parameters that are no part of the tokenizer
+    TRAINING_ONLY = ("discriminator.", "auxiliary.")  # prefixes of parameters that are not part of the tokenizer
 
     def __init__(
         self,

@@ -119,17 +119,17 @@ def _log(text: str) -> None:
 
 def _serve(root: Path, scale: str, starter: int) -> None:
     """Follow until asked to stop, or until the process `starter` is gone."""
-    asked = False
+    requested = False
 
     def ask(*_: object) -> None:
-        nonlocal asked
-        asked = True
+        nonlocal requested
+        requested = True
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: for the workflow, whose end is ours
     with contextlib.suppress(OSError):
         os.nice(5)  # a stage that computes goes first
-    follow(root, scale, until=lambda: asked or os.getppid() != starter)
+    follow(root, scale, until=lambda: requested or os.getppid() != starter)
 
 
 if __name__ == "__main__":

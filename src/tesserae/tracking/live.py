@@ -64,7 +64,7 @@ def _read(begun: Path) -> dict[str, Any]:
     try:
         return json.loads(begun.read_text())
     except ValueError as error:
-        raise ValueError(f"{begun} is no JSON ({error}); delete its folder: the training starts anew") from None
+        raise ValueError(f"{begun} is not JSON ({error}); delete its folder: the training starts anew") from None
 
 
 def _has_ended(record: dict[str, Any], root: Path) -> bool:

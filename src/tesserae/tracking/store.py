@@ -63,7 +63,7 @@ class Store:
         return folder.absolute().as_uri()
 
     def local(self, uri: str) -> Path | None:
-        """The folder that a URI names; None if it is no folder of this machine."""
+        """The folder that a URI names; None if it is not a folder of this machine."""
         parts = urlsplit(uri)
         return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
@@ -136,7 +136,7 @@ class Store:
         return runs <= {run for (run,) in found}
 
     def _acquire(self, file: Any, patience: float, say: Callable[[str], None]) -> None:
-        until, told = time.monotonic() + patience, False
+        until, reported = time.monotonic() + patience, False
         while True:
             try:
                 return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -148,9 +148,9 @@ class Store:
             if time.monotonic() >= until:
                 reason = f"process {holder} still writes to it after {patience:.0f} s"
                 raise Busy(self._message(reason, "wait for it to end"))
-            if not told:
+            if not reported:
                 say(f"MLflow: process {holder} writes to {self.name}; waiting up to {patience:.0f} s for it")
-                told = True
+                reported = True
             time.sleep(0.1)
 
     def _reach(self) -> None:

@@ -115,7 +115,7 @@ def _records(root: Path, scale: str) -> tuple[dict[str, Record], dict[str, str]]
         except FileNotFoundError:
             continue
         except ValueError as error:
-            wrong[str(file.relative_to(root))] = f"it is no JSON ({error})"
+            wrong[str(file.relative_to(root))] = f"it is not JSON ({error})"
             continue
         if missing := manifests.missing(record):
             wrong[str(file.relative_to(root))] = f"it does not say {', '.join(missing)}"

@@ -1,4 +1,4 @@
-"""The shares of a global batch as a process works through them, prepared ahead of their use on a GPU."""
+"""The micro-batches of a global batch as a process works through them, prepared ahead of their use on a GPU."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,14 +13,14 @@ from torch import Tensor
 from tesserae.training.order import Stream
 
 Batch = dict[str, Tensor]
-# (step, share, rng) -> a share's batch, on the CPU or the device; "ids", int64 (B,), are its samples' indices in the
+# (step, micro-batch, rng) -> its tensors, on the CPU or the device; "ids", int64 (B,), are its samples' indices in the
 # data set. It may draw from `rng` alone, which the model then goes on with: it runs in a thread beside the model.
 Source = Callable[[int, int, torch.Generator], Batch]
 
 
 @dataclass
-class Share:
-    """One share of one step: its samples, its random stream, and what its last forward pass left."""
+class Microbatch:
+    """One micro-batch of one step: its samples, its random stream, and what its last forward pass left."""
 
     number: int
     ids: Tensor
@@ -33,32 +33,34 @@ class Share:
 
 def batches(
     source: Source, seed: int, device: torch.device, steps: Iterable[int], own: range, ahead: int
-) -> Iterator[list[Share]]:
-    """This process's `own` shares of each step, on the device; `ahead` steps are prepared by a thread (0: none)."""
+) -> Iterator[list[Microbatch]]:
+    """This process's `own` micro-batches of each step, on the device; a thread prepares `ahead` steps (0: none)."""
     beside = torch.cuda.Stream(device) if device.type == "cuda" and ahead else None
 
-    def prepare(step: int) -> list[Share]:
-        shares = []
+    def prepare(step: int) -> list[Microbatch]:
+        microbatches = []
         with torch.cuda.stream(beside):  # does nothing where there is none
             for number in own:
                 stream = Stream(seed, number, step, device)
                 batch = source(step, number, stream.rng)
-                shares.append(Share(number, batch.pop("ids"), {name: move(x) for name, x in batch.items()}, stream))
+                microbatches.append(
+                    Microbatch(number, batch.pop("ids"), {name: move(x) for name, x in batch.items()}, stream)
+                )
         if beside is not None:
             beside.synchronize()
-        return shares
+        return microbatches
 
     def move(x: Tensor) -> Tensor:
         if beside is None or x.device.type != "cpu":
             return x.to(device)
         return x.pin_memory().to(device, non_blocking=True)
 
-    for shares in in_thread(prepare, steps, ahead) if ahead else map(prepare, steps):
+    for microbatches in in_thread(prepare, steps, ahead) if ahead else map(prepare, steps):
         if beside is not None:  # its memory may be used again only after the model's work on it
-            for share in shares:
-                for x in share.batch.values():
+            for microbatch in microbatches:
+                for x in microbatch.batch.values():
                     x.record_stream(torch.cuda.current_stream(device))
-        yield shares
+        yield microbatches
 
 
 def in_thread(work: Callable[[int], Any], items: Iterable[int], ahead: int) -> Iterator[Any]:

@@ -3,9 +3,9 @@
 A model brings `losses(batch, step, rng)`, a generator of (group, terms) in the order of the updates, its
 `parameter_groups()` and `no_weight_decay(name, parameter)`. It may yield (group, terms, watched): numbers that are
 logged and never optimised. And it may have
-- `collected(group)`: tensors that each share leaves after its forward pass, of the same shapes in all;
+- `collected(group)`: tensors that each micro-batch leaves after its forward pass, of the same shapes in all;
 - `after_backward(group, collected)`: when the gradients are joined, before clipping and the optimizer, with those of
-  all shares of the global batch, stacked in order; codebooks are renewed here, gradients projected;
+  all micro-batches of the global batch, stacked in order; codebooks are renewed here, gradients projected;
 - `after_step(group)`: after the optimizer's step.
 What such a model keeps between steps are buffers. Lightning Fabric brings devices, precision and
 processes (docs/decisions.md says why). Nothing here knows a model, evaluates or plots.
@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from tqdm import tqdm
 
-from tesserae.training.batches import Share, Source, batches
+from tesserae.training.batches import Microbatch, Source, batches
 from tesserae.training.nonfinite import NotFinite, diagnose
 from tesserae.training.order import Stream
-from tesserae.training.processes import begin_together, gather_shares, own_shares, sum_over_processes
+from tesserae.training.processes import begin_together, gather_microbatches, own_microbatches, sum_over_processes
 from tesserae.training.running import Running
 from tesserae.training.schedule import learning_rate
 from tesserae.training.state import Checkpoints
@@ -81,9 +81,9 @@ def train(
     learning rate and the mean of each loss term since the line before. `ahead` is for tests (None: see AHEAD).
     Raises FloatingPointError at a loss or gradient that is not finite, naming step, samples and terms (REPORT has all).
     """
-    steps, batch_size, shares = training["steps"], training["batch"], training["shares"]
+    steps, batch_size, microbatches = training["steps"], training["batch"], training["microbatches"]
     warming = training.get("ema_warmup", False)
-    own, writer = own_shares(fabric, shares), fabric.is_global_zero
+    own, writer = own_microbatches(fabric, microbatches), fabric.is_global_zero
     model.to(fabric.device).train()
     if fabric.world_size > 1:
         ids = source(0, 0, Stream(training["seed"], 0, 0, fabric.device).rng)["ids"].tolist()
@@ -122,10 +122,8 @@ def train(
                 raise FloatingPointError(f"{title}: {error}. All of it: {state / REPORT}") from None
             _average(learner, min(training["ema"], (1 + step) / (10 + step)) if warming else training["ema"])
             if (step + 1) % math.ceil(steps / LOGGED) == 0 or step + 1 == steps:
-                means, rate = since.take(), group_rate(training, step)
-                curve.write(
-                    json.dumps({"step": step + 1, "images": (step + 1) * batch_size, "lr": rate, **means}) + "\n"
-                )
+                means, lr = since.take(), group_lr(training, step)
+                curve.write(json.dumps({"step": step + 1, "images": (step + 1) * batch_size, "lr": lr, **means}) + "\n")
                 bar.set_postfix({name: f"{value:.3g}" for name, value in means.items()}, refresh=False)
             if writer and (stop.agreed or time.monotonic() - saved > CHECKPOINT_SECONDS):
                 curve.flush()
@@ -156,40 +154,40 @@ def train(
 def train_step(
     fabric: Fabric,
     learner: Learner,
-    shares: list[Share],
+    microbatches: list[Microbatch],
     step: int,
     training: dict[str, Any],
     stop: "StopRequest",
 ) -> Iterator[dict[str, float]]:
-    """Losses and backward of each share, then one update, for each group in turn.
+    """Losses and backward of each micro-batch, then one update, for each group in turn.
 
-    Yields the means of what an update logs. `shares` are this process's; sums and means go over those of all processes.
+    Yields the means of what an update logs. `microbatches` are this process's; sums and means go over all processes.
     """
-    passes = [learner.model.losses(share.batch, step, share.stream.rng) for share in shares]
+    passes = [learner.model.losses(each.batch, step, each.stream.rng) for each in microbatches]
     collect = getattr(learner.model, "collected", lambda group: {})
     while True:
-        for share, losses in zip(shares, passes, strict=True):
-            with share.stream, learner.running.share():
+        for microbatch, losses in zip(microbatches, passes, strict=True):
+            with microbatch.stream, learner.running.microbatch():
                 with fabric.autocast():
-                    group, share.terms, *watched = next(losses, (None, {}))
-                share.watched = watched[0] if watched else {}
+                    group, microbatch.terms, *watched = next(losses, (None, {}))
+                microbatch.watched = watched[0] if watched else {}
                 if group is not None:
-                    share.collected = collect(group)
-                    if share is shares[0]:
+                    microbatch.collected = collect(group)
+                    if microbatch is microbatches[0]:
                         learner.optimizers[group].zero_grad()  # what another group's loss left
-                    fabric.backward(sum(share.terms.values()) / training["shares"])
+                    fabric.backward(sum(microbatch.terms.values()) / training["microbatches"])
         if group is None:
             return
-        yield _update(fabric, learner, group, shares, step, training, stop)
+        yield _update(fabric, learner, group, microbatches, step, training, stop)
 
 
-def group_rate(training: dict[str, Any], step: int, group: str | None = None) -> float:
+def group_lr(training: dict[str, Any], step: int, group: str | None = None) -> float:
     """The learning rate of a step; a group that the spec's `starts` names counts its steps from there."""
     start = training.get("starts", {}).get(group, 0)
     shape = {key: training[key] for key in ("warmup", "final", "decay_fraction") if key in training}
     return learning_rate(
         step - start,
-        rate=training["rate"],
+        lr=training["lr"],
         steps=training["steps"] - start,
         warmup_steps=training["warmup_steps"],
         decay=training["decay"],
@@ -211,18 +209,18 @@ def _update(
     fabric: Fabric,
     learner: Learner,
     group: str,
-    shares: list[Share],
+    microbatches: list[Microbatch],
     step: int,
     training: dict[str, Any],
     stop: "StopRequest",
 ) -> dict[str, float]:
-    """Join the gradients, check them and step; returns the means over all shares of loss terms and watched numbers."""
-    rate = group_rate(training, step, group)
-    asked = torch.tensor([stop.requested], device=fabric.device)
-    logged = [share.terms | share.watched for share in shares]
-    names, terms = list(logged[0]), len(shares[0].terms)
-    means = [sum(some[name].detach().float() / training["shares"] for some in logged) for name in names]
-    numbers = torch.cat([torch.stack(means), asked])
+    """Join the gradients, check them, step; returns means of loss terms and watched numbers over all micro-batches."""
+    lr = group_lr(training, step, group)
+    stopping = torch.tensor([stop.requested], device=fabric.device)
+    logged = [each.terms | each.watched for each in microbatches]
+    names, terms = list(logged[0]), len(microbatches[0].terms)
+    means = [sum(some[name].detach().float() / training["microbatches"] for some in logged) for name in names]
+    numbers = torch.cat([torch.stack(means), stopping])
     optimizer = learner.optimizers[group]
     parameters = [p for settings in optimizer.param_groups for p in settings["params"] if p.grad is not None]
     if fabric.world_size > 1:
@@ -233,17 +231,19 @@ def _update(
     learner.running.settle()
     if hasattr(learner.model, "after_backward"):
         with torch.no_grad():
-            learner.model.after_backward(group, gather_shares(fabric, [share.collected for share in shares]))
+            learner.model.after_backward(group, gather_microbatches(fabric, [each.collected for each in microbatches]))
     clip = training["clip"]
     norm = numbers.new_zeros(()) if clip is None else get_total_norm([p.grad for p in parameters], foreach=True)
-    *means, asked, size = torch.cat([numbers, norm.reshape(1)]).tolist()  # the one time an update waits for the device
+    *means, stopping, size = torch.cat(
+        [numbers, norm.reshape(1)]
+    ).tolist()  # the one time an update waits for the device
     if not all(map(math.isfinite, (*means[:terms], size))):
-        raise diagnose(fabric, shares, group, step, rate, None if clip is None else size, learner.model)
-    stop.agree(asked)
+        raise diagnose(fabric, microbatches, group, step, lr, None if clip is None else size, learner.model)
+    stop.agree(stopping)
     if clip is not None:
         clip_grads_with_norm_(parameters, clip, norm, foreach=True)
     for settings in optimizer.param_groups:
-        settings["lr"] = rate
+        settings["lr"] = lr
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     if hasattr(learner.model, "after_step"):
@@ -256,7 +256,7 @@ def learner_of(model: nn.Module, training: dict[str, Any]) -> Learner:
     """A model as its training begins."""
     averaged = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     optimizers = {group: _adamw(model, some, training) for group, some in model.parameter_groups().items()}
-    return Learner(model, averaged, optimizers, Running(model, training["shares"]))
+    return Learner(model, averaged, optimizers, Running(model, training["microbatches"]))
 
 
 def _adamw(model: nn.Module, parameters: list[tuple[str, nn.Parameter]], training: dict[str, Any]) -> torch.optim.AdamW:
@@ -264,7 +264,7 @@ def _adamw(model: nn.Module, parameters: list[tuple[str, nn.Parameter]], trainin
     decayed = [p for name, p in parameters if not model.no_weight_decay(name, p)]
     groups = [{"params": decayed, "weight_decay": training["weight_decay"]}, {"params": kept, "weight_decay": 0.0}]
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=training["rate"], betas=tuple(training["betas"]), fused=True
+        [group for group in groups if group["params"]], lr=training["lr"], betas=tuple(training["betas"]), fused=True
     )
 
 
@@ -353,7 +353,7 @@ class StopRequest:
     def _ask(self, number: int, _: Any) -> None:
         self.requested = max(self.requested, self.WEIGHTS[number])
 
-    def agree(self, asked: float) -> None:
+    def agree(self, stopping: float) -> None:
         """Take the sum of what all processes `requested`."""
-        if asked:
-            self.agreed = 143 if asked >= self.WEIGHTS[signal.SIGTERM] else 75
+        if stopping:
+            self.agreed = 143 if stopping >= self.WEIGHTS[signal.SIGTERM] else 75

@@ -1,6 +1,6 @@
 """Several processes that train one model: who does what, and what they tell each other.
 
-The model is never wrapped. Each process works through its shares of a batch and one explicit sum per update joins the
+The model is never wrapped. Each process works through its micro-batches and one explicit sum per update joins the
 gradients (docs/decisions.md). nccl connects GPUs, gloo CPUs.
 """
 
@@ -39,14 +39,14 @@ def make_fabric(precision: str, device: str) -> Fabric:
     return fabric
 
 
-def own_shares(fabric: Fabric, shares: int) -> range:
-    """The shares of a batch that this process works through; ValueError if the processes cannot divide them."""
-    if shares % fabric.world_size:
+def own_microbatches(fabric: Fabric, microbatches: int) -> range:
+    """The micro-batches of a batch that this process works through; ValueError if the processes cannot divide them."""
+    if microbatches % fabric.world_size:
         raise ValueError(
-            f"training.shares: {shares} shares of a batch cannot be divided by {fabric.world_size} processes; "
+            f"training.microbatches: {microbatches} micro-batches cannot be divided by {fabric.world_size} processes; "
             "choose a multiple, or start fewer processes"
         )
-    return range(fabric.global_rank, shares, fabric.world_size)
+    return range(fabric.global_rank, microbatches, fabric.world_size)
 
 
 def begin_together(fabric: Fabric, model: nn.Module, said: dict[str, Any]) -> None:
@@ -73,10 +73,10 @@ def gather(fabric: Fabric, said: Any) -> list[Any]:
     return everyone
 
 
-def gather_shares(fabric: Fabric, own: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors of this process's shares -> the same of all shares of the batch, stacked in their order: (shares, ...).
+def gather_microbatches(fabric: Fabric, own: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of this process's micro-batches -> those of all M micro-batches, stacked in their order: (M, ...).
 
-    Process r of w has the shares r, r + w, ... (`own_shares`).
+    Process r of w has the micro-batches r, r + w, ... (`own_microbatches`).
     """
     stacked = {name: torch.stack([some[name] for some in own]) for name in own[0]}
     if fabric.world_size == 1:

@@ -6,7 +6,7 @@ import math
 def learning_rate(
     step: int,
     *,
-    rate: float,
+    lr: float,
     steps: int,
     warmup_steps: int,
     decay: str,
@@ -17,20 +17,20 @@ def learning_rate(
     """The rate of one step: the warm-up, per step, then `decay`. Raises ValueError if either has another name.
 
     warmup: "linear" from 0 (l-DeTok A.1); "from_hundredth" of the rate (GigaTok's code, which ConceptTok follows);
-    "from_first", rate / warmup_steps at step 0 (PatchSAE's code).
+    "from_first", lr / warmup_steps at step 0 (PatchSAE's code).
     decay: "constant"; "cosine", half of one, to `final` times the rate at `steps`; "wsd" (arXiv 2405.18392), constant
     but for the last `decay_fraction` of the steps, which fall by 1 - sqrt(progress) to `final` times the rate.
     """
     if step < warmup_steps:
         if warmup == "linear":
-            return rate * step / warmup_steps
+            return lr * step / warmup_steps
         if warmup == "from_hundredth":
-            return rate * (step / warmup_steps + (1 - step / warmup_steps) / 100)
+            return lr * (step / warmup_steps + (1 - step / warmup_steps) / 100)
         if warmup == "from_first":
-            return rate * (step + 1) / warmup_steps
+            return lr * (step + 1) / warmup_steps
         raise ValueError(f"unknown warm-up {warmup!r}; known: linear, from_hundredth, from_first")
     if decay == "constant":
-        return rate
+        return lr
     if decay == "cosine":
         progress = (step - warmup_steps) / max(1, steps - warmup_steps)
         left = 0.5 * (1 + math.cos(math.pi * progress))
@@ -39,4 +39,4 @@ def learning_rate(
         left = 1 - math.sqrt(max(0, step - (steps - falling)) / max(1, falling))
     else:
         raise ValueError(f"unknown decay {decay!r}; known: constant, cosine, wsd")
-    return rate * (final + (1 - final) * left)
+    return lr * (final + (1 - final) * left)

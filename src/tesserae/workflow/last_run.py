@@ -17,12 +17,12 @@ from typing import Any
 from tesserae.lineage import manifest as manifests
 from tesserae.workflow import showing, staleness
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.staleness import Standing
+from tesserae.workflow.staleness import ArtifactStatus
 
 RECORD = "changes.json"  # beside the report
 
 
-def begin(plan: Plan, standings: dict[str, Standing], names: Iterable[str]) -> None:
+def begin(plan: Plan, statuses: dict[str, ArtifactStatus], names: Iterable[str]) -> None:
     """Keep what is there before the artifacts `names` are made, or restored from the cache.
 
     What an unfinished run kept stays: its numbers are the older ones.
@@ -32,9 +32,9 @@ def begin(plan: Plan, standings: dict[str, Standing], names: Iterable[str]) -> N
         return
     kept = _kept(plan) or {"started": manifests.now(), "artifacts": {}, "reasons": [], **_results(plan)}
     kept["artifacts"] |= {name: _started(plan, name) for name in names if name not in kept["artifacts"]}
-    run = staleness.to_run(plan, standings)
-    again = {name: run[name] for name in names if name in run and standings[name].record}
-    for members, lines in showing.reasons(plan, standings, again):
+    run = staleness.to_run(plan, statuses)
+    again = {name: run[name] for name in names if name in run and statuses[name].record}
+    for members, lines in showing.reasons(plan, statuses, again):
         reason = [showing.short(members), lines]
         if reason not in kept["reasons"]:
             kept["reasons"].append(reason)

@@ -8,7 +8,7 @@ from tesserae.lineage import fingerprint
 from tesserae.workflow import client as job_client
 from tesserae.workflow import foreign, last_run, store
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.staleness import LIBRARIES, Standing, examine, seconds
+from tesserae.workflow.staleness import LIBRARIES, ArtifactStatus, examine, seconds
 
 
 class Unconfirmed(Exception):
@@ -54,45 +54,45 @@ def job_id(job: Any) -> str:
     return f"{job.rule.name}/{getattr(job.wildcards, 'recipe', 'index')}"
 
 
-def replaced(plan: Plan, standings: dict[str, Standing], names: list[str]) -> list[str]:
+def replaced(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str]) -> list[str]:
     """Which of the jobs make again what was made before."""
-    return [name for name in names if name in plan.jobs and standings[name].record]
+    return [name for name in names if name in plan.jobs and statuses[name].record]
 
 
-def token(plan: Plan, standings: dict[str, Standing]) -> str:
+def token(plan: Plan, statuses: dict[str, ArtifactStatus]) -> str:
     """What a confirmation names: it holds for what is stale now, and for nothing else."""
     return fingerprint.digest(
         sorted(
-            [name, plan.fingerprint(plan.jobs[name]), *found.stale] for name, found in standings.items() if found.stale
+            [name, plan.fingerprint(plan.jobs[name]), *found.stale] for name, found in statuses.items() if found.stale
         )
     )[:6]
 
 
-def confirm(plan: Plan, standings: dict[str, Standing], names: list[str], confirmed: str | None) -> None:
+def confirm(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str], confirmed: str | None) -> None:
     """Raise Unconfirmed if making `names` again costs more than the scale's limit and nobody agreed to it."""
     limit = plan.project.scale.confirm_above
-    again = replaced(plan, standings, names)
-    hours = sum(seconds(plan, standings, name) or 0.0 for name in again) / 3600
-    if limit is None or hours <= limit or confirmed == token(plan, standings):
+    again = replaced(plan, statuses, names)
+    hours = sum(seconds(plan, statuses, name) or 0.0 for name in again) / 3600
+    if limit is None or hours <= limit or confirmed == token(plan, statuses):
         return
     raise Unconfirmed(
         f"{len(again)} artifacts would be made again, which took {hours:.1f} hours the last time; scale {plan.scale} "
         f"asks above {limit:g} (config/scales/{plan.scale}.yaml: confirm_above). `tesserae why` says what changed. "
-        f"To go on: `tesserae reproduce --confirm {token(plan, standings)}` (with snakemake itself: `--config "
-        f"confirm={token(plan, standings)}`). If the edit changes no number: `tesserae equivalent <module> --why ...`."
+        f"To go on: `tesserae reproduce --confirm {token(plan, statuses)}` (with snakemake itself: `--config "
+        f"confirm={token(plan, statuses)}`). If the edit changes no number: `tesserae equivalent <module> --why ...`."
     )
 
 
-def begin(plan: Plan, standings: dict[str, Standing], names: list[str], confirmed: str | None) -> None:
+def begin(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str], confirmed: str | None) -> None:
     """Called once, before the first job runs and before Snakemake deletes what it replaces.
 
     Raises Unconfirmed, and ConfigError for published weights that are not there.
     """
-    foreign.check(plan.jobs[name] for name in names if name in plan.jobs)  # `all` and other targets are no jobs
-    confirm(plan, standings, names, confirmed)
-    last_run.begin(plan, standings, names)
+    foreign.check(plan.jobs[name] for name in names if name in plan.jobs)  # `all` and other targets are not jobs
+    confirm(plan, statuses, names, confirmed)
+    last_run.begin(plan, statuses, names)
     try:
-        store.keep(plan, standings, replaced(plan, standings, names))
+        store.keep(plan, statuses, replaced(plan, statuses, names))
     except store.NoRepository as error:
         print(error, file=sys.stderr)
 
@@ -105,5 +105,5 @@ def landed(plan: Plan, arguments: list[str]) -> bool:
     rule, _, wildcards = arguments[arguments.index("--target-jobs") + 1].partition(":")
     recipe = dict(pair.split("=", 1) for pair in wildcards.split(",")).get("recipe", "index")
     name = f"{rule}/{recipe}"
-    standing = examine(plan, wanted=plan.demanded(name))[name]
-    return standing.current and not standing.missing
+    status = examine(plan, wanted=plan.demanded(name))[name]
+    return status.current and not status.missing

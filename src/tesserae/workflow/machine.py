@@ -60,8 +60,8 @@ def _rooms() -> Iterator[int]:
         ):
             limit, now = _number(folder / most), _number(folder / used)
             if limit is not None and now is not None:
-                told = _words(folder / "memory.stat")
-                counts = dict(zip(told[::2], told[1::2], strict=False))
+                stated = _words(folder / "memory.stat")
+                counts = dict(zip(stated[::2], stated[1::2], strict=False))
                 yield max(0, limit - now + int(counts.get(cached, 0)))
 
 

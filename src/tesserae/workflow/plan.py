@@ -116,14 +116,14 @@ class Plan:
 
     def resources(self, stage: str) -> dict[str, Any]:
         """What a stage's jobs ask for, by the names that Snakemake and its SLURM executor know."""
-        return scheduling.resources(self.asked(stage), stage, self.project.cluster)
+        return scheduling.resources(self.request(stage), stage, self.project.cluster)
 
     def threads(self, stage: str) -> int:
         """CPU cores of a job on one node."""
-        asked = self.asked(stage)
-        return asked.threads * asked.per_node
+        request = self.request(stage)
+        return request.threads * request.per_node
 
-    def asked(self, stage: str) -> Resources:
+    def request(self, stage: str) -> Resources:
         """The scale's resources for a stage."""
         resources = self.project.scale.resources
         return resources.get(stage, resources["default"])

@@ -32,26 +32,26 @@ class Died(Exception):
     """A process failed; the log says why."""
 
 
-def conduct_together(work: Work, declared: set[Path], asked: Resources, folder: Path) -> Conduct:
-    """Run the stage of `work` in `asked.world` processes.
+def conduct_together(work: Work, declared: set[Path], request: Resources, folder: Path) -> Conduct:
+    """Run the stage of `work` in `request.world` processes.
 
     Raises Died if one of them failed, SystemExit(75) if they saved their state because they were asked to stop.
     """
     folder.mkdir()
     (folder / WORK).write_bytes(pickle.dumps((work, declared)))
-    os.environ |= dict.fromkeys(THREADS, str(asked.threads))  # of each process, where the job's are those of a node
-    command = [*_launcher(asked), "-m", "tesserae.workflow.processes", str(folder)]
+    os.environ |= dict.fromkeys(THREADS, str(request.threads))  # of each process, where the job's are those of a node
+    command = [*_launcher(request), "-m", "tesserae.workflow.processes", str(folder)]
     with subprocess.Popen(command, cwd=work.root) as launcher:
         before = signal.signal(signal.SIGTERM, lambda *_: launcher.terminate())  # they save their state, then we end
         launcher.wait()
         signal.signal(signal.SIGTERM, before)
-    done = [folder / f"{rank}.pickle" for rank in range(asked.world)]
+    done = [folder / f"{rank}.pickle" for rank in range(request.world)]
     missing = [rank for rank, file in enumerate(done) if not file.exists()]
     if (folder / "requeue").exists():
         raise SystemExit(REQUEUE)
     if launcher.returncode or missing:
         raise Died(
-            f"{work.title}: the launcher of {asked.world} processes ended with {launcher.returncode}; "
+            f"{work.title}: the launcher of {request.world} processes ended with {launcher.returncode}; "
             f"without a result: process {', '.join(map(str, missing)) or 'none'}. Its last lines stand above"
         )
     first, *others = [pickle.loads(file.read_bytes()) for file in done]
@@ -60,19 +60,19 @@ def conduct_together(work: Work, declared: set[Path], asked: Resources, folder: 
     return first
 
 
-def _launcher(asked: Resources) -> list[str]:
+def _launcher(request: Resources) -> list[str]:
     """The command that starts one interpreter for each process."""
     if "SLURM_JOB_ID" not in os.environ:
         return [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={asked.world}"),
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={request.world}"),
             *("--no-python", sys.executable),
         ]
     os.environ |= {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(_free_port())}
-    os.environ["LOCAL_WORLD_SIZE"] = str(asked.per_node)
-    gres = [f"--gres=gpu:{asked.gpus}"] if asked.gpus else []
+    os.environ["LOCAL_WORLD_SIZE"] = str(request.per_node)
+    gres = [f"--gres=gpu:{request.gpus}"] if request.gpus else []
     return [
-        *("srun", f"--nodes={asked.nodes}", f"--ntasks={asked.world}", f"--ntasks-per-node={asked.per_node}"),
-        *(f"--cpus-per-task={asked.threads}", "--cpu-bind=quiet", "--mem=0", "--kill-on-bad-exit=1", *gres),
+        *("srun", f"--nodes={request.nodes}", f"--ntasks={request.world}", f"--ntasks-per-node={request.per_node}"),
+        *(f"--cpus-per-task={request.threads}", "--cpu-bind=quiet", "--mem=0", "--kill-on-bad-exit=1", *gres),
         sys.executable,
     ]
 

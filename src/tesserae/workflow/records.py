@@ -1,7 +1,7 @@
 """Tells Snakemake what manifests know: which artifacts are current, and which must be made again.
 
 Snakemake plans by records of its own runs (.snakemake/metadata) and by file times, which know nothing of artifacts that
-were made by hand, pulled, restored or edited. The standing of each artifact (staleness.py) decides instead: while
+were made by hand, pulled, restored or edited. The status of each artifact (staleness.py) decides instead: while
 Snakemake builds its graph, a current artifact has a record with the identity that the plan asks for, any other one a
 record that cannot match, and all files have one and the same time (`ancient` inputs would do that too, but then what
 follows from a stale artifact is not planned).
@@ -14,24 +14,24 @@ import json
 from typing import Any
 
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.staleness import Standing, to_run
+from tesserae.workflow.staleness import ArtifactStatus, to_run
 
 FORMAT = 6  # snakemake.persistence.RECORD_FORMAT_VERSION of Snakemake 9.27
 STALE = [repr("stale")]
 
 
-def records(plan: Plan, standings: dict[str, Standing]) -> dict[str, dict[str, Any] | None]:
+def records(plan: Plan, statuses: dict[str, ArtifactStatus]) -> dict[str, dict[str, Any] | None]:
     """Snakemake's record of every output, by its path relative to the project folder; None where nothing was made.
 
     All outputs of an artifact have the same: Snakemake compares none if one has no record.
     """
-    root, found, fed = plan.project.root, {}, set(to_run(plan, standings))
+    root, found, fed = plan.project.root, {}, set(to_run(plan, statuses))
     for job in plan.jobs.values():
-        standing = standings[job.id]
+        status = statuses[job.id]
         # Also what a run would feed anew: file times never count, so Snakemake would not see that by itself.
-        if standing.stale or fed.intersection(job.inputs.values()):
+        if status.stale or fed.intersection(job.inputs.values()):
             fed.add(job.id)
-        if job.id in fed or not standing.current:
+        if job.id in fed or not status.current:
             params = STALE
         else:
             spec = json.dumps(job.spec, sort_keys=True)

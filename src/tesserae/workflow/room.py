@@ -35,7 +35,7 @@ def room(arguments: Sequence[str], resources: Iterable[Resources], device: str) 
     if given.cores:  # also from a profile of the user: the project's own one would have the last word otherwise
         return Room(("--cores", str(given.cores)), "")
     cores, free = machine.cores(), machine.free_mb()
-    if any(asked.gpus for asked in resources):  # each says what it needs; all find the same first GPU
+    if any(request.gpus for request in resources):  # each says what it needs; all find the same first GPU
         one = () if given.resources else ("--resources", "gpu=1")
         return Room(
             ("--cores", str(cores), *one),

@@ -88,8 +88,8 @@ def _queue_again() -> None:
     """Inside a SLURM job that was told its time is up: go to the end of the queue, under the same job id."""
     job = os.environ.get("SLURM_JOB_ID")
     if job:
-        asked = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
-        print(f"SLURM job {job} queued again" if not asked.returncode else asked.stderr.strip(), flush=True)
+        answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+        print(f"SLURM job {job} queued again" if not answer.returncode else answer.stderr.strip(), flush=True)
 
 
 def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: str | None = None) -> dict:
@@ -146,11 +146,11 @@ def _make(plan: Plan, job: Job, planned: str | None) -> dict:
         if STAGES[stage].trains:  # for those who follow a training
             state.mkdir(parents=True, exist_ok=True)
             manifests.write(state / manifests.BEGUN, record)
-        asked = plan.asked(stage)
-        if asked.world == 1:
+        request = plan.request(stage)
+        if request.world == 1:
             done = conduct(work, _declared(plan, job, root))
         else:
-            done = conduct_together(work, _declared(plan, job, root), asked, making / ".processes")
+            done = conduct_together(work, _declared(plan, job, root), request, making / ".processes")
         seconds = time.perf_counter() - clock
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # the warning is late; an interpreter that ends would die of it
         _verify_end(plan, job, own, done, files)
@@ -168,7 +168,7 @@ def _make(plan: Plan, job: Job, planned: str | None) -> dict:
     record |= {
         "outputs": [manifests.describe(folder / name, root) for name in STAGES[stage].files],
         "environment": manifests.environment(),
-        "hardware": manifests.hardware() | {"processes": asked.world},
+        "hardware": manifests.hardware() | {"processes": request.world},
         "ended": manifests.now(),
         "seconds": round(seconds, 3),
         "metrics": done.numbers,
@@ -210,10 +210,10 @@ def _wait(job: Job, wanted: str, holder: locks.Holder | None) -> None:
 
 def _landed(plan: Plan, job: Job, wanted: str, since: str) -> dict | None:
     """The manifest of an artifact that somebody else finished after `since`, if it is what is wanted, and whole."""
-    standing = staleness.examine(plan, wanted=plan.demanded(job.id))[job.id]
-    if not standing.current or standing.missing or standing.record["fingerprint"] != wanted:
+    status = staleness.examine(plan, wanted=plan.demanded(job.id))[job.id]
+    if not status.current or status.missing or status.record["fingerprint"] != wanted:
         return None
-    return standing.record if standing.record["ended"] >= since else None
+    return status.record if status.record["ended"] >= since else None
 
 
 # ---- the guards -------------------------------------------------------------------------------------------------
@@ -263,10 +263,10 @@ def _inputs(plan: Plan, job: Job) -> dict[str, dict]:
                 )
         found[name] = {"fingerprint": record["fingerprint"], "files": files}
     upstream = [name for name in plan.demanded(job.id) if name != job.id]
-    for standing in staleness.examine(plan, wanted=upstream, content=False).values():
-        if standing.stale:
+    for status in staleness.examine(plan, wanted=upstream, content=False).values():
+        if status.stale:
             raise Refused(
-                f"{job.id} reads what {standing.artifact} fed, which is stale: {standing.stale[0]}; "
+                f"{job.id} reads what {status.artifact} fed, which is stale: {status.stale[0]}; "
                 f"{_remake(plan, job.id)} makes all again that follows from it"
             )
     return found
@@ -374,7 +374,7 @@ def _record(plan: Plan, job: Job, own: fingerprint.Own, chained: str, inputs: di
         "sources": [manifests.describe(root / path, root) for path in job.sources.values()],
         "weights": _described_weights(job),
         "environment": manifests.environment(),
-        "hardware": manifests.hardware() | {"processes": plan.asked(job.stage).world},
+        "hardware": manifests.hardware() | {"processes": plan.request(job.stage).world},
         "git": manifests.commit(root),
         "mlflow": {"experiment": plan.experiment(job), "tag": {"tesserae.fingerprint": chained}},
     }

@@ -15,7 +15,7 @@ from typing import Any
 
 from tesserae.workflow import locks, records
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.staleness import Standing
+from tesserae.workflow.staleness import ArtifactStatus
 
 RUN = "TESSERAE_RUN"  # environment of a run's jobs: the process that started them, as `of_job` reads it
 
@@ -89,11 +89,11 @@ def _who(holder: locks.Holder | None, scale: str) -> str:
     )
 
 
-def take_part(workflow: Any, plan: Plan, standings: dict[str, Standing]) -> None:
+def take_part(workflow: Any, plan: Plan, statuses: dict[str, ArtifactStatus]) -> None:
     """In the Snakefile of the main process: Snakemake goes by our records and our lock from here on."""
     from snakemake.exceptions import WorkflowError
 
-    prepare, found = workflow._prepare_dag, records.records(plan, standings)
+    prepare, found = workflow._prepare_dag, records.records(plan, statuses)
 
     def _prepare_dag(*arguments: Any, **named: Any) -> None:
         prepare(*arguments, **named)

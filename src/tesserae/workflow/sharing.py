@@ -43,8 +43,8 @@ def share(plan: Plan) -> list[str]:
 
     Raises NotShared if something is stale or unfinished: what is shared must be what the code makes.
     """
-    root, standings = plan.project.root, examine(plan)
-    run = to_run(plan, standings)
+    root, statuses = plan.project.root, examine(plan)
+    run = to_run(plan, statuses)
     if run:
         some = ", ".join([*run][:4])
         raise NotShared(f"{len(run)} artifacts are not up to date ({some} …): run `make reproduce` first")
@@ -91,7 +91,7 @@ def read_index(plan: Plan) -> dict[str, Any] | None:
     try:
         index = json.loads(file.read_text())
     except ValueError as error:
-        raise NotShared(f"{index_file(plan)} is no JSON ({error}); take it from git again") from None
+        raise NotShared(f"{index_file(plan)} is not JSON ({error}); take it from git again") from None
     if index.get("version") != VERSION:
         raise NotShared(f"{index_file(plan)} is of version {index.get('version')}, this is {VERSION}: share again")
     return index
@@ -147,14 +147,14 @@ def pull(plan: Plan, targets: list[str] | None = None, needed: bool = False) -> 
 
 def _needed(plan: Plan) -> list[str]:
     """Files of current artifacts that are not here and that a stale one reads or a user looks at."""
-    standings = examine(plan)
-    stale = [name for name in plan.demanded() if standings[name].stale or standings[name].record is None]
+    statuses = examine(plan)
+    stale = [name for name in plan.demanded() if statuses[name].stale or statuses[name].record is None]
     wanted = {str(path) for name in stale for path in plan.inputs(plan.jobs[name])}
     wanted |= {str(path) for name in plan.shown for path in plan.outputs(plan.jobs[name])}
     return [
         str(path)
-        for name, standing in standings.items()
-        if standing.current
+        for name, status in statuses.items()
+        if status.current
         for path in plan.outputs(plan.jobs[name])
         if str(path) in wanted and not (plan.project.root / path).exists()
     ]

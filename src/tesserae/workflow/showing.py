@@ -4,25 +4,24 @@ from typing import Any
 
 from tesserae.words import duration
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.staleness import Standing, other_libraries, seconds, why
+from tesserae.workflow.staleness import ArtifactStatus, other_libraries, seconds, why
 
 FEW = 4  # artifacts that are named in a group
 
 
-def cost(plan: Plan, standings: dict[str, Standing], names: list[str]) -> str:
+def cost(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str]) -> str:
     """What `names` took the last time (their stage's mean where an artifact is new), and what is not known."""
-    times = [seconds(plan, standings, name) for name in names]
+    times = [seconds(plan, statuses, name) for name in names]
     known = [taken for taken in times if taken is not None]
     unknown = len(times) - len(known)
     words = duration(sum(known)) if known or not times else "time unknown"
     return words + (f" and {unknown} of unknown time" if known and unknown else "")
 
 
-def reasons(plan: Plan, standings: dict[str, Standing], run: dict[str, str]) -> list[tuple[list[str], list[str]]]:
+def reasons(plan: Plan, statuses: dict[str, ArtifactStatus], run: dict[str, str]) -> list[tuple[list[str], list[str]]]:
     """Groups of artifacts that run for the same reasons, and those reasons, in the order of the plan."""
     own = {
-        name: why(plan, standings[name]) if standings[name].stale or standings[name].record is None else []
-        for name in run
+        name: why(plan, statuses[name]) if statuses[name].stale or statuses[name].record is None else [] for name in run
     }
     found: dict[tuple[str, ...], list[str]] = {}
     for name, state in run.items():
@@ -62,14 +61,14 @@ def by_stage(names: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def libraries(standings: dict[str, Standing]) -> list[str]:
+def libraries(statuses: dict[str, ArtifactStatus]) -> list[str]:
     """One line per library version that differs from the one here: `torch 2.14.0 made 98 artifacts, here is 2.14.1`."""
     from tesserae.lineage.manifest import environment
 
     here, counts = environment()["libraries"], {}
-    for standing in standings.values():
-        if standing.record and "environment" in standing.record:
-            for library in other_libraries(standing.record):
+    for status in statuses.values():
+        if status.record and "environment" in status.record:
+            for library in other_libraries(status.record):
                 counts[library] = counts.get(library, 0) + 1
     return [
         f"{library} made {count} artifacts, here is {here.get(library.split()[0], 'none')}"
@@ -77,7 +76,7 @@ def libraries(standings: dict[str, Standing]) -> list[str]:
     ]
 
 
-def table(plan: Plan, standings: dict[str, Standing], run: dict[str, str], back: list[str]) -> Any:
+def table(plan: Plan, statuses: dict[str, ArtifactStatus], run: dict[str, str], back: list[str]) -> Any:
     """What would run, by stage, with the time it took the last time; `back` comes from the cache instead."""
     from rich.table import Table
 
@@ -87,25 +86,25 @@ def table(plan: Plan, standings: dict[str, Standing], run: dict[str, str], back:
     made = [name for name in run if name not in back]
     for stage, names in by_stage(made).items():
         recipes = [plan.jobs[name].recipe for name in names]
-        shown.add_row(stage, ", ".join(recipes[:FEW]) + _more(recipes), cost(plan, standings, names))
-    shown.add_row("all", str(len(made)), cost(plan, standings, made))
+        shown.add_row(stage, ", ".join(recipes[:FEW]) + _more(recipes), cost(plan, statuses, names))
+    shown.add_row("all", str(len(made)), cost(plan, statuses, made))
     if back:
         shown.add_row("restored", f"{len(back)} from the cache, not made: {short(back)}", "")
     return shown
 
 
-def as_json(plan: Plan, standings: dict[str, Standing], run: dict[str, str], back: list[str]) -> dict[str, Any]:
+def as_json(plan: Plan, statuses: dict[str, ArtifactStatus], run: dict[str, str], back: list[str]) -> dict[str, Any]:
     """What would run, for programs."""
     return {
         "scale": plan.scale,
         "run": [
             {
                 "artifact": name,
-                "why": why(plan, standings[name]) or [run[name]],
-                "seconds": seconds(plan, standings, name),
+                "why": why(plan, statuses[name]) or [run[name]],
+                "seconds": seconds(plan, statuses, name),
             }
             for name in run
         ],
         "restored": back,
-        "libraries": libraries(standings),
+        "libraries": libraries(statuses),
     }

@@ -81,10 +81,10 @@ def _refuse_twins(wanted: set[str]) -> None:
 
 def _queued(wanted: set[str]) -> list[tuple[str, str]]:
     """Id and state of this folder's jobs in the queue that make something `wanted`."""
-    asked = subprocess.run(
+    answer = subprocess.run(
         ["squeue", "--me", "--noheader", "--format=%i|%T|%k|%Z"], capture_output=True, text=True, timeout=120
     )
-    if asked.returncode:
-        raise WorkflowError(f"cannot ask SLURM which jobs it has: squeue: {asked.stderr.strip()}")
-    lines = [line.split("|", 3) for line in asked.stdout.splitlines()]
+    if answer.returncode:
+        raise WorkflowError(f"cannot ask SLURM which jobs it has: squeue: {answer.stderr.strip()}")
+    lines = [line.split("|", 3) for line in answer.stdout.splitlines()]
     return [(job, state) for job, state, comment, folder in lines if comment in wanted and folder == os.getcwd()]

@@ -21,7 +21,7 @@ LIBRARIES = "libraries"  # what --remake calls everything that other library ver
 
 
 @dataclass
-class Standing:
+class ArtifactStatus:
     """How an artifact stands. `stale`: it has to be made again if it is wanted at all; the words say why."""
 
     artifact: str
@@ -43,8 +43,8 @@ class Standing:
 
 def examine(
     plan: Plan, remake: tuple[str, ...] = (), wanted: list[str] | None = None, content: bool = True
-) -> dict[str, Standing]:
-    """The standing of all jobs (or of `wanted` ones: producers first, and their producers among them).
+) -> dict[str, ArtifactStatus]:
+    """The status of all jobs (or of `wanted` ones: producers first, and their producers among them).
 
     Args: `remake`, artifacts that were asked for again, by id; LIBRARIES: all that other library versions made.
     `content`: look at the files; else compare manifests alone. Raises KeyError for an id that is not in the plan.
@@ -53,7 +53,7 @@ def examine(
         if name != LIBRARIES and name not in plan.jobs:
             raise KeyError(name)
     hashes = Hashes(plan.project.root)
-    found: dict[str, Standing] = {}
+    found: dict[str, ArtifactStatus] = {}
     for name in plan.jobs if wanted is None else wanted:
         found[name] = _standing(plan, name, found, hashes if content else None, remake)
     hashes.save()
@@ -61,38 +61,38 @@ def examine(
 
 
 def _standing(
-    plan: Plan, name: str, found: dict[str, Standing], hashes: Hashes | None, remake: tuple[str, ...]
-) -> Standing:
+    plan: Plan, name: str, found: dict[str, ArtifactStatus], hashes: Hashes | None, remake: tuple[str, ...]
+) -> ArtifactStatus:
     job, folder = plan.jobs[name], plan.folder(name)
     record = _record(plan.project.root / folder / manifests.NAME)
     if record is None:
-        return Standing(name, None, missing=[*STAGES[job.stage].files, manifests.NAME])
-    standing = Standing(name, record)
+        return ArtifactStatus(name, None, missing=[*STAGES[job.stage].files, manifests.NAME])
+    status = ArtifactStatus(name, record)
     if record.get("manifest") != manifests.VERSION:
-        standing.stale.append(f"its manifest is of version {record.get('manifest')}, this is {manifests.VERSION}")
-        standing.identity = False
-        return standing
+        status.stale.append(f"its manifest is of version {record.get('manifest')}, this is {manifests.VERSION}")
+        status.identity = False
+        return status
     if absent := manifests.missing(record):
-        return Standing(
+        return ArtifactStatus(
             name,
             None,
             [f"its manifest does not say {', '.join(absent)}: it was edited, or another program wrote it"],
             [*STAGES[job.stage].files, manifests.NAME],
         )
     if record["fingerprint"] != plan.fingerprint(job):
-        standing.stale.append("code, settings or inputs changed")
-        standing.identity = False
+        status.stale.append("code, settings or inputs changed")
+        status.identity = False
     for entry in record["outputs"] if hashes else ():
         digest = hashes.of(entry["path"])
         if digest is None:
-            standing.missing.append(Path(entry["path"]).name)
+            status.missing.append(Path(entry["path"]).name)
         elif digest != entry["sha256"]:
-            standing.stale.append(f"edited since it was made: {entry['path']}")
+            status.stale.append(f"edited since it was made: {entry['path']}")
     taken = record.get("weights")
     file = foreign.weights_file(taken["file"]) if taken else None
     if hashes and file and hashes.of(str(file)) != taken["sha256"]:  # a file that is away says nothing
-        standing.stale.append(f"made from other published weights than are in {file}")
-    if standing.identity:
+        status.stale.append(f"made from other published weights than are in {file}")
+    if status.identity:
         for producer, read in record["inputs"].items():
             held = found[producer].record if producer in found else None
             if held is not None and held["fingerprint"] == read["fingerprint"]:
@@ -102,12 +102,12 @@ def _standing(
                         str(plan.folder(producer) / manifests.NAME)
                     )
                 if any(wrote.get(entry["path"], entry["sha256"]) != entry["sha256"] for entry in read["files"]):
-                    standing.stale.append(f"made from another version of {producer}")
+                    status.stale.append(f"made from another version of {producer}")
     if name in remake:
-        standing.stale.append("asked for")
+        status.stale.append("asked for")
     if LIBRARIES in remake and other_libraries(record):
-        standing.stale.append(f"asked for: made with {', '.join(other_libraries(record))}")
-    return standing
+        status.stale.append(f"asked for: made with {', '.join(other_libraries(record))}")
+    return status
 
 
 def _record(file: Path) -> dict[str, Any] | None:
@@ -120,7 +120,7 @@ def _record(file: Path) -> dict[str, Any] | None:
     )
 
 
-def to_run(plan: Plan, standings: dict[str, Standing], wanted: list[str] | None = None) -> dict[str, str]:
+def to_run(plan: Plan, statuses: dict[str, ArtifactStatus], wanted: list[str] | None = None) -> dict[str, str]:
     """What a run would make for the artifacts `wanted` (default: all that is shown), producers first: artifact -> why.
 
     A stale artifact is made again, and whatever it feeds; a missing one only if something that runs reads it.
@@ -131,16 +131,16 @@ def to_run(plan: Plan, standings: dict[str, Standing], wanted: list[str] | None 
     while True:
         before = len(run)
         for name in demanded:
-            standing = standings[name]
+            status = statuses[name]
             if name in run:
                 continue
             fed = [producer for producer in plan.jobs[name].inputs.values() if producer in run]
-            if standing.stale:
-                run[name] = standing.stale[0]
+            if status.stale:
+                run[name] = status.stale[0]
             elif fed:
                 run[name] = f"reads {fed[0]}"
-            elif standing.missing and (name in targets or _read(plan, name, standing.missing, run)):
-                run[name] = "not made yet" if standing.record is None else f"{standing.missing[0]} is missing"
+            elif status.missing and (name in targets or _read(plan, name, status.missing, run)):
+                run[name] = "not made yet" if status.record is None else f"{status.missing[0]} is missing"
         if len(run) == before:
             return {name: run[name] for name in demanded if name in run}
 
@@ -158,33 +158,33 @@ def other_libraries(record: dict[str, Any]) -> list[str]:
     return [f"{name} {version}" for name, version in made.items() if here.get(name, version) != version]
 
 
-def why(plan: Plan, standing: Standing) -> list[str]:
+def why(plan: Plan, status: ArtifactStatus) -> list[str]:
     """What changed since an artifact was made, in words; empty if nothing but its producers did."""
-    job, record, root = plan.jobs[standing.artifact], standing.record, plan.project.root
+    job, record, root = plan.jobs[status.artifact], status.record, plan.project.root
     if record is None:
-        return standing.stale or ["it was never made here"]
-    lines = [line for line in standing.stale if line != "code, settings or inputs changed"]
+        return status.stale or ["it was never made here"]
+    lines = [line for line in status.stale if line != "code, settings or inputs changed"]
     if record.get("manifest") != manifests.VERSION:
         return lines
     own, top = plan.own(job), root / plan.top
-    if not standing.identity:
+    if not status.identity:
         if record["engine"] != ENGINE:
             lines.append(f"the engine changed ({record['engine']} → {ENGINE}): everything is made again")
         lines += changes.modules(record, own, top)
         lines += changes.spec(record, job.spec, job.origins)
         lines += changes.sources(record, own, top, root)
         lines += changes.inputs(record, list(job.inputs.values()))
-    return lines + [f"{name} is missing" for name in standing.missing]
+    return lines + [f"{name} is missing" for name in status.missing]
 
 
-def seconds(plan: Plan, standings: dict[str, Standing], name: str) -> float | None:
+def seconds(plan: Plan, statuses: dict[str, ArtifactStatus], name: str) -> float | None:
     """What making an artifact took the last time; else the mean of its stage; None where nothing is known."""
-    record = standings[name].record
+    record = statuses[name].record
     if record:
         return record["seconds"]
     same = [
         other.record["seconds"]
-        for other in standings.values()
+        for other in statuses.values()
         if other.record and plan.jobs[other.artifact].stage == plan.jobs[name].stage
     ]
     return sum(same) / len(same) if same else None

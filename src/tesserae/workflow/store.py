@@ -13,27 +13,27 @@ from typing import Any
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.hashes import sha256
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.staleness import Standing
+from tesserae.workflow.staleness import ArtifactStatus
 
 FOLDER = Path(".tesserae/kept")
 
 
 class NoRepository(Exception):
-    """The project folder is no DVC repository; nothing can be kept."""
+    """The project folder is not a DVC repository; nothing can be kept."""
 
 
-def keep(plan: Plan, standings: dict[str, Standing], names: list[str]) -> list[str]:
+def keep(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str]) -> list[str]:
     """Put the artifacts `names` into the cache, if their files are what their manifests say; which ones were.
 
     Raises NoRepository.
     """
-    wanted = [name for name in names if standings[name].intact and not _entry(plan, standings[name].record).exists()]
+    wanted = [name for name in names if statuses[name].intact and not _entry(plan, statuses[name].record).exists()]
     if not wanted:
         return []
     repository = _repository(plan.project.root)
     try:
         for name in wanted:
-            record = standings[name].record
+            record = statuses[name].record
             files = [Path(entry["path"]) for entry in record["outputs"]] + [plan.folder(name) / manifests.NAME]
             found = {str(path): _add(repository, plan.project.root / path) for path in files}
             entry = {"artifact": name, "files": found}
@@ -45,12 +45,12 @@ def keep(plan: Plan, standings: dict[str, Standing], names: list[str]) -> list[s
     return wanted
 
 
-def restorable(plan: Plan, standings: dict[str, Standing], names: list[str]) -> list[str]:
+def restorable(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str]) -> list[str]:
     """Which of the artifacts are in the cache as the plan wants them now."""
     entries = {
         name: entry
         for name in names
-        if (entry := _kept(plan, name)) and not any(words.startswith("asked for") for words in standings[name].stale)
+        if (entry := _kept(plan, name)) and not any(words.startswith("asked for") for words in statuses[name].stale)
     }
     if not entries:
         return []
@@ -62,11 +62,11 @@ def restorable(plan: Plan, standings: dict[str, Standing], names: list[str]) -> 
         repository.close()
 
 
-def restore(plan: Plan, standings: dict[str, Standing], names: list[str]) -> list[str]:
+def restore(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str]) -> list[str]:
     """Link the artifacts back from the cache; which ones came back whole. What they replace is kept first."""
     if not names:
         return []
-    keep(plan, standings, names)
+    keep(plan, statuses, names)
     repository = _repository(plan.project.root)
     try:
         return [name for name in names if _restore(plan, repository, _kept(plan, name))]
@@ -107,7 +107,7 @@ def _repository(root: Path) -> Any:
         return Repo(str(root))
     except NotDvcRepoError:
         raise NoRepository(
-            f"{root} is no DVC repository: what is replaced cannot be kept; `dvc init` (or `dvc init --no-scm`)"
+            f"{root} is not a DVC repository: what is replaced cannot be kept; `dvc init` (or `dvc init --no-scm`)"
         ) from None
 
 

@@ -14,7 +14,9 @@ DISCRETE = True  # it learns codes
 class Sampling(Strict):
     """One code per step."""
 
-    unguided_fraction: float = Field(ge=0, le=1, description="share of the first codes that are drawn without guidance")
+    unguided_fraction: float = Field(
+        ge=0, le=1, description="fraction of the first codes that are drawn without guidance"
+    )
     first_token_guided: bool = Field(description="whether the very first code is guided all the same")
     top_k: int = Field(ge=0, description="0: all codes")
     top_p: float = Field(gt=0, le=1)

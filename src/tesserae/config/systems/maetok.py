@@ -35,7 +35,7 @@ class Recipe(AdversarialTokenizer):
     latent_channels: int = Field(gt=0)
     auxiliary: str = Field(description="size of each auxiliary decoder, by its name in the scale's sizes.maetok")
     auxiliary_targets: list[Target] = Field(description="what they predict at hidden patches")
-    mask_ratio_min: float = Field(ge=0, lt=1, description="smallest share of hidden patches in training")
+    mask_ratio_min: float = Field(ge=0, lt=1, description="smallest fraction of hidden patches in training")
     mask_ratio_max: float = Field(ge=0, lt=1, description="largest; 0: none is hidden")
     perceptual: Literal["lpips", "none"]
     loss_weights: LossWeights

@@ -24,9 +24,9 @@ class Recipe(Strict):
     top_k: int = Field(gt=0, description="K: concepts that a patch may activate")
     concept_set: int = Field(gt=0, description="size of an image's set of concepts")
     frequency: list[float] = Field(
-        min_length=2, max_length=2, description="shares of images with a concept that is shown"
+        min_length=2, max_length=2, description="fractions of images with a concept that is shown"
     )
-    dense: float = Field(gt=0, le=1, description="concepts that fire in a larger share of images are not shown")
+    dense: float = Field(gt=0, le=1, description="concepts that fire in a larger fraction of images are not shown")
     tied_init: bool = Field(description="start with the encoder as the decoder's transpose")
     ghost_gradients: bool
     dead_window: int = Field(gt=0, description="steps without firing after which a concept is dead")

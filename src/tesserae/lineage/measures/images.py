@@ -17,7 +17,7 @@ class Images(Measure):
     layer: str
     reference: str
     samples: int
-    quantisation: str
+    rounding: str
     splits: int
     weights: str | None = None
     # of reconstructed images
@@ -38,6 +38,6 @@ class Images(Measure):
         text = cls.named(record)
         text += f" (layer {record['layer']})" if "layer" in record else ""
         text += counted(record)
-        for name in ("reference", "quantisation", "seed"):
+        for name in ("reference", "rounding", "seed"):
             text += f", {name} {setting(record[name])}" if name in record else ""
         return text

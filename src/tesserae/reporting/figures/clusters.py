@@ -67,10 +67,10 @@ def plot(stem: str | Path, *, tokenizers: Arrays, numbers: Numbers, scale: str) 
                 spine.set(visible=True, color="#cccccc")
         for axes in panels[len(found) :]:
             axes.set_visible(False)
-        told = zip(_marks(first), first["concepts"].tolist(), first["names"].tolist(), strict=True)
+        legend = zip(_marks(first), first["concepts"].tolist(), first["names"].tolist(), strict=True)
         handles = [
             Line2D([], [], linestyle="", color=colour, marker=marker, label=_shorter(f"{number}: {name}"))
-            for (colour, marker), number, name in told
+            for (colour, marker), number, name in legend
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=columns + (columns > 1), fontsize=8)
         values = next(metrics["values"] for metrics in numbers.values() if metrics)

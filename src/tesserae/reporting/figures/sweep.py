@@ -78,12 +78,12 @@ def _settings(
     series: Mapping[str, Sequence[str]],
 ) -> None:
     """Lines over the numbers of their rows; rows without a number, or in no line, as levels."""
-    drawn = {key for keys in series.values() for key in keys if key in x["values"]}
+    plotted = {key for keys in series.values() for key in keys if key in x["values"]}
     for key, label in rows.items():
-        if key not in drawn and values[key] is not None:
+        if key not in plotted and values[key] is not None:
             axes.axhline(values[key][0], color=style.NEUTRAL, linestyle="--", linewidth=1.2, label=label)
     for line, (name, keys) in enumerate(series.items()):
-        points = sorted((x["values"][key], *values[key]) for key in keys if key in drawn and values[key] is not None)
+        points = sorted((x["values"][key], *values[key]) for key in keys if key in plotted and values[key] is not None)
         colour, marker = SERIES[line % len(SERIES)]
         draw_line(axes, points, colour, marker, label=name)
         for at, mean, _ in points:
@@ -91,4 +91,4 @@ def _settings(
             axes.annotate(number(mean), (at, mean), fontsize=7, color=colour, **place)
     axes.margins(x=0.08, y=0.16)
     axes.set_xlabel(x["label"])
-    axes.set_xticks(sorted({x["values"][key] for key in drawn}))
+    axes.set_xticks(sorted({x["values"][key] for key in plotted}))

@@ -20,9 +20,9 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def part_of(count: int, spec: dict[str, Any]) -> range:
-    """Which of `count` items a job works on: part `spec["part"]` (from 1) of `spec["parts"]` nearly equal ones."""
-    part, parts = spec["part"], spec["parts"]
+def shard_of(count: int, spec: dict[str, Any]) -> range:
+    """Which of `count` items a job works on: part `spec["shard"]` (from 1) of `spec["shards"]` nearly equal ones."""
+    part, parts = spec["shard"], spec["shards"]
     return range(count * (part - 1) // parts, count * part // parts)
 
 

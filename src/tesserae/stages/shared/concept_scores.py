@@ -32,8 +32,8 @@ class Scores(NamedTuple):
 
     concepts: np.ndarray  # (S,)
     names: list[str]
-    frequency: np.ndarray  # (S,): share of training images that have the concept in their set
-    firing: np.ndarray  # (S,): share of validation images in which it fires in some patch
+    frequency: np.ndarray  # (S,): fraction of training images that have the concept in their set
+    firing: np.ndarray  # (S,): fraction of validation images in which it fires in some patch
     strength: np.ndarray  # float32 (N, S): its mean activation over the patches of each validation image
 
 
@@ -60,7 +60,7 @@ def activations(work: Work, sae: nn.Module, images: np.ndarray, concepts: np.nda
 def score(work: Work, sae: nn.Module, data: Images) -> Scores:
     """Choose concepts by the training set, and score the validation images `data` by them.
 
-    The spec has `frequency` (limits of the share of training images that have a concept), `dense` (largest share of
+    The spec has `frequency` (limits of the fraction of training images with a concept), `dense` (largest fraction of
     images in which it fires), `shown` (concepts) and `images` (of each). Raises ValueError if no concept is left.
     """
     spec = work.spec
@@ -104,16 +104,16 @@ def grid(patches: int) -> int:
     """Side of the square on which patches stand row by row; ValueError if there is none."""
     side = math.isqrt(patches)
     if side**2 != patches:
-        raise ValueError(f"{patches} patches are no square")
+        raise ValueError(f"{patches} patches do not form a square")
     return side
 
 
-def measure(work: Work, prompts: Prompts | None, **told: Any) -> Concepts:
+def measure(work: Work, prompts: Prompts | None, **more: Any) -> Concepts:
     """What numbers of concepts are numbers of: the set of images and its concepts, and what the tokenizer read."""
     return Concepts(
         concept_set=work.inputs["concepts"].name,
         reference=f"{work.inputs['dataset'].name} val",
         weights="averaged",
         prompt="none" if prompts is None else "given",
-        **told,
+        **more,
     )

@@ -8,9 +8,9 @@ import torch
 
 from tesserae.data.transforms import to_uint8
 from tesserae.lineage.work import Work
-from tesserae.stages.shared.common import part_of, pick_device
+from tesserae.stages.shared.common import pick_device, shard_of
 from tesserae.stages.shared.progress import slices
-from tesserae.stages.shared.token_parts import standardisation
+from tesserae.stages.shared.token_shards import standardisation
 from tesserae.training import weights
 
 FINAL, SEARCH, LABELS = 0, 1, 2  # streams of random numbers: a search must not see the samples that are reported
@@ -29,7 +29,7 @@ class Drawer(NamedTuple):
 
     @torch.inference_mode()
     def draw(
-        self, labels: np.ndarray, seeds: list[int], guidance: float, temperature: float | None, quantisation: str
+        self, labels: np.ndarray, seeds: list[int], guidance: float, temperature: float | None, rounding: str
     ) -> np.ndarray:
         """Images uint8 (B, S, S, 3) for labels (B,)."""
         chosen = {} if temperature is None else {"temperature": temperature}
@@ -43,7 +43,7 @@ class Drawer(NamedTuple):
         )
         if self.mean is not None:
             tokens = tokens * self.std + self.mean
-        return to_uint8(self.tokenizer.decode(tokens), mode=quantisation).cpu().numpy()
+        return to_uint8(self.tokenizer.decode(tokens), mode=rounding).cpu().numpy()
 
 
 def open_drawer(work: Work) -> Drawer:
@@ -52,8 +52,8 @@ def open_drawer(work: Work) -> Drawer:
     settings = dict(work.spec["sampler"])
     sampler = importlib.import_module(settings.pop("module"))
     mean, std = None, None
-    if work.parts("tokens"):
-        mean, std = (found.to(device) for found in standardisation(work.parts("tokens")))
+    if work.shards("tokens"):
+        mean, std = (found.to(device) for found in standardisation(work.shards("tokens")))
     models = [weights.load(work.inputs[role] / "weights.safetensors").to(device) for role in ("generator", "tokenizer")]
     return Drawer(sampler, settings, *models, mean, std, device)
 
@@ -83,18 +83,16 @@ def draw_all(work: Work, points: list[dict[str, Any]], *, count: int, stream: in
     sample depends on parts or batches.
     """
     spec, drawer = work.spec, open_drawer(work)
-    mine = part_of(count, spec)
+    mine = shard_of(count, spec)
     labels = labels_of(count, spec["classes"], spec["labels"], spec["seed"])[mine.start : mine.stop]
     seeds = seeds_of(spec["seed"], stream, count)[mine.start : mine.stop]
     images = None
     for number, point in enumerate(points):
         for some in slices(len(labels), spec["batch"], f"{work.title} {number + 1}/{len(points)}"):
-            drawn = drawer.draw(
-                labels[some], seeds[some], point["guidance"], point["temperature"], spec["quantisation"]
-            )
+            decoded = drawer.draw(labels[some], seeds[some], point["guidance"], point["temperature"], spec["rounding"])
             if images is None:
-                shape = (len(points), len(labels), *drawn.shape[1:])
+                shape = (len(points), len(labels), *decoded.shape[1:])
                 images = np.lib.format.open_memmap(work.out / "samples.npy", "w+", np.uint8, shape)
-            images[number, some] = drawn
+            images[number, some] = decoded
     images.flush()
     return labels

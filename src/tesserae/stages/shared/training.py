@@ -31,10 +31,10 @@ def run_training(work: Work, model: nn.Module, samples: np.ndarray, batch_of: Ba
     """
     spec, training = work.spec, work.spec["training"]
     fabric = make_fabric(training["precision"], work.device)
-    order = Order(len(samples), training["batch"], training["seed"], training["shares"])
+    order = Order(len(samples), training["batch"], training["seed"], training["microbatches"])
 
-    def source(step: int, share: int, rng: torch.Generator) -> dict[str, Tensor]:
-        chosen = samples[order(step, share)]
+    def source(step: int, microbatch: int, rng: torch.Generator) -> dict[str, Tensor]:
+        chosen = samples[order(step, microbatch)]
         return {"ids": torch.from_numpy(chosen), **batch_of(chosen, rng)}
 
     trained = train(

@@ -25,8 +25,8 @@ def diagnostic_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job)
     ConfigError for a setting that follows no recipe.
     """
     for name, stage in STAGES.items():
-        told = stage.diagnostic
-        if told is None or (told.naming and project.sae(recipe) is None):
+        diagnostic = stage.diagnostic
+        if diagnostic is None or (diagnostic.naming and project.sae(recipe) is None):
             continue
         found = {producer: _input(project, recipe, producer, tokenizer, dataset) for producer in stage.reads}
         inputs = {role: artifact for role, artifact in found.items() if artifact is not None}
@@ -35,8 +35,8 @@ def diagnostic_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job)
         settings = _settings(project, recipe, name)
         if settings is None:
             continue
-        for prompt in (GIVEN, *PROMPTS) if told.by_prompt and "prompts" in inputs else (None,):
-            spec = _spec(project, recipe, told, inputs, prompt)
+        for prompt in (GIVEN, *PROMPTS) if diagnostic.by_prompt and "prompts" in inputs else (None,):
+            spec = _spec(project, recipe, diagnostic, inputs, prompt)
             spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
             _tell_of_concepts(spec, project, recipe, inputs)
             for key, value in settings.items():
@@ -64,10 +64,10 @@ def _input(project: Project, recipe: Any, producer: str, tokenizer: Job, dataset
     }[producer]
 
 
-def _spec(project: Project, recipe: Any, told: Diagnostic, inputs: dict[str, str], prompt: str | None) -> Spec:
+def _spec(project: Project, recipe: Any, diagnostic: Diagnostic, inputs: dict[str, str], prompt: str | None) -> Spec:
     """The settings of the scale's evaluation; prompts that are shuffled need a seed."""
-    seeded = prompt is not None and "seed" not in told.evaluation
-    return measured_as(project, recipe, *told.evaluation, *(["seed"] if seeded else []))
+    seeded = prompt is not None and "seed" not in diagnostic.evaluation
+    return measured_as(project, recipe, *diagnostic.evaluation, *(["seed"] if seeded else []))
 
 
 def _tell_of_concepts(spec: Spec, project: Project, recipe: Any, inputs: dict[str, str]) -> None:
@@ -88,12 +88,12 @@ def _settings(project: Project, recipe: Any, stage: str) -> dict[str, Sourced] |
     """What the paper's file says of a stage at `measures`; None if it has to and does not."""
     if STAGES[stage].diagnostic.settings is None:
         return {}
-    told = getattr(project.papers[recipe.file.stem].measures, stage)
-    if told is None:
+    measures = getattr(project.papers[recipe.file.stem].measures, stage)
+    if measures is None:
         return None
     found = {}
-    for key in type(told).model_fields:
-        value, where = getattr(told, key), f"measures.{stage}.{key}"
+    for key in type(measures).model_fields:
+        value, where = getattr(measures, key), f"measures.{stage}.{key}"
         if isinstance(value, Followed):
             found[key] = _followed(project, recipe, value, where)
         elif value is not None:

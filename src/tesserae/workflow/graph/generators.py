@@ -6,7 +6,7 @@ from typing import Any
 from tesserae.config import spec as specs
 from tesserae.config.project import Project
 from tesserae.config.resolve import Spec
-from tesserae.workflow.graph.job import KINDS, Job, Part, extended, gathered, home, parts_of, reads_of
+from tesserae.workflow.graph.job import KINDS, Job, Shard, extended, gathered, home, reads_of, shards_of
 from tesserae.workflow.graph.tokenizers import dataset_job, measured_as, module_of, tokens_stage
 
 
@@ -31,7 +31,7 @@ def generator_job(project: Project, recipe: Any) -> Job:
 
 
 def evaluation_jobs(
-    project: Project, name: str, recipe: Any, generator: Job, decoder: str, asked: set[str]
+    project: Project, name: str, recipe: Any, generator: Job, decoder: str, shown: set[str]
 ) -> Iterator[Job]:
     """The search for guidance (and temperature), then samples and metrics at what it selected, as far as asked for.
 
@@ -39,15 +39,15 @@ def evaluation_jobs(
     """
     context, tokenizer = project.context, f"tokenizer/{decoder}"
     dataset = dataset_job(project, project.tokenizers[decoder])
-    kinds = [kind for kind in KINDS if f"metrics/{extended(name, kind)}" in asked]
+    kinds = [kind for kind in KINDS if f"metrics/{extended(name, kind)}" in shown]
     sampler = specs.sampling(recipe, context)
     continuous = tokens_stage(project, recipe.typed.tokenizer) == "tokens"
     tokens = gathered(project, "tokens", "tokens", recipe.typed.tokenizer) if continuous else {}
     models = {"generator": generator.id, "tokenizer": tokenizer, **tokens}
 
-    def sampling_spec(part: Part, count: str) -> Spec:
-        spec = measured_as(project, recipe, count, "quantisation", "batch", "seed")
-        part.describe(spec)
+    def sampling_spec(shard: Shard, count: str) -> Spec:
+        spec = measured_as(project, recipe, count, "rounding", "batch", "seed")
+        shard.describe(spec)
         labels = project.papers[recipe.file.stem].measures.labels
         spec.set("labels", labels, f"{recipe.file}: measures.labels")
         spec.set("modules.generator", generator.spec["module"], generator.origins["module"])
@@ -65,25 +65,25 @@ def evaluation_jobs(
         return Job(stage, name, spec.values, spec.origins, inputs, reads, papers=generator.papers)
 
     reference = f"reference/{dataset.recipe}"
-    for part in parts_of(project, "search_samples"):
-        spec = sampling_spec(part, "search_samples")
+    for shard in shards_of(project, "search_samples"):
+        spec = sampling_spec(shard, "search_samples")
         spec.set("search", sampler.values["search"], f"{recipe.file}: generators.{recipe.name}.sampling")
         unguided = "nocfg" in kinds or "best" in kinds
         spec.set("unguided", unguided, "whether a table shows numbers without guidance")
-        yield job("search_samples", part.of(name), spec, models)
+        yield job("search_samples", shard.of(name), spec, models)
     spec = specs.evaluation(context, "extractor", "layer", "splits", "batch")
     searched = gathered(project, "search_samples", "search_samples", name)
     yield job("search", name, spec, {**searched, "reference": reference})
     for kind in kinds:
         selected = extended(name, kind)
-        for part in parts_of(project, "samples"):
-            spec = sampling_spec(part, "samples")
+        for shard in shards_of(project, "samples"):
+            spec = sampling_spec(shard, "samples")
             spec.set("selected", kind, "with guidance, without, or the best of both: what the table shows")
-            yield job("samples", part.of(selected), spec, {**models, "search": f"search/{name}"})
+            yield job("samples", shard.of(selected), spec, {**models, "search": f"search/{name}"})
             spec = specs.evaluation(context, "extractor", "layer", "batch", "shown")
-            drawn = f"samples/{part.of(selected)}"
-            yield job("features", part.of(selected), spec, {"samples": drawn})
+            sampled = f"samples/{shard.of(selected)}"
+            yield job("features", shard.of(selected), spec, {"samples": sampled})
         spec = specs.evaluation(context, "extractor", "layer", "splits", "neighbourhood", "shown")
-        drawn = gathered(project, "samples", "samples", selected)
-        inputs = {**drawn, **gathered(project, "features", "samples", selected), "reference": reference}
+        sampled = gathered(project, "samples", "samples", selected)
+        inputs = {**sampled, **gathered(project, "features", "samples", selected), "reference": reference}
         yield job("metrics", selected, spec, inputs)

@@ -1,4 +1,4 @@
-"""What a step of the graph is, what it reads of others, and how seeds and parts are named."""
+"""What a step of the graph is, what it reads of others, and how seeds and shards are named."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -47,8 +47,8 @@ def reads_of(stage: str, inputs: dict[str, str]) -> dict[str, tuple[str, ...]]:
 
     KeyError for an input of a stage that the table of stages does not let it read.
     """
-    told = STAGES[stage].reads
-    return {name: told[stage_of(name)] for name in inputs.values() if told[stage_of(name)]}
+    declared = STAGES[stage].reads
+    return {name: declared[stage_of(name)] for name in inputs.values() if declared[stage_of(name)]}
 
 
 def home(recipe: Any) -> tuple[str]:
@@ -63,7 +63,7 @@ def extended(name: str, kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class Part:
+class Shard:
     """One of the equal pieces that a stage is scattered into; the only one has no number in its name."""
 
     number: int  # from 1
@@ -81,19 +81,19 @@ class Part:
         return name if self.count == 1 else f"{name}.{self._digits}"
 
     def describe(self, spec: Spec) -> None:
-        spec.set("part", self.number, self.origin)
-        spec.set("parts", self.count, self.origin)
+        spec.set("shard", self.number, self.origin)
+        spec.set("shards", self.count, self.origin)
 
 
-def parts_of(project: Project, stage: str) -> list[Part]:
-    count = getattr(project.scale.parts, stage)
-    origin = f"{project.context.scale_file}: parts.{stage}"
-    return [Part(number, count, origin) for number in range(1, count + 1)]
+def shards_of(project: Project, stage: str) -> list[Shard]:
+    count = getattr(project.scale.shards, stage)
+    origin = f"{project.context.scale_file}: shards.{stage}"
+    return [Shard(number, count, origin) for number in range(1, count + 1)]
 
 
-def gathered(project: Project, stage: str, parts: str, recipe: str) -> dict[str, str]:
-    """Roles and ids of all parts of a stage's recipe."""
-    return {part.role(stage): f"{stage}/{part.of(recipe)}" for part in parts_of(project, parts)}
+def gathered(project: Project, stage: str, shards: str, recipe: str) -> dict[str, str]:
+    """Roles and ids of all shards of a stage's recipe."""
+    return {shard.role(stage): f"{stage}/{shard.of(recipe)}" for shard in shards_of(project, shards)}
 
 
 def seeds_of(project: Project) -> list[int]:

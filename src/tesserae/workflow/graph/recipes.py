@@ -12,18 +12,20 @@ from tesserae.workflow.graph.tokenizers import tokenizer_spec_of
 
 def size_jobs(project: Project) -> Iterator[Job]:
     """Parameters of every recipe at the paper's sizes, whatever the scale: counting costs nothing."""
-    told = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
-    for recipe in told.tokenizers.values():
-        yield _size_job(recipe.name, tokenizer_spec_of(told, recipe), recipe, specs.frozen(recipe, told.context))
-    for recipe in told.generators.values():
-        _, data, _ = told.context.dataset(told.tokenizers[recipe.typed.tokenizer])
-        tokenizer_spec = specs.tokenizer(told.tokenizer(recipe.typed.tokenizer, recipe), told.context)
-        yield _size_job(recipe.name, specs.generator(recipe, tokenizer_spec, data, told.context), recipe)
-    for name, entry in told.decoded.items():
-        recipe = told.generators[entry.generator]
-        _, data, _ = told.context.dataset(told.tokenizers[recipe.typed.tokenizer])
-        tokenizer_spec = specs.tokenizer(told.tokenizers[recipe.typed.tokenizer], told.context)
-        yield _size_job(name, specs.generator(recipe, tokenizer_spec, data, told.context), recipe)
+    published = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
+    for recipe in published.tokenizers.values():
+        yield _size_job(
+            recipe.name, tokenizer_spec_of(published, recipe), recipe, specs.frozen(recipe, published.context)
+        )
+    for recipe in published.generators.values():
+        _, data, _ = published.context.dataset(published.tokenizers[recipe.typed.tokenizer])
+        tokenizer_spec = specs.tokenizer(published.tokenizer(recipe.typed.tokenizer, recipe), published.context)
+        yield _size_job(recipe.name, specs.generator(recipe, tokenizer_spec, data, published.context), recipe)
+    for name, entry in published.decoded.items():
+        recipe = published.generators[entry.generator]
+        _, data, _ = published.context.dataset(published.tokenizers[recipe.typed.tokenizer])
+        tokenizer_spec = specs.tokenizer(published.tokenizers[recipe.typed.tokenizer], published.context)
+        yield _size_job(name, specs.generator(recipe, tokenizer_spec, data, published.context), recipe)
 
 
 def _size_job(name: str, described: Spec, recipe: Any, frozen: int = 0) -> Job:
@@ -40,12 +42,12 @@ def _size_job(name: str, described: Spec, recipe: Any, frozen: int = 0) -> Job:
 
 def settings_jobs(project: Project) -> Iterator[Job]:
     """Numbers of every recipe as the paper's scale says them: tables of hyper-parameters are checked against these."""
-    told = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
-    for recipe in (*told.saes.values(), *told.tokenizers.values(), *told.generators.values()):
+    published = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
+    for recipe in (*published.saes.values(), *published.tokenizers.values(), *published.generators.values()):
         numbers = {key: leaf for key, leaf in recipe.leaves.items() if isinstance(leaf.value, (int, float, list, bool))}
         spec = {key: leaf.value for key, leaf in numbers.items()}
         origins = {key: leaf.origin for key, leaf in numbers.items()}
-        if recipe.name in told.saes:
-            known = specs.sae(recipe, told.context)
+        if recipe.name in published.saes:
+            known = specs.sae(recipe, published.context)
             spec["width"], origins["width"] = known.values["model"]["width"], known.origins["model.width"]
         yield Job("settings", recipe.name, spec, origins, papers=home(recipe))

@@ -48,19 +48,19 @@ def lineage_job(project: Project, found: dict[str, Job]) -> Job:
 
 def page_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
     """A paper's page: what its tables, figures and claims show, and what was made for them."""
-    told = project.papers[paper]
+    described = project.papers[paper]
     own = _made_for(paper, found)
     reads = {job.id: (manifests.NAME, *LISTED[job.stage].listed) for job in own if job.stage in LISTED}
     spec = {
         "paper": paper,
-        "name": told.name,
-        "title": told.title,
-        "arxiv": told.arxiv,
+        "name": described.name,
+        "title": described.title,
+        "arxiv": described.arxiv,
         "scale": project.scale.scale,
         "seeds": project.scale.seeds,
         "papers": _names(project),
-        "tables": {f"{paper}_{key}": f"{table.source}: {table.title}" for key, table in told.tables.items()},
-        "figures": {f"{paper}_{key}": figure.title for key, figure in told.figures.items()},
+        "tables": {f"{paper}_{key}": f"{table.source}: {table.title}" for key, table in described.tables.items()},
+        "figures": {f"{paper}_{key}": figure.title for key, figure in described.figures.items()},
         "omitted": _omitted(project, paper),
     }
     return Job(
@@ -89,8 +89,8 @@ def _names(project: Project) -> list[list[str]]:
 
 def _omitted(project: Project, paper: str) -> dict[str, list[str]]:
     """Reason -> recipes of the paper that the scale does without."""
-    told, reasons = project.papers[paper], {}
-    for name in (*told.saes, *told.tokenizers, *told.generators, *told.decoded):
+    described, reasons = project.papers[paper], {}
+    for name in (*described.saes, *described.tokenizers, *described.generators, *described.decoded):
         if name in project.omitted:
             reasons.setdefault(project.omitted[name], []).append(name)
     return reasons
@@ -99,9 +99,9 @@ def _omitted(project: Project, paper: str) -> dict[str, list[str]]:
 def report_job(project: Project, found: dict[str, Job]) -> Job:
     """The first page: of each paper its counts, verdicts, one table and one figure."""
     papers, inputs, reads = [], ["lineage/index"], {}
-    for name, told in project.papers.items():
+    for name, described in project.papers.items():
         own = _made_for(name, found)
-        table, figure = f"table/{name}_{told.front.table}", f"figure/{name}_{told.front.figure}"
+        table, figure = f"table/{name}_{described.front.table}", f"figure/{name}_{described.front.figure}"
         inputs += [f"page/{name}", *(job.id for job in own)]
         reads |= {job.id: (manifests.NAME,) for job in own}
         reads |= {table: ("table.html",), figure: ("figure.png",), f"claims/{name}": ("claims.json",)}
@@ -109,12 +109,12 @@ def report_job(project: Project, found: dict[str, Job]) -> Job:
         papers.append(
             {
                 "paper": name,
-                "name": told.name,
-                "title": told.title,
-                "arxiv": told.arxiv,
+                "name": described.name,
+                "title": described.title,
+                "arxiv": described.arxiv,
                 "table": table,
                 "figure": figure,
-                "figure_title": told.figures[told.front.figure].title,
+                "figure_title": described.figures[described.front.figure].title,
                 "trained": {stage: count for stage, count in trained.items() if count},
             }
         )

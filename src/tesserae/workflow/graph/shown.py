@@ -35,9 +35,9 @@ def _shown(project: Project, found: dict[str, Job], cells: dict[tuple[str, str],
 def table_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
     for name, table in project.papers[paper].tables.items():
         cells = {
-            (row, column): told.of(row)
-            for column, told in table.columns.items()
-            for row in (table.rows if told.rows is None else told.rows)
+            (row, column): entry.of(row)
+            for column, entry in table.columns.items()
+            for row in (table.rows if entry.rows is None else entry.rows)
         }
         inputs, missing = _shown(project, found, cells)
         spec = {
@@ -45,7 +45,7 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[
             "scale": project.scale.scale,
             **table.model_dump(),
             "rows": list(map(list, table.rows.items())),
-            "columns": [{"name": column, **told.model_dump()} for column, told in table.columns.items()],
+            "columns": [{"name": column, **entry.model_dump()} for column, entry in table.columns.items()],
             "seeds": seeds_of(project),
             "missing": missing,
         }
@@ -105,16 +105,16 @@ def _drawn_from(project: Project, figure: Figure, made: Iterable[str]) -> dict[s
 
 def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
     """A verdict for every statement of a paper, from the cells of its tables and the curves of its figures."""
-    told = project.papers[paper]
-    if told.claims is None:
+    entry = project.papers[paper]
+    if entry.claims is None:
         return
     claims = project.claims[paper]
     inputs: dict[str, str] = {}
     cells = []
     for table, row, column in sorted({cell for claim in claims for cell in claim.cells()}):
         cell = {"table": table, "row": row, "column": column}
-        number = number_behind(told, table, row, column)
-        if is_cited(told, table, row):
+        number = number_behind(entry, table, row, column)
+        if is_cited(entry, table, row):
             reason = "cited by the paper, not run here"
         elif number is None:
             reason = f"no table or figure of {paper} has this number"
@@ -129,7 +129,7 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
         cells.append(cell)
     spec = {
         "paper": paper,
-        "title": told.title,
+        "title": entry.title,
         "scale": project.scale.scale,
         "seeds": seeds_of(project),
         "cells": cells,
@@ -141,6 +141,6 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
         spec,
         inputs=dict(sorted(inputs.items())),
         reads={name: (STAGES[stage_of(name)].numbers,) for name in inputs.values()},
-        sources={"published": Path(told.published)},
+        sources={"published": Path(entry.published)},
         papers=(paper,),
     )

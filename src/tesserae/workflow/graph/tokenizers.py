@@ -9,7 +9,7 @@ from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Spec, Text
-from tesserae.workflow.graph.job import Job, gathered, home, parts_of, reads_of
+from tesserae.workflow.graph.job import Job, gathered, home, reads_of, shards_of
 
 
 def dataset_job(project: Project, recipe: Any) -> Job:
@@ -132,22 +132,22 @@ def tokenizer_job(project: Project, recipe: Any, dataset: Job) -> Job:
 def measured_as(project: Project, recipe: Any, *keys: str) -> Spec:
     """The named settings of the scale's evaluation, as far as the recipe's paper does not measure otherwise."""
     spec, paper = specs.evaluation(project.context, *keys), recipe.file.stem
-    told = project.papers[paper].measures
-    if "quantisation" in keys and told.quantisation is not None:
-        spec.set("quantisation", told.quantisation, f"{recipe.file}: measures.quantisation")
+    measures = project.papers[paper].measures
+    if "rounding" in keys and measures.rounding is not None:
+        spec.set("rounding", measures.rounding, f"{recipe.file}: measures.rounding")
     return spec
 
 
 def sae_jobs(project: Project, recipe: Any) -> Iterator[Job]:
-    """The frozen features of its images, in parts, and the sparse autoencoder that learns them."""
+    """The frozen features of its images, in shards, and the sparse autoencoder that learns them."""
     dataset = dataset_job(project, recipe)
     yield dataset
-    for part in parts_of(project, "semantic_features"):
+    for shard in shards_of(project, "semantic_features"):
         spec = specs.features(recipe, project.context)
         spec.set("split", "train", "the only split of the papers' image set")
         spec.set("batch", project.context.scale.evaluation.batch, f"{project.context.scale_file}: evaluation.batch")
-        part.describe(spec)
-        name = part.of(recipe.name)
+        shard.describe(spec)
+        name = shard.of(recipe.name)
         yield Job("semantic_features", name, spec.values, spec.origins, {"dataset": dataset.id}, papers=home(recipe))
     spec = specs.sae(recipe, project.context)
     inputs = gathered(project, "semantic_features", "semantic_features", recipe.name)
@@ -165,14 +165,14 @@ def token_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> I
     kind = tokens_stage(project, recipe.name)
     if kind == "codes":
         inputs |= _reading(project, recipe, dataset)
-    for part in parts_of(project, "tokens"):
+    for shard in shards_of(project, "tokens"):
         spec = specs.evaluation(project.context, "batch")
         spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
         if recipe.typed.latent_mean is not None:
             spec.set("standardisation.mean", recipe["latent_mean"])
             spec.set("standardisation.std", recipe["latent_std"])
-        part.describe(spec)
-        name = part.of(tokenizer.recipe)
+        shard.describe(spec)
+        name = shard.of(tokenizer.recipe)
         yield Job(kind, name, spec.values, spec.origins, inputs, papers=tokenizer.papers)
 
 

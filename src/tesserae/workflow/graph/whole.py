@@ -37,10 +37,10 @@ def jobs(project: Project) -> dict[str, Job]:
 
     Only what a table, a figure or a claim asks for: a recipe that nothing shows is not trained.
     """
-    asked = _asked(project)
+    shown_ids = _shown_ids(project)
     found: dict[str, Job] = {}
     clashes: dict[str, ConfigError] = {}  # of what is made only if it is needed
-    for job in _made(project, asked):
+    for job in _made(project, shown_ids):
         if job.id in found and (clash := _clash(found[job.id], job)):
             clashes[job.id] = clash
         _add(job, found)
@@ -113,19 +113,19 @@ def _remedy(wanted: str, found: dict[str, Job]) -> str:
     return f"one of {', '.join(same or STAGES)}"
 
 
-def _asked(project: Project) -> set[str]:
+def _shown_ids(project: Project) -> set[str]:
     """Ids of the artifacts that tables and figures name, of all seeds."""
     named = set()
     for paper in project.papers.values():
         for table in paper.tables.values():
-            named |= {told.of(row) for told in table.columns.values() for row in told.rows or table.rows}
+            named |= {column.of(row) for column in table.columns.values() for row in column.rows or table.rows}
         for figure in paper.figures.values():
             patterns = [pattern for group in figure.inputs.values() for pattern in group.values()]
             named |= {pattern.format(row=row) for pattern in patterns for row in figure.rows}
     return {one for name in named for one in made_of(project, name)}
 
 
-def _made(project: Project, asked: set[str]) -> Iterator[Job]:
+def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
     """Everything that can be trained and measured, producers first; of one tokenizer in the order of the stages."""
     order = list(STAGES)
     for recipe in project.saes.values():
@@ -147,7 +147,7 @@ def _made(project: Project, asked: set[str]) -> Iterator[Job]:
     for recipe in project.generators.values():
         generator = generator_job(project, recipe)
         yield generator
-        yield from evaluation_jobs(project, recipe.name, recipe, generator, recipe.typed.tokenizer, asked)
+        yield from evaluation_jobs(project, recipe.name, recipe, generator, recipe.typed.tokenizer, shown_ids)
     for name, entry in project.decoded.items():
         recipe = project.generators.get(entry.generator)
         if recipe is None:
@@ -159,10 +159,10 @@ def _made(project: Project, asked: set[str]) -> Iterator[Job]:
             raise ConfigError(
                 "config/papers",
                 f"decoded.{name}.decoder",
-                f"{entry.decoder!r} is no tokenizer that was fine-tuned from {recipe.typed.tokenizer}",
+                f"{entry.decoder!r} is not a tokenizer that was fine-tuned from {recipe.typed.tokenizer}",
                 "name a tokenizer recipe with `finetune`: only then both have the same latents",
             )
-        yield from evaluation_jobs(project, name, recipe, generator, entry.decoder, asked)
+        yield from evaluation_jobs(project, name, recipe, generator, entry.decoder, shown_ids)
     yield from size_jobs(project)
     yield from settings_jobs(project)
 
@@ -177,12 +177,12 @@ def _forecast_job(project: Project, wanted: Forecast, found: dict[str, Job]) -> 
         without = replace(other, scale=other.scale.model_copy(update={"forecast": None}))
         return other, jobs(without)
 
-    told, planned_jobs = planned(wanted.scale, [*project.papers])
-    resources = told.scale.resources
+    priced, planned_jobs = planned(wanted.scale, [*project.papers])
+    resources = priced.scale.resources
     spec = describe(
         planned_jobs,
         {job.stage: resources.get(job.stage, resources["default"]) for job in planned_jobs.values()},
-        published=planned_jobs if wanted.scale == PAPER and TIMED in told.papers else planned(PAPER, [TIMED])[1],
+        published=planned_jobs if wanted.scale == PAPER and TIMED in priced.papers else planned(PAPER, [TIMED])[1],
         scale=wanted.scale,
         gpu=wanted.gpu,
         gpus=wanted.gpus,

@@ -1,4 +1,4 @@
-"""Scattered stages: parts are the whole, whatever their number, and numbers do not depend on it."""
+"""Scattered stages: shards are the whole, whatever their number, and numbers do not depend on it."""
 
 import json
 import shutil
@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tesserae.stages.shared.common import part_of
-from tesserae.stages.shared.token_parts import open_tokens, read_sums
+from tesserae.stages.shared.common import shard_of
+from tesserae.stages.shared.token_shards import open_tokens, read_sums
 from tests.workflow.conftest import Copy, copy  # noqa: F401 (fixture)
 
 
 @given(st.integers(0, 2000), st.integers(1, 40))
-def test_parts_are_the_whole_in_order(count, parts):
-    found = [part_of(count, {"part": part, "parts": parts}) for part in range(1, parts + 1)]
-    assert [index for part in found for index in part] == list(range(count))
+def test_parts_are_the_whole_in_order(count, shards):
+    found = [shard_of(count, {"shard": shard, "shards": shards}) for shard in range(1, shards + 1)]
+    assert [index for shard in found for index in shard] == list(range(count))
     assert max(map(len, found)) - min(map(len, found)) <= 1
 
 
@@ -27,7 +27,7 @@ def test_tokens_in_parts_are_read_as_one(tmp_path_factory, sizes, data):
     whole = rng.standard_normal((sum(sizes), 2, 3, 4)).astype(np.float32)
     folders, at = [], 0
     for size in sizes:
-        folders.append(tmp_path_factory.mktemp("part"))
+        folders.append(tmp_path_factory.mktemp("shard"))
         np.save(folders[-1] / "moments.npy", whole[at : at + size])
         np.save(folders[-1] / "labels.npy", np.arange(at, at + size))
         at += size
@@ -56,8 +56,8 @@ def scattered(copy: Copy, smoke: Path) -> Copy:  # noqa: F811
     return copy
 
 
-def scatter(copy: Copy, parts: str, *targets: str) -> None:  # noqa: F811
-    copy.edit("config/scales/smoke.yaml", "\nresources:", f"\nparts: {parts}\nresources:")
+def scatter(copy: Copy, shards: str, *targets: str) -> None:  # noqa: F811
+    copy.edit("config/scales/smoke.yaml", "\nresources:", f"\nparts: {shards}\nresources:")
     files = [f"results/smoke/{target}" for target in targets]
     done = copy.python("-m", "snakemake", *files, "--quiet", "all", "--config", "scale=smoke")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -67,8 +67,8 @@ def test_samples_and_their_numbers_do_not_depend_on_the_parts(scattered, smoke):
     name = "mar_b_joint-cfg"
     scatter(scattered, "{samples: 3}", f"metrics/{name}/metrics.json")
     made, whole = scattered.root / "results/smoke", smoke / "results/smoke"
-    parts = [made / f"samples/{name}-{k}of3/samples.npy" for k in (1, 2, 3)]
-    images = np.concatenate([np.load(part) for part in parts], axis=1)
+    shards = [made / f"samples/{name}-{k}of3/samples.npy" for k in (1, 2, 3)]
+    images = np.concatenate([np.load(shard) for shard in shards], axis=1)
     expected = np.load(whole / f"samples/{name}/samples.npy")
     # 13 or 14 samples in a batch, not 20: matrix products may round otherwise, and truncation shows it
     assert images.shape == expected.shape
