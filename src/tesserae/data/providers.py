@@ -13,7 +13,7 @@ from tesserae.data.errors import DataError
 __all__ = ["PROVIDERS", "SPLITS", "Labelled", "Provider", "Sample", "check", "open_provider"]
 
 # name -> module and class. Imported when asked for: a data set depends on its own family's code alone, which its spec
-# names (`module`, workflow/graph_tokenizers.py).
+# names (`module`, workflow/graph/tokenizers.py).
 PROVIDERS = {
     "emoji": ("emoji", "Emoji"),
     "imagenet": ("imagenet", "ImageNet"),

@@ -49,7 +49,7 @@ def _covered(notebook: nbformat.NotebookNode, modules: list[str], name: str) -> 
     ]
     if uncovered:
         raise ValueError(
-            f"{name} imports {', '.join(uncovered)}: add it to NOTEBOOK_MODULES in workflow/graph_report.py"
+            f"{name} imports {', '.join(uncovered)}: add it to NOTEBOOK_MODULES in workflow/graph/report.py"
         )
 
 
