@@ -29,7 +29,7 @@ def ask(*arguments: str, scale: str):
 
 def test_the_printed_316_million_are_these(paper):
     size = counted(*paper, "concepttok_bb64")
-    assert size["shards"] == {
+    assert size["parts"] == {
         "latent tokens": 49_152,
         "encoder": 85_944_640,
         "text projection and positions (encoder)": 649_728,
@@ -63,7 +63,7 @@ def test_the_printed_316_million_are_these(paper):
 def test_all_sizes_are_the_published_ones(paper, recipe, trained, frozen):
     size = counted(*paper, recipe)
     assert (size["trained"], size["total"]) == (trained, trained + frozen)
-    assert size["trained"] == sum(size["shards"].values())
+    assert size["trained"] == sum(size["parts"].values())
 
 
 def test_both_sizes_are_shown_beside_what_is_printed():

@@ -48,7 +48,7 @@ def test_a_row_of_ours_is_planned_in_a_printed_table(project):
             "or own_rows: [strong] for a row of ours",
         ),
         (lambda t: t.update(own_rows=["joint"]), "tables.table_1.rows.joint", "prints the row 'Joint noise'", "take"),
-        (lambda t: t.update(own_rows=["strong"]), "tables.table_1", "'strong' is no key of rows", "schema"),
+        (lambda t: t.update(own_rows=["strong"]), "tables.table_1", "'strong' is not a key of rows", "schema"),
         (
             lambda t: t["columns"].update({"MAR-B CFG": t["columns"][FID]}),
             "tables.table_1.columns.MAR-B CFG",

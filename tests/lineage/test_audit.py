@@ -973,7 +973,7 @@ def everything_forged_after_sharing(results):
 def comment_in_stored_code_edited_after_sharing(results):
     results.share()
     file = stored(results, MODULE)
-    file.write_text(file.read_text().replace('"""The one error', '"""The only error'))
+    file.write_text(file.read_text().replace('"""The errors of', '"""All errors of'))
 
 
 @case(at("shared", "", f"lineage/{SCALE}.json"))

@@ -354,7 +354,7 @@ def reread(record):
         (lambda record: record["spec"].update(size=64), "manifest of tokenizer/small was edited"),
         (lambda record: record["modules"].update({"tesserae": "0" * 16}), "manifest of tokenizer/small was edited"),
         (lambda record: record.update(fingerprint="0" * 16 + "-" + "0" * 16), "tokenizer/small"),
-        (lambda record: record.update(manifest=1), "no manifest of version 2"),
+        (lambda record: record.update(manifest=1), "not a manifest of version 2"),
         (lambda record: record.pop("hardware"), "does not say hardware"),
         (rename, "not of this folder"),
         (reread, r"read other content in results/toy/dataset/emoji/images\.npy"),

@@ -171,7 +171,7 @@ def test_labels_may_hold_commas_and_the_table_may_be_left_out(made):
         ("tokenizer/detok/curves.jsonl[joint, fid]", "belongs to tokenizer/detok, which has no cells"),
         (
             "results/pocket/tokenizer/detok/stage.log",
-            "no output of tokenizer/detok, which made weights.safetensors, cur",
+            "not an output of tokenizer/detok, which made weights.safetensors, cur",
         ),
         ("results/pocket/tokenizer/detik/curves.jsonl", "no artifact that has a manifest; nearest: tokenizer/detok"),
         ("results/smoke/tokenizer/detok/curves.jsonl", r"no manifests in .*smoke; there are results of scale pocket"),

@@ -139,7 +139,7 @@ def test_an_artifact_tells_all_its_facts(made, page):
     assert [data["settings"][at] for at in told["spec"]] == [
         ["batch", "75", f"config/scales/{SCALE}.yaml: evaluation.batch"],
         ["name", "detok", ""],
-        ["nested.rate", "0.001", "config/papers/detok.yaml: nested"],
+        ["nested.lr", "0.001", "config/papers/detok.yaml: nested"],
     ]
     modules = [data["modules"][at] for at in data["sets"][told["modules"]]]
     assert modules == [[name, digest, 1] for name, digest in sorted(record["modules"].items())]
@@ -385,7 +385,7 @@ def test_the_tree_tells_each_artifact_once_and_fits(made):
     for expected in (
         "data/emoji/emoji.npz",
         "started 2026-01-05 10:11:12 UTC, took 1 min 15 s, seed 1, commit 0123456",
-        "code 2 modules; spec batch=75, name=emoji-32; nested: rate=0.001",
+        "code 2 modules; spec batch=75, name=emoji-32; nested: lr=0.001",
         "0123456789abcdef0123456789abcdef01234567",
         "node1, CPU, 2 cores",
         "numpy 2.4.6, torch 2.14.1",

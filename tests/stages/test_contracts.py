@@ -448,7 +448,7 @@ def test_prompts_go_to_who_reads_them(reader):
 
 
 def test_codes_that_fill_up_a_row_are_not_counted(corpus, tmp_path, monkeypatch):
-    spec = {"tokenizer": "toy", "batch": 4, "part": 1, "parts": 1}
+    spec = {"tokenizer": "toy", "batch": 4, "shard": 1, "shards": 1}
     counts = {}
     for kind in (Codes, Halves):
         monkeypatch.setattr(codes.weights, "load", lambda file, kind=kind: kind())
@@ -467,7 +467,7 @@ def test_codes_that_fill_up_a_row_are_not_counted(corpus, tmp_path, monkeypatch)
     [
         ("tokenizer", {"official", "side_inputs", "training"}),
         ("generator", {"official", "token_shards", "training"}),
-        ("sae", {"feature_shards", "files", "progress", "training"}),  # it also measures
+        ("sae", {"feature_shards", "files", "numbers", "progress", "training"}),  # it also measures
     ],
 )
 def test_a_training_does_not_depend_on_what_other_stages_share(stage, shared):

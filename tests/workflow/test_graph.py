@@ -93,19 +93,19 @@ def test_a_fine_tuned_tokenizer_starts_from_its_start_and_decodes_its_tokens():
             PAPER,
             lambda c: c["decoded"]["mar_b_system_tuned"].update(decoder="mar_vae_denoising"),
             "decoded.mar_b_system_tuned.decoder",
-            "no tokenizer that was fine-tuned from detok_bb_extended",
+            "not a tokenizer that was fine-tuned from detok_bb_extended",
         ),
         (
             PAPER,
             lambda c: c["decoded"]["mar_b_system_tuned"].update(decoder="detok_bb_extended"),
             "decoded.mar_b_system_tuned.decoder",
-            "no tokenizer that was fine-tuned",
+            "not a tokenizer that was fine-tuned",
         ),
         (
             PAPER,
             lambda c: c["decoded"]["mar_b_system_tuned"].update(decoder="nothing"),
             "decoded.mar_b_system_tuned.decoder",
-            "'nothing' is no tokenizer",
+            "'nothing' is not a tokenizer",
         ),
         (
             PAPER,
