@@ -30,7 +30,8 @@ def gated(toys):
 def held(file) -> subprocess.Popen:
     """Another process that holds a lock until it is killed."""
     code = (
-        "import sys, time; from pathlib import Path; from tesserae.workflow import locks\n"
+        "import signal, sys, time; from pathlib import Path; from tesserae.workflow import locks\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whoever started the tests may ignore it
         "with locks.holding(Path(sys.argv[1]), locks.this_process(what='test')):\n"
         "    print('held', flush=True); time.sleep(999)"
     )
