@@ -76,6 +76,13 @@ FID = "tables.table_1.columns.MAR-B w/ CFG FID"
         ),
         (
             DETOK,
+            lambda c: c["figures"].update(table_1=c["figures"]["figure_4"]),
+            "figures.table_1",
+            "both would be called detok_table_1",
+            "another key",
+        ),
+        (
+            DETOK,
             lambda c: c["figures"]["figure_4"].update(draw="curves"),
             "figures.figure_4.draw",
             "no kind of figure named 'curves'",

@@ -155,9 +155,12 @@ def stated(recipe: ResolvedRecipe) -> list[str]:
 
 
 def wrong_figures(paper: Paper, file: Path, printed: frozenset[Cell]) -> Iterator[ConfigError]:
-    """Figures of an unknown kind, and those that do not say what their kind is drawn from."""
+    """Figures of a table's name, of an unknown kind, and those that do not say what their kind is drawn from."""
     for name, figure in paper.figures.items():
         where = f"figures.{name}"
+        if name in paper.tables:
+            problem = f"a table has this key too, and both would be called {paper.paper}_{name}"
+            yield ConfigError(file, where, problem, "give one of them another key")
         if figure.draw not in KINDS:
             yield ConfigError(
                 file, f"{where}.draw", f"there is no kind of figure named {figure.draw!r}", f"one of {', '.join(KINDS)}"
