@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs/extending.md"
-# A fenced block whose first line names a file of its own, or a file and the line before or after which the rest belongs.
+# A fenced block whose first line names a new file, or a file and the line before or after which the rest belongs.
 BLOCK = re.compile(
     r"^```(?:python|yaml)\n# (?P<file>\S+?)(?:, (?P<where>before|after) `(?P<line>[^\n]+)`)?\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -45,8 +45,7 @@ def followed(copy):
 
 def test_a_stage_a_column_and_a_figure_work_as_the_page_adds_them(followed):
     done = followed.python(
-        *("-m", "snakemake", "--cores", "2", "detok_own_mirror", "detok_mirrored", "--config", "scale=smoke"),
-        TESSERAE_WARM="off",
+        *("-m", "snakemake", "--cores", "2", "detok_own_mirror", "detok_mirrored", "--config", "scale=smoke")
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = followed.root / "results/smoke"

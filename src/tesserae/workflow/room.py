@@ -12,7 +12,7 @@ from tesserae.config.types import Resources
 from tesserae.words import size
 from tesserae.workflow import machine
 
-JOB_MB = 900  # a job of a small scale: 720 MB at most (README: What `pocket` took), and its share of what runs beside
+JOB_MB = 900  # a job of a small scale: 720 MB at most (docs/timing.md), and its share of what runs beside
 ON_ONE_GPU = 2  # jobs that do not say how much of a GPU's memory they take
 
 

@@ -1,0 +1,136 @@
+"""README and docs: links lead somewhere, and commands that are shown exist with their options."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from tesserae.cli.main import main
+from tesserae.config.project import read_project
+from tests.conftest import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+FENCED = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`]+)`")
+PROMPT = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?(?=(?:tesserae|make|python -m tesserae)\b)")
+named = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def anchors(page: Path) -> set[str]:
+    """Names of a page's headings, as GitHub makes them."""
+    text = FENCED.sub("", page.read_text())
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def broken(page: Path, text: str) -> list[str]:
+    """Relative links of a page that lead nowhere."""
+    found = []
+    for link in LINK.findall(FENCED.sub("", text)):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or not target.is_relative_to(ROOT) or (anchor and anchor not in anchors(target)):
+            found.append(link)
+    return found
+
+
+def commands(text: str) -> list[tuple[list[str], bool]]:
+    """Words of each command that a page shows, and whether it is whole: one in a sentence may lack its arguments."""
+    blocks = [block for _, language, block in FENCED.findall(text) if language in ("", "console")]
+    lines = [(line, True) for block in blocks for line in block.splitlines()]
+    lines += [(line, False) for line in INLINE.findall(FENCED.sub("", text))]
+    found = []
+    for line, whole in lines:
+        shown = shlex.split(PROMPT.sub("", line), comments=True) if PROMPT.match(line) else []
+        for words in split(shown):
+            if words[0] in ("tesserae", "make") or words[:2] == ["python", "-m"]:
+                found.append((words, whole))
+    return found
+
+
+def split(words: list[str]) -> list[list[str]]:
+    """The commands of a line, which stand between && and semicolons."""
+    parts: list[list[str]] = [[]]
+    for word in words:
+        bare = word.rstrip(";")
+        parts[-1] += [bare] if bare not in ("", "&&") else []
+        if bare != word or word == "&&":
+            parts.append([])
+    return [part for part in parts if part]
+
+
+def fault(words: list[str], whole: bool, page: str = "") -> str | None:
+    """What is wrong with a command; None if it could be run. A module may be one that the page itself adds."""
+    if words[0] == "make":
+        targets = re.findall(r"^([\w-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        unknown = [word for word in words[1:] if word not in targets and not re.match(r"(SCALE|PROFILE|PYTHON)=", word)]
+        return f"the Makefile has no {unknown[0]}" if unknown else None
+    if words[0] == "python":
+        path = words[2].replace(".", "/")
+        known = [base / end for base in (ROOT / "src", ROOT) for end in (f"{path}.py", f"{path}/__init__.py")]
+        return (
+            None
+            if any(file.exists() for file in known) or f"\n# src/{path}.py\n" in page
+            else f"there is no module {words[2]}"
+        )
+    command, context, rest = main, None, words[1:]
+    try:
+        while True:
+            context = command.make_context(command.name, list(rest), parent=context)
+            if not isinstance(command, click.Group):
+                return None
+            _, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+    except click.exceptions.NoArgsIsHelpError:
+        return None
+    except click.MissingParameter as error:
+        return error.format_message() if whole else None
+    except click.UsageError as error:
+        return error.format_message()
+
+
+@named
+def test_links_lead_somewhere(page):
+    assert broken(page, page.read_text()) == []
+
+
+@named
+def test_commands_exist_with_their_options(page):
+    text = page.read_text()
+    said = {shlex.join(words): fault(words, whole, text) for words, whole in commands(text)}
+    assert {command: problem for command, problem in said.items() if problem} == {}
+
+
+def test_a_wrong_link_and_a_wrong_command_would_be_seen():
+    text = "[a](docs/nowhere.md) [b](docs/lineage.md#nothing) [c](docs/lineage.md#sharing) [d](https://example.org)"
+    assert broken(ROOT / "README.md", text) == ["docs/nowhere.md", "docs/lineage.md#nothing"]
+    block = "```console\n$ tesserae audti\n$ tesserae stale --jsn && make everything\n$ tesserae spec  # all\n```\n"
+    wrong = [fault(*command) for command in commands(block + "`tesserae spec` and `python -m tesserae.stages.nothing`")]
+    assert [bool(said) for said in wrong] == [True, True, True, True, False, True]
+
+
+def test_every_command_is_shown_somewhere():
+    shown = {
+        words[1] for page in PAGES for words, _ in commands(page.read_text()) if words[0] == "tesserae" and words[1:]
+    }
+    assert main.commands.keys() <= shown, main.commands.keys() - shown
+
+
+def test_the_glossary_names_what_exists():
+    rows = [line for line in (ROOT / "docs/glossary.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) > 40
+    for row in rows:
+        for name in INLINE.findall(row.split("|")[3]):
+            if "/" in name and "<" not in name:
+                below = ROOT / "src/tesserae" / name
+                assert below.exists() or any(ROOT.glob(name)), row
+
+
+def test_the_readme_says_how_many_claims_there_are():
+    counts = re.search(r"^\| claims \| (\d+) \| (\d+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    papers = read_project(ROOT).claims
+    assert [int(count) for count in counts.groups()] == [len(papers[name]) for name in ("detok", "concepttok")]
