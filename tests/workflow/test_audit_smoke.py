@@ -68,9 +68,16 @@ def rehash(record: dict, root: Path) -> None:
     record["outputs"] = [manifests.describe(root / entry["path"], root) for entry in record["outputs"]]
 
 
-def readers(root: Path, artifact: str) -> set[str]:
+def readers(root: Path, artifact: str, file: str | None = None) -> set[str]:
+    """What was made from an artifact, or from one file of it."""
     records = manifests.collect(root, "smoke")
-    return {name for name, record in records.items() if artifact in record["inputs"] and name not in PAGES}
+    return {
+        name
+        for name, record in records.items()
+        if artifact in record["inputs"]
+        and name not in PAGES
+        and any(file in (None, Path(entry["path"]).name) for entry in record["inputs"][artifact]["files"])
+    }
 
 
 def command(root: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -177,7 +184,7 @@ def test_metrics_replaced_together_with_their_manifest(results, planned):
         rehash(record, results)
 
     change(results, name, edit)
-    expected = {("input-changed", reader) for reader in readers(results, name)}
+    expected = {("input-changed", reader) for reader in readers(results, name, "metrics.json")}
     expected |= {("number", TABLE), ("number", "claims/detok")}
     assert found(results, planned) == expected
     assert ("input-changed", TABLE) in expected
