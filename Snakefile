@@ -11,7 +11,7 @@ from tesserae.config.errors import ConfigError
 from tesserae.workflow import engine, launch, own_code, runs, space, staleness, warm
 from tesserae.workflow.plan import open_plan, read_plan
 
-min_version("9.0")
+min_version("9.27")
 engine.adjust()
 
 try:
