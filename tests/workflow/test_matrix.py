@@ -209,5 +209,5 @@ def test_k_switching_a_value_and_back_restores_what_was_made(project):
     assert "Restored from the cache: generator/sit_b_joint" in project.tesserae("reproduce")
     assert project.planned() == set()
     for file, content in before.items():
-        if file.suffix != ".log" and ".state" not in file.parts:
+        if file.suffix != ".log" and ".state" not in file.parts and file.stem != "changes":  # of the last run
             assert file.read_bytes() == content, file
