@@ -15,14 +15,14 @@ from tests.workflow.conftest import Copy, copy  # noqa: F401 (fixture)
 
 
 @given(st.integers(0, 2000), st.integers(1, 40))
-def test_parts_are_the_whole_in_order(count, shards):
+def test_shards_are_the_whole_in_order(count, shards):
     found = [shard_of(count, {"shard": shard, "shards": shards}) for shard in range(1, shards + 1)]
     assert [index for shard in found for index in shard] == list(range(count))
     assert max(map(len, found)) - min(map(len, found)) <= 1
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.data())
-def test_tokens_in_parts_are_read_as_one(tmp_path_factory, sizes, data):
+def test_tokens_in_shards_are_read_as_one(tmp_path_factory, sizes, data):
     rng = np.random.default_rng(len(sizes))
     whole = rng.standard_normal((sum(sizes), 2, 3, 4)).astype(np.float32)
     folders, at = [], 0
@@ -57,13 +57,13 @@ def scattered(copy: Copy, smoke: Path) -> Copy:  # noqa: F811
 
 
 def scatter(copy: Copy, shards: str, *targets: str) -> None:  # noqa: F811
-    copy.edit("config/scales/smoke.yaml", "\nresources:", f"\nparts: {shards}\nresources:")
+    copy.edit("config/scales/smoke.yaml", "\nresources:", f"\nshards: {shards}\nresources:")
     files = [f"results/smoke/{target}" for target in targets]
     done = copy.python("-m", "snakemake", *files, "--quiet", "all", "--config", "scale=smoke")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
-def test_samples_and_their_numbers_do_not_depend_on_the_parts(scattered, smoke):
+def test_samples_and_their_numbers_do_not_depend_on_the_shards(scattered, smoke):
     name = "mar_b_joint-cfg"
     scatter(scattered, "{samples: 3}", f"metrics/{name}/metrics.json")
     made, whole = scattered.root / "results/smoke", smoke / "results/smoke"
@@ -81,7 +81,7 @@ def test_samples_and_their_numbers_do_not_depend_on_the_parts(scattered, smoke):
     assert np.load(made / f"metrics/{name}/preview.npy").shape == np.load(whole / f"metrics/{name}/preview.npy").shape
 
 
-def test_token_caches_do_not_depend_on_the_parts(scattered, smoke):
+def test_token_caches_do_not_depend_on_the_shards(scattered, smoke):
     name = "detok_sb_joint"
     scatter(scattered, "{tokens: 3}", *(f"tokens/{name}-{k}of3/manifest.json" for k in (1, 2, 3)))
     folders = [scattered.root / f"results/smoke/tokens/{name}-{k}of3" for k in (1, 2, 3)]
