@@ -112,7 +112,7 @@ def test_a_run_says_what_its_manifest_says(written):
     written.road()
     sync(written.root, written.scale)
     record, run = written.records["generator/sit"], run_of(written, "generator/sit")
-    assert run.data.params == {"model.width": "64", "model.blocks": "[1, 2]", "rate": "0.001"}
+    assert run.data.params == {"model.width": "64", "model.blocks": "[1, 2]", "lr": "0.001"}
     assert run.data.metrics == {"fid": 3.5, "train/mse": pytest.approx(0.1), "train/lr": 0.01}
     assert steps(written, run) == list(range(1, 11))
     assert run.info.start_time == tracking_runs.milliseconds(record["started"])
