@@ -5,6 +5,10 @@ import re
 import pytest
 import yaml
 
+from tesserae.workflow import launch
+from tesserae.workflow.plan import open_plan
+from tests.conftest import ROOT
+
 REFERENCE = "results/smoke/reference/emoji_few-32/val.npz"
 
 
@@ -121,6 +125,15 @@ def test_a_manifest_without_a_field_is_no_manifest_and_says_so(made):
 def test_an_unknown_name_to_remake_is_refused(made):
     done = made.tesserae("reproduce", "--remake", "tokenizer/detok_sb_join")
     assert done.returncode == 1 and "tokenizer/detok_sb_joint" in done.stderr
+
+
+def test_a_target_is_a_rule_or_a_file():
+    plan = open_plan(ROOT, "smoke")
+    file = "results/smoke/table/detok_table_1/table.csv"
+    targets = ["detok_table_1", "detok", "table/detok_table_1", "results/smoke/table/detok_table_1", file]
+    assert launch.wanted(plan, targets[2:]) == ["table/detok_table_1"]
+    found = launch.as_files(plan, ("--cores", "1", *targets), targets)
+    assert found == ("--cores", "1", "detok_table_1", "detok", file, file, file)
 
 
 def test_a_job_that_slurm_queued_again_after_its_result_landed_does_nothing(made):

@@ -275,7 +275,9 @@ def test_what_is_no_manifest_is_left_out_by_name(written):
     said = []
     assert sync(written.root, written.scale, say=said.append) == (len(written.records) - 2, 0)
     assert any("table/detok_table_1/manifest.json left out: it is not JSON" in text for text in said)
-    assert any("figure/detok_a1/manifest.json left out: it does not say stage, recipe" in text for text in said)
+    assert any(
+        "figure/detok_a1/manifest.json left out: it does not say manifest, stage, recipe" in text for text in said
+    )
 
 
 def test_every_name_becomes_one_that_mlflow_accepts(written):

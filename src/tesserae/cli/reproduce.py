@@ -45,6 +45,7 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
     wanted_again = remake_of(plan, remake)
     try:
         wanted = launch.wanted(plan, options.targets)
+        arguments = launch.as_files(plan, arguments, options.targets)
     except LookupError as error:
         raise click.ClickException(str(error.args[0])) from None
     statuses = staleness.examine(plan, wanted_again)

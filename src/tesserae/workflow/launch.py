@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from tesserae.lineage import fingerprint
@@ -41,6 +42,20 @@ def wanted(plan: Plan, targets: list[str]) -> list[str]:
             names = [plan.named.get(target) or plan.find(target)]
         found |= dict.fromkeys(names)
     return list(found)
+
+
+def as_files(plan: Plan, arguments: tuple[str, ...], targets: list[str]) -> tuple[str, ...]:
+    """A command line with a file of each target that Snakemake has no rule for: artifacts by id, recipe or folder.
+
+    targets: those among `arguments` that are targets, all of them known to `wanted`.
+    """
+    ruled = {"all", *plan.project.papers, *plan.named}
+
+    def of(target: str) -> str:
+        outputs = plan.outputs(plan.jobs[plan.find(target)])
+        return target if Path(target) in outputs else str(outputs[0])
+
+    return tuple(of(each) if each in targets and each not in ruled else each for each in arguments)
 
 
 def client() -> str:
