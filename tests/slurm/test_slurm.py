@@ -78,6 +78,7 @@ def one_row(site: Site) -> Site:
         for shown in paper[kind].values():
             shown["rows"] = {name: title for name, title in shown["rows"].items() if name.endswith(ROW)}
         paper[kind] = {name: shown for name, shown in paper[kind].items() if shown["rows"]}
+    paper["front"] = {"table": "table_1", "figure": next(iter(paper["figures"]))}
     file.write_text(yaml.safe_dump(paper, sort_keys=False))
     scale = site.root / "config/scales/smoke.yaml"
     smoke = yaml.safe_load(scale.read_text())
