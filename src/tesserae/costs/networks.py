@@ -5,6 +5,7 @@ so autocast acts as in a real run. Every function returns plain numbers; counts.
 """
 
 import contextlib
+import functools
 import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -134,19 +135,25 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
                 runs[0.5] = _step(network, model, batch, precision, -1, 0.5)
         total = sum(QUANTILES[q] for q in runs)
         flops = {n: sum(QUANTILES[q] * run.per(batch)[n] for q, run in runs.items()) / total for n in first.per(1)}
-        step = model.get("gan_start_step")
-        last = first if step is None else _step(network, model, batch, precision, step, 0.0)
-        adversarial = _difference(last, first, batch)
-        peaks = [run.peak for run in (*runs.values(), last)]
+        step, last, autocast = model.get("gan_start_step"), first, []
         if perceptual:
-            from tesserae.losses.perceptual import LPIPS, PerceptualLoss
-
-            distance = _imagined(LPIPS if model["perceptual"] == "lpips" else PerceptualLoss).eval()
+            distance = _perceptual(model["perceptual"])
             frozen = sum(p.numel() for p in distance.parameters())
-            network.perceptual_loss = lambda a, b: distance(a, b).mean()
-            whole = _step(network, model, batch, precision, -1 if step is None else step, 0.0)
-            flops = {name: flops[name] + more for name, more in _difference(whole, last, batch).items()}
-            peaks.append(whole.peak)
+
+            def compared(real: Tensor, fake: Tensor) -> Tensor:
+                autocast.append(torch.is_autocast_enabled("cpu"))
+                return distance(real, fake).mean()
+
+            network.perceptual_loss = compared
+        if perceptual or step is not None:
+            last = _step(network, model, batch, precision, -1 if step is None else step, 0.0)
+        adversarial = _difference(last.per(batch), first.per(batch))
+        if perceptual:
+            (enabled,) = autocast
+            compared_with = perceptual_loss(model["perceptual"], model["image_size"], batch, enabled)
+            adversarial = _difference(adversarial, compared_with)
+            flops = {name: found + compared_with[name] for name, found in flops.items()}
+        peaks = [run.peak for run in (*runs.values(), last)]
         return {
             "flops": flops,
             "adversarial": adversarial,
@@ -157,8 +164,26 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
         }
 
 
-def _difference(more: Measured, less: Measured, images: int) -> dict[str, float]:
-    return {name: found - less.per(images)[name] for name, found in more.per(images).items()}
+@functools.cache
+def perceptual_loss(kind: str, image_size: int, batch: int, autocast: bool) -> dict[str, float]:
+    """The perceptual loss of `batch` reconstructions, forward and backward: FLOP per image, by precision."""
+    with _counting(kind):
+        distance, real, fake = _perceptual(kind), _images(batch, image_size), _images(batch, image_size)
+        with Measured(distance) as found:
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                loss = distance(real, fake.requires_grad_()).mean()
+            loss.backward()
+        return found.per(batch)
+
+
+def _perceptual(kind: str) -> nn.Module:
+    from tesserae.losses.perceptual import LPIPS, PerceptualLoss
+
+    return _imagined(LPIPS if kind == "lpips" else PerceptualLoss).eval()
+
+
+def _difference(more: dict[str, float], less: dict[str, float]) -> dict[str, float]:
+    return {name: found - less[name] for name, found in more.items()}
 
 
 def _step(network: nn.Module, model: dict, batch: int, precision: str, step: int, quantile: float) -> Measured:

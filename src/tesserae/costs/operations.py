@@ -34,10 +34,13 @@ class Result(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What an operation does: its results, in a `container` if it has several, and FLOP in a precision ("": none)."""
+    """What an operation does: its results, in a `container` if it has several, and FLOP in a precision ("": none).
+
+    A result that is no tensor (a length, a gradient that nobody asked for) is kept as it is.
+    """
 
     container: type | None
-    results: tuple[Result, ...]
+    results: tuple[Any, ...]
     precision: str
     flop: float
 
@@ -95,8 +98,10 @@ class Operations(TorchDispatchMode):
         self.live.follow(out)
         return out
 
-    def _make(self, result: Result, operands: list[FakeTensor]) -> FakeTensor:
+    def _make(self, result: Any, operands: list[FakeTensor]) -> Any:
         """A fake tensor as the present FakeTensorMode makes them, without its checks of what is known here."""
+        if type(result) is not Result:
+            return result
         if result.itself:
             return operands[result.place]
         with torch._C._DisableTorchDispatch():
@@ -144,15 +149,20 @@ def _outcome(out: Any, operands: list[FakeTensor], precision: str, work: float) 
         results = tuple(_result(one, operands) for one in outs)
     except NotPlain:
         return None
-    own = [one.untyped_storage()._cdata for one, result in zip(outs, results, strict=True) if result.place is None]
+    made = [one for one, result in zip(outs, results, strict=True) if type(result) is Result and result.place is None]
+    own = [one.untyped_storage()._cdata for one in made]
     return Outcome(container, results, precision, work) if len(own) == len(set(own)) else None
 
 
-def _result(out: Any, operands: list[FakeTensor]) -> Result:
-    if not isinstance(out, Tensor) or out.requires_grad:
+def _result(out: Any, operands: list[FakeTensor]) -> Any:
+    if type(out) in PLAIN:
+        return out
+    if not isinstance(out, Tensor):
         raise NotPlain
     described = _shape(out)
     same = [i for i, operand in enumerate(operands) if operand is out]
+    if out.requires_grad and not same:
+        raise NotPlain
     storage = out.untyped_storage()
     shared = [i for i, operand in enumerate(operands) if operand.untyped_storage()._cdata == storage._cdata]
     if not shared and storage.nbytes() != _bytes(*described):
