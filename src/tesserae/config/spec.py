@@ -174,6 +174,10 @@ def _training(spec: Spec, recipe: ResolvedRecipe, scaled: TrainingScale, data: D
     )
     for key in ("warmup", "final", "decay_fraction", "ema_warmup", "betas", "weight_decay", "clip", "seed"):
         spec.set(f"training.{key}", recipe[f"training.{key}"])
+    for key in ("muon", "first_weights"):
+        ours = getattr(scaled, key)
+        if ours is not None:
+            spec.set(f"training.{key}", ours if isinstance(ours, str) else ours.model_dump(), f"{where}.{key}")
     if batch.value % scaled.microbatches:
         raise ConfigError(
             context.scale_file,

@@ -172,6 +172,13 @@ class Datasets(Strict):
 # ---- scales -------------------------------------------------------------------------------------------------
 
 
+class Muon(Strict):
+    """The optimizer of the matrices in a network's blocks (training/optimizers.py)."""
+
+    lr: float = Field(gt=0, description="peak learning rate; its schedule is that of the others")
+    momentum: float = Field(0.95, ge=0, lt=1)
+
+
 class TrainingScale(Strict):
     """How a recipe's training shrinks. What is null stays the paper's."""
 
@@ -187,6 +194,8 @@ class TrainingScale(Strict):
     ema_window: float | None = Field(None, gt=0, description="w: decay 1 - w/steps, so that averages shrink with runs")
     precision: Literal["fp32", "bf16"] | None = None
     discriminator: Discriminator | None = None
+    muon: Muon | None = Field(None, description="null: AdamW for all parameters, as the papers")
+    first_weights: Literal["narrow"] | None = Field(None, description="null: the papers'; nn/first_weights.py")
     microbatches: int = Field(
         1, gt=0, description="equal parts of a batch, each with its own random stream; processes divide them"
     )

@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from tesserae.training.batches import Microbatch, Source, batches
 from tesserae.training.nonfinite import NotFinite, diagnose
+from tesserae.training.optimizers import Optimizers, optimizers_of
 from tesserae.training.order import Stream
 from tesserae.training.processes import begin_together, gather_microbatches, own_microbatches, sum_over_processes
 from tesserae.training.running import Running
@@ -52,7 +53,7 @@ class Learner(NamedTuple):
 
     model: nn.Module
     averaged: dict[str, Tensor]  # weights that are trained, averaged over the steps
-    optimizers: dict[str, torch.optim.Optimizer]  # one AdamW for each group of parameters
+    optimizers: dict[str, Optimizers]  # for each group of parameters
     running: Running
 
 
@@ -222,7 +223,7 @@ def _update(
     means = [sum(some[name].detach().float() / training["microbatches"] for some in logged) for name in names]
     numbers = torch.cat([torch.stack(means), stopping])
     optimizer = learner.optimizers[group]
-    parameters = [p for settings in optimizer.param_groups for p in settings["params"] if p.grad is not None]
+    parameters = [p for p in optimizer.parameters() if p.grad is not None]
     if fabric.world_size > 1:
         _check_gradients(learner.model, group, step)
         # One sum for everything instead of DDP's hooks: a step may have several backward passes, and whether somebody
@@ -242,10 +243,8 @@ def _update(
     stop.agree(stopping)
     if clip is not None:
         clip_grads_with_norm_(parameters, clip, norm, foreach=True)
-    for settings in optimizer.param_groups:
-        settings["lr"] = lr
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.step(lr)
+    optimizer.zero_grad()
     if hasattr(learner.model, "after_step"):
         with torch.no_grad():
             learner.model.after_step(group)
@@ -255,17 +254,8 @@ def _update(
 def learner_of(model: nn.Module, training: dict[str, Any]) -> Learner:
     """A model as its training begins."""
     averaged = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-    optimizers = {group: _adamw(model, some, training) for group, some in model.parameter_groups().items()}
+    optimizers = {group: optimizers_of(model, some, training) for group, some in model.parameter_groups().items()}
     return Learner(model, averaged, optimizers, Running(model, training["microbatches"]))
-
-
-def _adamw(model: nn.Module, parameters: list[tuple[str, nn.Parameter]], training: dict[str, Any]) -> torch.optim.AdamW:
-    kept = [p for name, p in parameters if model.no_weight_decay(name, p)]
-    decayed = [p for name, p in parameters if not model.no_weight_decay(name, p)]
-    groups = [{"params": decayed, "weight_decay": training["weight_decay"]}, {"params": kept, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=training["lr"], betas=tuple(training["betas"]), fused=True
-    )
 
 
 @torch.no_grad()

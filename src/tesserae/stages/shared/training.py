@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tesserae.lineage.work import Work
+from tesserae.nn.first_weights import start_narrow
 from tesserae.training import weights
 from tesserae.training.loop import Trained, train
 from tesserae.training.order import Order
@@ -20,7 +21,10 @@ BatchOf = Callable[[np.ndarray, torch.Generator], dict[str, Tensor]]
 def new_network(work: Work) -> nn.Module:
     """The network of a job's spec, with first weights of its seed."""
     torch.manual_seed(work.spec["training"]["seed"])
-    return importlib.import_module(work.spec["module"]).build(work.spec["model"])
+    model = importlib.import_module(work.spec["module"]).build(work.spec["model"])
+    if work.spec["training"].get("first_weights") == "narrow":
+        start_narrow(model)
+    return model
 
 
 def run_training(work: Work, model: nn.Module, samples: np.ndarray, batch_of: BatchOf) -> Trained:
