@@ -18,6 +18,7 @@ from tesserae.generators.diffloss import DiffLoss
 from tesserae.nn.attention import Attention, KeyValueCache
 from tesserae.nn.feedforward import MLP
 from tesserae.nn.modulation import ModulatedBlock, adaptive_parameters
+from tesserae.nn.positions import placed
 
 MLP_RATIO = 4  # DiT, Sec. 3.2
 NORM_EPS = 1e-6  # l-DeTok, official code
@@ -84,6 +85,11 @@ class CausalAR(nn.Module):
                 nn.init.zeros_(module.bias)
         for layer in (*self.transformer["blocks"], self.final_layer):
             nn.init.zeros_(layer.adaLN_modulation[1].weight)
+
+    @torch.no_grad()
+    def place_tokens(self) -> None:
+        """Start learned positions as those of a grid; the first input, which is no token, keeps its own."""
+        self.pos_embed[0, 1:] = self.target_pos_embed[0] = placed(self.pos_embed.shape[-1], self.token_length)
 
     def orders(self, count: int, rng: torch.Generator) -> Tensor:
         """`count` orders, int64 (count, N), on the device of `rng`: entry i is the place of the i-th token."""

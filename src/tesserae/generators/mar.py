@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from tesserae.generators.diffloss import DiffLoss
 from tesserae.nn.attention import Attention
 from tesserae.nn.feedforward import MLP
+from tesserae.nn.positions import placed
 
 # The official optimiser decays no parameter with fewer than two axes, nor one whose name contains any of these.
 UNDECAYED = ("ln", "bias", "embedding", "norm", "gamma", "embed", "token", "diffloss")
@@ -115,6 +116,14 @@ class MAR(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
+
+    @torch.no_grad()
+    def place_tokens(self) -> None:
+        """Start the tokens' learned positions as those of a grid; buffer slots keep theirs. Not in the papers."""
+        table = placed(self.encoder_pos_embed_learned.shape[-1], self.token_length)
+        for positions in (self.encoder_pos_embed_learned, self.decoder_pos_embed_learned):
+            positions[0, self.buffer_size :] = table
+        self.diffusion_pos_embed_learned[0] = table
 
     def encode(self, tokens: Tensor, known: Tensor, classes: Tensor) -> Tensor:
         """Known tokens (B, K, C), their positions (B, K) and class vectors (B, D) -> (B, R + K, D).

@@ -21,7 +21,8 @@ def start_narrow(model: nn.Module) -> None:
     Each is normal, truncated at two deviations, with the deviation 1 / sqrt(inputs). What a residual branch adds is
     damped, so that a network starts close to its linear part, and a convolution from colours to colours, the last layer
     of some decoders, starts as the identity. What starts at zero stays there, as do biases. A discriminator keeps what
-    it has: its convolutions are as wide as their patches.
+    it has: its convolutions are as wide as their patches. Learned positions start as those of a grid in models that say
+    which they are (`place_tokens`): from N(0, 0.02^2), who is whose neighbour takes most of a short training to learn.
     """
     for name, module in model.named_modules():
         if name.startswith(DISCRIMINATOR):
@@ -32,6 +33,8 @@ def start_narrow(model: nn.Module) -> None:
             _fan_in(module.weight, DAMPED if name.endswith(RESIDUAL) else 1.0)
         elif isinstance(module, nn.MultiheadAttention):
             _fan_in(module.in_proj_weight, 1.0)
+    if hasattr(model, "place_tokens"):
+        model.place_tokens()
 
 
 def _fan_in(weight: torch.Tensor, damped: float) -> None:

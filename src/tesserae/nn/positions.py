@@ -34,3 +34,12 @@ def sincos_2d(width: int, rows: int, columns: int) -> Tensor:
     across = sincos_1d(width // 2, torch.arange(columns)).expand(rows, columns, width // 2)
     down = sincos_1d(width // 2, torch.arange(rows))[:, None].expand(rows, columns, width // 2)
     return torch.cat([across, down], dim=-1).reshape(rows * columns, width).float()
+
+
+def placed(width: int, tokens: int) -> Tensor:
+    """First positions of N learned ones, float32 (N, D): those of a square grid where N is a square, else of a line.
+
+    For tokens that stand nowhere either will do: theirs have to differ, and learn the rest.
+    """
+    side = math.isqrt(tokens)
+    return sincos_2d(width, side, side) if side * side == tokens else sincos_1d(width, torch.arange(tokens)).float()

@@ -33,6 +33,10 @@ class Recipe(Generator):
 
 class Scaled(Strict):
     buffer_size: int | None = None
+    attention_dropout: float | None = Field(None, ge=0, lt=1)
+    projection_dropout: float | None = Field(None, ge=0, lt=1)
+    mask_ratio_min: float | None = Field(None, gt=0, le=1)
+    mask_ratio_std: float | None = Field(None, gt=0)
     diffloss: DiffLossScale | None = None
     sampling: Sampling | None = None
 
@@ -44,8 +48,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     spec.set("model.heads", size["heads"])
     for part in ("encoder_blocks", "decoder_blocks"):  # MAR's encoder and decoder are equally deep
         spec.set(f"model.{part}", size["blocks"])
-    spec.set("model.buffer_size", context.scaled("mar", recipe, "buffer_size"))
-    for key in ("attention_dropout", "projection_dropout", "mask_ratio_min", "mask_ratio_std"):
-        spec.set(f"model.{key}", recipe[key])
+    for key in ("buffer_size", "attention_dropout", "projection_dropout", "mask_ratio_min", "mask_ratio_std"):
+        spec.set(f"model.{key}", context.scaled("mar", recipe, key))
     for key in DiffLoss.model_fields:
         spec.set(f"model.diffloss.{key}", context.scaled("mar", recipe, f"diffloss.{key}"))
