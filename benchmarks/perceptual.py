@@ -15,16 +15,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from tesserae.encoders.embedded import EmbeddedNetwork
 from tesserae.encoders.foundation import spatial_features
 from tesserae.losses import auxiliary
+from tesserae.losses.perceptual import EarlyStages
 from tesserae.tokenizers.detok import DeTok
 from tesserae.tokenizers.maetok import MAETok
 from tesserae.tokenizers.va_vae import VAVAE
 
-SIDES, STAGES = (32, 48, 64), (2, 3, 4)
+SIDES, STAGES = (32, 48, 64), (1, 2, 3, 4)
 GAN = {"gan_start_step": None, "discriminator": None}
 DETOK = {
     **{"image_size": 32, "patch_size": 4, "latent_channels": 8, "noise": "interpolative", "gamma": 0.0},
@@ -52,19 +51,14 @@ MAETOK = {
 
 def distance(side: int, count: int, kept: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss `lite2` of so many stages at a side; the features of `kept` images are known beforehand."""
-    network = EmbeddedNetwork(side, name="lite2")
-
-    def features(images: Tensor) -> list[Tensor]:
-        return [F.normalize(maps, dim=1) for maps in network.stages(images, count)]
-
+    network = EarlyStages(count, side)
     with torch.no_grad():
-        known = None if kept is None else features(kept)
+        known = None if kept is None else network.features(kept)
 
     def compared(target: Tensor, prediction: Tensor) -> Tensor:
-        with torch.no_grad():
-            wanted = features(target) if known is None else known
-        pairs = zip(wanted, features(prediction), strict=True)
-        return sum((a - b).square().sum(dim=1).mean() for a, b in pairs) / count
+        if known is None:
+            return network(target, prediction).mean()
+        return network.distance(known, prediction).mean()
 
     return compared
 

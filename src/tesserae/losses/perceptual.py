@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 LPIPS_WEIGHT, CONVNEXT_WEIGHT = 1.0, 0.1
 CONVNEXT_SIDE = 224
-EARLY_STAGES, SMALLEST_SIDE = 2, 48  # of EfficientNet-Lite2, and of the images that it sees (docs/perceptual.md)
+EARLY_STAGES, SMALLEST_SIDE = 2, 48  # of EfficientNet-Lite2, and of the images that it sees: docs/perceptual.md
 
 VGG16_CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # arXiv 1409.1556, Tab. 1 D
 
@@ -174,26 +174,31 @@ class EarlyStages(nn.Module):
 
     LPIPS (arXiv 1801.03924, Eq. 1) of another network and without learned heads: of features of unit length along
     channels the squared difference, summed over channels; its mean over positions and over stages. From 0 to 4. Images
-    with sides below 48 are enlarged to it.
+    with sides below `smallest` are enlarged to it.
     """
 
-    def __init__(self):
+    def __init__(self, stages: int = EARLY_STAGES, smallest: int = SMALLEST_SIDE):
         super().__init__()
+        self.stages, self.smallest = stages, smallest
         from tesserae.encoders.embedded import EmbeddedNetwork  # timm takes seconds to import, and most runs do without
 
         self.network = EmbeddedNetwork(None, name="lite2")
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The linear outputs of the stages, of unit length along channels."""
-        if images.shape[-1] < SMALLEST_SIDE:
-            images = F.interpolate(images, (SMALLEST_SIDE, SMALLEST_SIDE), mode="bilinear")
-        return [F.normalize(maps, dim=1) for maps in self.network.stages(images, EARLY_STAGES)]
+        if images.shape[-1] < self.smallest:
+            images = F.interpolate(images, (self.smallest, self.smallest), mode="bilinear")
+        return [F.normalize(maps, dim=1) for maps in self.network.stages(images, self.stages)]
 
     def forward(self, target: Tensor, prediction: Tensor) -> Tensor:
         with torch.no_grad():
             wanted = self.features(target)
+        return self.distance(wanted, prediction)
+
+    def distance(self, wanted: list[Tensor], prediction: Tensor) -> Tensor:
+        """The same from the target's features."""
         pairs = zip(wanted, self.features(prediction), strict=True)
-        return sum((a - b).square().sum(dim=1).mean(dim=(1, 2)) for a, b in pairs) / EARLY_STAGES
+        return sum((a - b).square().sum(dim=1).mean(dim=(1, 2)) for a, b in pairs) / self.stages
 
 
 # ---- by name ----------------------------------------------------------------------------------------------------
