@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec
@@ -108,6 +108,17 @@ def test_the_spec_builds_the_model(module, recipe):
     spec.set("model.discriminator", recipe["discriminator"])
     model = import_module(f"tesserae.tokenizers.{recipe['system']}").build(spec.values["model"])
     assert (model.tokens, model.latent_channels) == module.tokens(spec.values["model"])[:2]
+
+
+@pytest.mark.parametrize(("module", "recipe"), [(kl_vae, MAR_VAE), (va_vae, VA_VAE)])
+def test_a_scale_may_weigh_the_perceptual_loss(module, recipe):
+    scaled = SMALL | {"perceptual": "lite2", "loss_weights": {"perceptual": 0.1}}
+    spec = described(module, recipe, scaled, {256: 32})
+    weights = spec.values["model"]["loss_weights"]
+    assert weights == recipe["loss_weights"] | {"perceptual": 0.1}
+    assert spec.origins["model.loss_weights.perceptual"].startswith("scale.yaml: systems.")
+    with pytest.raises(ValidationError, match=r"loss_weights\.kl"):
+        module.Scaled(loss_weights={"kl": 1.0})
 
 
 def test_sides_that_do_not_fit_are_explained():

@@ -169,7 +169,8 @@ def test_siglip():
     assert pooled["patches"] == 1 and pooled["flops"]["fp32"] > counted["flops"]["fp32"]
 
 
-def test_encoders_are_those_that_the_stages_run():
+@pytest.mark.parametrize("name", ["embedded", "lite2"])
+def test_encoders_are_those_that_the_stages_run(name):
     from tesserae.encoders import semantic
     from tesserae.encoders.embedded import EmbeddedNetwork
 
@@ -177,10 +178,10 @@ def test_encoders_are_those_that_the_stages_run():
         ours, theirs = networks._siglip(), semantic.make_siglip()
     assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in theirs.state_dict().items()}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        EmbeddedNetwork(64).stages(torch.zeros(2, 3, 64, 64))
-    counted = networks.semantic("embedded", "block_out", 64, 2)
+        EmbeddedNetwork(64, name=name).stages(torch.zeros(2, 3, 64, 64), semantic.EMBEDDED_STAGE + 1)
+    counted = networks.semantic(name, "block_out", 64, 2)
     assert 2 * counted["flops"]["fp32"] == pytest.approx(counter.get_total_flops(), rel=0.02)
-    assert (counted["patches"], counted["width"]) == (16, semantic.CHANNELS["embedded"])
+    assert (counted["patches"], counted["width"]) == (16, semantic.CHANNELS[name])
 
 
 def test_what_cannot_be_counted_says_so():

@@ -20,6 +20,7 @@ from tesserae.costs.stages import Task, check_gpus
 from tesserae.lineage import manifest as manifests
 from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
+from tests.small import DETOK
 
 SCALE, OTHER = "smoke", "pocket"
 WANTED = "metrics/sit_b_joint-cfg"
@@ -210,9 +211,9 @@ def test_manifests_of_gpus_and_of_other_versions_do_not_count(plans, tmp_path):
 @pytest.mark.parametrize(
     ("name", "spoken_for"),
     [
-        ("semantic_features/siglip_sae", "embedded"),
+        ("semantic_features/siglip_sae", "lite2"),
         ("sae/siglip_sae", "tesserae.sae.topk"),
-        ("concepts/siglip_sae-emoji_few_subgroups-32", "embedded"),
+        ("concepts/siglip_sae-emoji_few_subgroups-32", "lite2"),
         ("codes/concepttok_bb64", "tesserae.tokenizers.concepttok"),
         ("concept_f1/concepttok_bb64", "tesserae.tokenizers.concepttok"),
     ],
@@ -254,6 +255,22 @@ def test_embedded_features_are_counted_as_pytorch_counts_the_network_itself():
         network.classify(network.head(network.spatial(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))))
     ours = 2 * networks.features("embedded", 2)["flops"]["fp32"]
     assert ours == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_the_perceptual_loss_in_a_package_is_counted_as_pytorch_counts_it():
+    from tesserae.losses.perceptual import EarlyStages
+
+    distance, real, fake = EarlyStages(), torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        distance(real, fake).mean().backward()
+    each = networks.perceptual_loss("lite2", 32, 2, False)["fp32"]
+    assert 2 * each == pytest.approx(counter.get_total_flops(), rel=0.02)
+    module, plain = "tesserae.tokenizers.detok", DETOK | {"mask_ratio": 0.0}
+    without, compared = (
+        networks.training(module, model, 2, "fp32") for model in (plain, plain | {"perceptual": "lite2"})
+    )
+    assert compared["flops"]["fp32"] == pytest.approx(without["flops"]["fp32"] + each)
+    assert compared["frozen"] == sum(p.numel() for p in distance.parameters()) and without["frozen"] == 0
 
 
 def test_a_scale_of_which_only_some_stages_ask_for_gpus_is_refused():

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from tesserae.encoders import foundation
-from tesserae.encoders.embedded import EmbeddedNetwork
+from tesserae.encoders.embedded import NETWORKS, EmbeddedNetwork
 from tesserae.encoders.foundation import CHANNELS, spatial_features
 
 
@@ -14,22 +14,24 @@ def some_images(side=32):
     return 2 * torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)) - 1
 
 
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(("side", "grid"), [(32, 8), (16, 4), (32, 3)])
-def test_embedded_features_lie_on_the_grid(side, grid):
+def test_embedded_features_lie_on_the_grid(name, side, grid):
     images = some_images(side).requires_grad_()
-    features = spatial_features("embedded", images, grid)
-    assert features.shape == (2, CHANNELS["embedded"], grid, grid)
+    features = spatial_features(name, images, grid)
+    assert features.shape == (2, CHANNELS[name], grid, grid)
     assert not features.requires_grad
-    assert torch.equal(features, spatial_features("embedded", images, grid))
+    assert torch.equal(features, spatial_features(name, images, grid))
 
 
-def test_embedded_features_are_the_networks_own():
-    network = EmbeddedNetwork(64)
+@pytest.mark.parametrize(("name", "channels"), [("embedded", 112), ("lite2", 120)])
+def test_embedded_features_are_the_networks_own(name, channels):
+    network = EmbeddedNetwork(64, name=name)
     with torch.no_grad():
         maps = network.stages(some_images())[4]
-    assert maps.shape == (2, 112, 4, 4)
+    assert maps.shape == (2, channels, 4, 4)
     wanted = F.interpolate(maps, (8, 8), mode="bilinear")
-    torch.testing.assert_close(spatial_features("embedded", some_images(), 8), wanted)
+    torch.testing.assert_close(spatial_features(name, some_images(), 8), wanted)
 
 
 def test_embedded_features_say_where():
@@ -70,7 +72,7 @@ def test_published_dinov2_has_the_stated_channels():
 
 def test_missing_dinov2_weights_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv(foundation.FOLDER_VARIABLE, str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="foundation: embedded") as error:
+    with pytest.raises(FileNotFoundError, match="foundation: lite2") as error:
         spatial_features("dinov2", some_images(), 4)
     assert str(tmp_path / foundation.DINOV2_FILE) in str(error.value)
 

@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from tesserae.config.systems import topk_sae
 from tesserae.encoders import semantic
-from tesserae.encoders.embedded import EmbeddedNetwork
+from tesserae.encoders.embedded import NETWORKS, EmbeddedNetwork
 from tesserae.encoders.semantic import CHANNELS, patch_features
 
 
@@ -15,20 +16,25 @@ def some_images(side=64):
     return 2 * torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)) - 1
 
 
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(("side", "patches"), [(None, 16), (64, 16), (96, 36), (48, 9)])
-def test_embedded_patches_are_the_networks_map_row_by_row(side, patches):
-    features = patch_features("embedded", some_images(), side=side)
-    assert features.shape == (2, patches, CHANNELS["embedded"]) and not features.requires_grad
+def test_embedded_patches_are_the_networks_map_row_by_row(name, side, patches):
+    features = patch_features(name, some_images(), side=side)
+    assert features.shape == (2, patches, CHANNELS[name]) and not features.requires_grad
     with torch.no_grad():
-        maps = EmbeddedNetwork(side or 64).stages(some_images())[4]
+        maps = EmbeddedNetwork(side or 64, name=name).stages(some_images())[4]
     rows = int(patches**0.5)
     torch.testing.assert_close(features[:, rows + 2], maps[:, :, 1, 2])
 
 
+def test_configuration_knows_the_widths():
+    assert topk_sae.WIDTHS == CHANNELS
+
+
 @pytest.mark.parametrize("wrong", [{"side": 40}, {"feature": "pooled"}, {"feature": "last"}])
 def test_what_embedded_has_not_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"embedded has block_out|feature must be one of"):
-        patch_features("embedded", some_images(), **wrong)
+    with pytest.raises(ValueError, match=r"lite2 has block_out|feature must be one of"):
+        patch_features("lite2", some_images(), **wrong)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +91,6 @@ def test_published_siglip_has_the_stated_size():
 
 def test_missing_siglip_weights_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv(semantic.FOLDER_VARIABLE, str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="encoder: embedded") as error:
+    with pytest.raises(FileNotFoundError, match="encoder: lite2") as error:
         patch_features("siglip", some_images())
     assert str(tmp_path / semantic.SIGLIP_FILE) in str(error.value)

@@ -1,12 +1,16 @@
-"""The perceptual loss at its real architecture, with deterministic weights, against official numbers."""
+"""The perceptual losses: the papers' at their real architecture, with deterministic weights, against official numbers;
+the small scales' against an independent formula."""
 
 import hashlib
 
 import pytest
+import skimage.data
 import torch
+from torch.nn import functional as F
 
+from tesserae.encoders.embedded import NETWORKS, packaged_weights, read_weights, rename_by_order
 from tesserae.losses import perceptual
-from tesserae.losses.perceptual import PerceptualLoss, missing_weights
+from tesserae.losses.perceptual import LOSSES, EarlyStages, PerceptualLoss, lite2_distance, missing_weights
 from tests import golden
 
 GOLDEN = golden.load("detok")["perceptual"]
@@ -126,3 +130,95 @@ def test_lpips_alone_needs_two_files(tmp_path, monkeypatch):
     distance.backward()
     assert prediction.grad.any()
     perceptual._pretrained_lpips.cache_clear()
+
+
+def test_both_networks_see_the_images_that_models_have(monkeypatch):
+    seen, images = [], 2 * torch.rand(2, 1, 3, 8, 8) - 1
+    monkeypatch.setattr(perceptual, "_pretrained", lambda *_: lambda *pair: seen.append(pair))
+    perceptual.pretrained_perceptual_loss(*images)
+    torch.testing.assert_close(torch.stack(seen[0]), (images + 1) / 2)
+
+
+# ---- small scales -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def early() -> EarlyStages:
+    return EarlyStages()
+
+
+@pytest.fixture(scope="module")
+def photographs() -> torch.Tensor:
+    """Three small pictures in [-1, 1], (3, 3, 32, 32)."""
+    pictures = [torch.from_numpy(getattr(skimage.data, name)()) for name in ("chelsea", "coffee", "rocket")]
+    squares = [x[:300, :300].permute(2, 0, 1)[None].float() / 127.5 - 1 for x in pictures]
+    return torch.cat([F.interpolate(x, (32, 32), mode="bilinear", antialias=True) for x in squares])
+
+
+@torch.no_grad()
+def test_early_stages_are_cosines_of_the_networks_maps(early, photographs):
+    """By timm's own network, its batch norms where they were."""
+    network = NETWORKS["lite2"].architecture(pretrained=False)
+    network.load_state_dict(rename_by_order(read_weights(packaged_weights("lite2"), "lite2"), network))
+    network.eval()
+    pair = torch.stack([photographs[:2], photographs[1:]])
+    larger = F.interpolate(pair.flatten(0, 1), (48, 48), mode="bilinear")
+    x = network.bn1(network.conv_stem(((larger + 1) * 127.5 - 127) / 128))
+    distances = []
+    for stage in network.blocks[:2]:
+        x = stage(x)
+        a, b = x.unflatten(0, (2, 2))
+        distances.append(2 - 2 * F.cosine_similarity(a, b, dim=1).mean(dim=(1, 2)))
+    torch.testing.assert_close(early(*pair), torch.stack(distances).mean(dim=0), atol=1e-5, rtol=1e-4)
+    assert not any(parameter.requires_grad for parameter in early.parameters())
+
+
+@torch.no_grad()
+def test_worse_images_are_further_away(early, photographs):
+    def blurred(side):
+        return F.interpolate(F.adaptive_avg_pool2d(photographs, side), (32, 32), mode="bilinear")
+
+    def turned(amount):  # hues: colours move towards the next channel's
+        return torch.lerp(photographs, photographs.roll(1, dims=1), amount)
+
+    assert early(photographs, photographs).tolist() == [0, 0, 0]
+    for damage, mild, strong in ((blurred, 16, 8), (turned, 0.1, 0.5), (lambda x: photographs + x, 0.05, 0.2)):
+        some, more = early(photographs, damage(mild)), early(photographs, damage(strong))
+        assert (some > 1e-4).all() and (more > 1.2 * some).all(), damage
+
+
+@torch.no_grad()
+def test_an_image_is_compared_by_itself(early, photographs):
+    others = photographs.flip(0)
+    alone = torch.cat([early(a[None], b[None]) for a, b in zip(photographs, others, strict=True)])
+    torch.testing.assert_close(early(photographs, others), alone, atol=1e-5, rtol=1e-4)
+    assert lite2_distance(photographs, others).item() == pytest.approx(alone.mean().item(), rel=1e-4)
+
+
+def test_only_the_prediction_learns(early, photographs):
+    target, prediction = photographs.clone().requires_grad_(), (0.9 * photographs).requires_grad_()
+    lite2_distance(target, prediction).backward()
+    assert target.grad is None and prediction.grad.flatten(1).any(dim=1).all()
+    same = photographs.clone().requires_grad_()
+    lite2_distance(photographs, same).backward()
+    assert not same.grad.any()  # and no NaN of a root at zero
+    flat = torch.zeros(1, 3, 32, 32).requires_grad_()
+    lite2_distance(photographs[:1], flat).backward()
+    assert flat.grad.isfinite().all()
+
+
+@torch.no_grad()
+def test_large_images_are_seen_as_they_are(early, photographs):
+    small, large = (F.interpolate(photographs, (side, side), mode="bilinear") for side in (16, 96))
+    assert [maps.shape[-1] for maps in early.features(small)] == [24, 12]
+    assert [maps.shape[-1] for maps in early.features(large)] == [48, 24]
+    with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
+        lite2_distance(photographs[:, :1], photographs[:, :1])
+
+
+def test_losses_are_chosen_by_name():
+    assert {name: perceptual.perceptual_loss(name, 0.1) for name in LOSSES} == LOSSES
+    assert perceptual.perceptual_loss("none", 1.0) is None
+    assert [perceptual.perceptual_loss(name, 0.0) for name in LOSSES] == [None] * len(LOSSES)
+    with pytest.raises(ValueError, match="unknown perceptual loss 'vgg'"):
+        perceptual.perceptual_loss("vgg", 0.0)

@@ -104,7 +104,7 @@ def test_official_training_step():
     golden.fill_by_name(model.discriminator, 0.1)
     model.lecam.real.fill_(0.3)
     model.lecam.fake.fill_(-0.2)
-    model.perceptual_loss = lambda a, b: (a - b).abs().mean()  # in place of the official one, which needs files
+    model.perceptual_loss = lambda a, b: (a - b).abs().mean() / 2  # in place of the official one, which needs files
     steps = model.losses(batch, 5, torch.Generator())
     group, terms, _ = next(steps)
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted["terms"], rel=1e-4)
@@ -311,7 +311,7 @@ def test_unusable_settings_are_refused():
         {"patch_size": 5},
         {"text": "both"},
         {"text_width": None},
-        {"perceptual": "lpips"},
+        {"perceptual": "vgg"},
         {"gan_start_step": 0, "discriminator": None},
     ):
         with pytest.raises(ValueError):
@@ -326,23 +326,26 @@ def test_unusable_settings_are_refused():
 def test_terms_are_weighted():
     scales = {"mse": 2.0, "perceptual": 1.1, "quantizer": 3.0, "gan": 0.0, "lecam": 0.0, "concept": 0.5}
     model, batch = tiny(loss_weights=scales).train(), some_batch()
-    model.perceptual_loss = lambda target, found: (target - found).abs().max()
+    seen = []
+    model.perceptual_loss = lambda *pair: seen.append(pair) or (pair[0] - pair[1]).abs().max()
     terms = all_losses(model, batch)["autoencoder"]
     output, pixels = model(batch["images"], batch["text"]), (batch["images"] + 1) / 2
     quantized = output.quantized
     wanted = {
         "mse": 2 * (output.pixels - pixels).square().mean(),
-        "perceptual": 1.1 * (output.pixels - pixels).abs().max(),
+        "perceptual": 1.1 * 2 * (output.pixels - pixels).abs().max(),
         "quantizer": 3 * 1.25 * quantized.commitment,
         "concept": 0.5 * concept_loss(model.concept_head(output.latents.mean(dim=1)), batch["concepts"]),
     }
     assert list(terms) == list(wanted)
     for name, value in wanted.items():
         assert terms[name].item() == pytest.approx(value.item(), rel=1e-5)
+    assert torch.equal(seen[0][0], batch["images"])  # in [-1, 1], target first
 
 
 def test_the_perceptual_loss_is_of_both_networks(monkeypatch):
     assert tiny(perceptual="lpips+convnext").perceptual_loss.__name__ == "pretrained_perceptual_loss"
+    assert tiny(perceptual="lite2").perceptual_loss.__name__ == "lite2_distance"
     silent = TINY["loss_weights"] | {"perceptual": 0.0}
     assert tiny(perceptual="lpips+convnext", loss_weights=silent).perceptual_loss is None
 

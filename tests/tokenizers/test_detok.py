@@ -331,7 +331,7 @@ def test_unusable_settings_are_refused():
         {"mask_mode": "often"},
         {"mask_ratio": 1.0},
         {"gamma": -1.0},
-        {"perceptual": "lpips"},
+        {"perceptual": "vgg"},
         {"gan_start_step": 0, "discriminator": None},
     ):
         with pytest.raises(ValueError):
@@ -420,6 +420,7 @@ def test_gan_term_pushes_images_and_hinge_uses_both_sides():
 def test_perceptual_loss_is_weighted_outside_the_model_and_optional():
     model = tiny(perceptual="lpips+convnext", loss_weights={"mse": 1.0, "perceptual": 0.5, "kl": 0.0, "gan": 0.0})
     assert model.perceptual_loss is perceptual.pretrained_perceptual_loss
+    assert tiny(perceptual="lite2").perceptual_loss is perceptual.lite2_distance
     assert set(model.state_dict()) == set(tiny().state_dict())
     seen = []
 
@@ -430,7 +431,7 @@ def test_perceptual_loss_is_weighted_outside_the_model_and_optional():
     model.perceptual_loss, images = distance, some_images()
     terms = all_losses(model, images)["autoencoder"]
     ((target, prediction),) = seen
-    torch.testing.assert_close(target, images * 0.5 + 0.5)
+    assert torch.equal(target, images)  # in [-1, 1], unlike the squared error's
     assert terms["perceptual"].item() == pytest.approx(0.5 * (target - prediction).abs().mean().item())
     weightless = {"mse": 1.0, "perceptual": 0.0, "kl": 0.0, "gan": 0.0}
     assert tiny(perceptual="lpips+convnext", loss_weights=weightless).perceptual_loss is None

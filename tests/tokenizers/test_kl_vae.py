@@ -188,7 +188,7 @@ def test_unusable_settings_are_refused():
         {"image_size": 18},
         {"noise": "salt"},
         {"gamma": -1.0},
-        {"perceptual": "lpips+convnext"},
+        {"perceptual": "vgg"},
         {"gan_start_step": 0, "discriminator": None},
     ):
         with pytest.raises(ValueError):
@@ -219,6 +219,7 @@ def test_errors_are_summed_over_pixels_and_averaged_over_images():
 def test_without_perceptual_network_there_is_no_term():
     assert "perceptual" not in all_losses(tiny(), some_images())["autoencoder"]
     assert tiny(perceptual="lpips").perceptual_loss is perceptual.pretrained_lpips
+    assert tiny(perceptual="lite2").perceptual_loss is perceptual.lite2_distance
     assert set(tiny(perceptual="lpips").state_dict()) == set(tiny().state_dict())
     weightless = TINY["loss_weights"] | {"perceptual": 0.0}
     assert tiny(perceptual="lpips", loss_weights=weightless).perceptual_loss is None

@@ -234,6 +234,7 @@ def test_codes_are_watched():
 
 def test_perceptual_network_is_read_at_first_use(monkeypatch):
     assert "perceptual" not in all_losses(tiny(), some_images())["autoencoder"]
+    assert tiny(perceptual="lite2").perceptual_loss is perceptual.lite2_distance
     model = tiny(perceptual="lpips")
     assert model.perceptual_loss is perceptual.pretrained_lpips and set(model.state_dict()) == set(tiny().state_dict())
     weightless = TINY["loss_weights"] | {"perceptual": 0.0}

@@ -401,6 +401,7 @@ def test_gan_term_balances_the_last_layers_gradients():
 def test_perceptual_loss_sees_images_from_minus_one_to_one():
     model = tiny(perceptual="lpips", auxiliary=[])
     assert model.perceptual_loss is perceptual.pretrained_lpips
+    assert tiny(perceptual="lite2").perceptual_loss is perceptual.lite2_distance
     seen, images = [], some_images()
     model.perceptual_loss = lambda *pair: seen.append(pair) or (pair[0] - pair[1]).abs().mean()
     terms = all_losses(model, images)["autoencoder"]

@@ -95,7 +95,7 @@ KINDS = {  # name -> its model, the name of its samples, their shape
     "plain": (Plain, "x", (6,)),
     "steep": (Steep, "x", (6,)),
     "forgetful": (Forgetful, "x", (6,)),
-    "detok": (lambda: detok.build(SMALLER), "images", (3, 16, 16)),
+    "detok": (lambda: detok.build(SMALLER | {"perceptual": "lite2"}), "images", (3, 16, 16)),
     "mar": (lambda: mar.build(MAR), "tokens", (MAR["token_length"], MAR["token_width"])),
 }
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
-from tesserae.config.parts import AdversarialTokenizer
+from tesserae.config.parts import AdversarialTokenizer, ScaledWeights
 from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
 
 OFFICIAL = "tesserae.tokenizers.kl_vae_weights"  # reads published weights
@@ -14,7 +14,7 @@ OFFICIAL = "tesserae.tokenizers.kl_vae_weights"  # reads published weights
 
 class LossWeights(Strict):
     reconstruction: float = Field(ge=0, description="of absolute errors in [-1, 1], summed over an image's pixels")
-    perceptual: float = Field(ge=0, description="of LPIPS, times the pixels' number of values")
+    perceptual: float = Field(ge=0, description="of the perceptual loss, times the pixels' number of values")
     kl: float = Field(ge=0, description="of the KL, summed over an image's latents")
     gan: float = Field(ge=0)
 
@@ -35,14 +35,15 @@ class FirstStage(AdversarialTokenizer):
     decoder_attention: bool = Field(description="attention at the decoder's lowest level")
     noise: Literal["interpolative", "additive"] = Field("interpolative", description="as in l-DeTok's Eq. 4")
     gamma: float = Field(0.0, ge=0, description="scale of the noise on latents in training; 0: none")
-    perceptual: Literal["lpips", "none"]
+    perceptual: Literal["lpips", "lite2", "none"]
     loss_weights: LossWeights
     adaptive_gan: bool = Field(description="balance the GAN loss by gradients at the decoder's last layer (VQGAN)")
 
 
 class Scaled(Strict):
     networks: dict[int, Network] = Field({}, description="the paper's pixels per side of a latent -> our network")
-    perceptual: Literal["lpips", "none"] | None = None
+    perceptual: Literal["lpips", "lite2", "none"] | None = None
+    loss_weights: ScaledWeights = ScaledWeights()
 
 
 def describe(system: str, spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
@@ -59,7 +60,7 @@ def describe(system: str, spec: Spec, recipe: ResolvedRecipe, context: Context) 
         spec.set(f"model.{key}", recipe[key])
     spec.set("model.perceptual", context.scaled(system, recipe, "perceptual"))
     for term in LossWeights.model_fields:
-        spec.set(f"model.loss_weights.{term}", recipe[f"loss_weights.{term}"])
+        spec.set(f"model.loss_weights.{term}", context.scaled(system, recipe, f"loss_weights.{term}"))
     size, token = spec.values["model"]["image_size"], _side(spec.values["model"])
     if size % token:
         raise ConfigError(

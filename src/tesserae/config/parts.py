@@ -45,6 +45,12 @@ class Discriminator(Strict):
     layers: int = Field(gt=0)
 
 
+class ScaledWeights(Strict):
+    """Weights of loss terms that a scale may choose for all recipes of a system."""
+
+    perceptual: float | None = Field(None, ge=0)
+
+
 class Size(Strict):
     width: int = Field(gt=0)
     blocks: int = Field(gt=0)

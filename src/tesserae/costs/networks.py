@@ -177,9 +177,10 @@ def perceptual_loss(kind: str, image_size: int, batch: int, autocast: bool) -> d
 
 
 def _perceptual(kind: str) -> nn.Module:
-    from tesserae.losses.perceptual import LPIPS, PerceptualLoss
+    from tesserae.losses.perceptual import LPIPS, EarlyStages, PerceptualLoss
 
-    return _imagined(LPIPS if kind == "lpips" else PerceptualLoss).eval()
+    networks = {"lpips": LPIPS, "lpips+convnext": PerceptualLoss, "lite2": EarlyStages}
+    return _imagined(networks[kind]).eval()
 
 
 def _difference(more: dict[str, float], less: dict[str, float]) -> dict[str, float]:
@@ -398,11 +399,11 @@ def _inception() -> nn.Module:
     return inception_v3(weights=None, aux_logits=False, init_weights=False)
 
 
-def _embedded() -> nn.Module:
+def _embedded(name: str = "embedded") -> nn.Module:
     """As encoders/embedded.py has it, without its weights."""
-    from timm.models.efficientnet import tf_efficientnet_lite0
+    from tesserae.encoders.embedded import NETWORKS
 
-    return tf_efficientnet_lite0()
+    return NETWORKS[name].architecture()
 
 
 def _siglip() -> nn.Module:
@@ -417,17 +418,18 @@ def _patches_of_siglip(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _patches_of_embedded(network: nn.Module, images: Tensor) -> Tensor:
-    """The last stage of stride 16; those after it are run as well."""
-    x, maps = network.bn1(network.conv_stem(images)), []
-    for stage in network.blocks:
-        maps.append(x := stage(x))
-    return maps[4].flatten(2).transpose(1, 2)
+    """The last stage of stride 16; those after it are not run."""
+    x = network.bn1(network.conv_stem(images))
+    for stage in network.blocks[:5]:
+        x = stage(x)
+    return x.flatten(2).transpose(1, 2)
 
 
 # name -> the network, and how it makes patches (B, P, F) of images.
 SEMANTIC: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor], Tensor]]] = {
     "siglip": (_siglip, _patches_of_siglip),
     "embedded": (_embedded, _patches_of_embedded),
+    "lite2": (functools.partial(_embedded, "lite2"), _patches_of_embedded),
 }
 
 # name -> the side to which it resizes all images, and the network.

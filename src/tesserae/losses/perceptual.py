@@ -1,16 +1,20 @@
-"""The perceptual loss of l-DeTok (Eq. 6): VGG-LPIPS and ConvNeXt logits, (1.0 LPIPS + 0.1 ConvNeXt) / 1.1.
+"""Perceptual losses: distances of images in the features of frozen networks, which are never part of a model's state.
+
+`lpips+convnext` is l-DeTok's (Eq. 6): VGG-LPIPS and ConvNeXt logits, (1.0 LPIPS + 0.1 ConvNeXt) / 1.1. `lpips` is its
+first part alone, as latent diffusion takes it. `lite2` stands in for both at the small scales, where nothing may be
+downloaded: the same distance in the first stages of a network that comes in a package.
 
 Sources: LPIPS (arXiv 1801.03924, Sec. 3) with the linear heads of taming-transformers; the ConvNeXt term and the two
-weights are those of the TiTok code base, which l-DeTok says it follows (Sec. A.1, reference 69). Both networks are
-frozen and never part of a model's state.
+weights are those of the TiTok code base, which l-DeTok says it follows (Sec. A.1, reference 69).
 
-Shapes: B batch, S image side. Images are float (B, 3, S, S) in [0, 1]; reconstructions may leave that range.
+Shapes: B batch, S image side. Images are float (B, 3, S, S) in [-1, 1], in ConvNeXtDistance and PerceptualLoss in
+[0, 1]; reconstructions may leave that range. Of a target and a prediction only the prediction receives a gradient.
 """
 
 import functools
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -19,6 +23,7 @@ from torch.nn import functional as F
 
 LPIPS_WEIGHT, CONVNEXT_WEIGHT = 1.0, 0.1
 CONVNEXT_SIDE = 224
+EARLY_STAGES, SMALLEST_SIDE = 2, 48  # of EfficientNet-Lite2, and of the images that it sees: docs/perceptual.md
 
 VGG16_CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # arXiv 1409.1556, Tab. 1 D
 
@@ -65,7 +70,7 @@ def require_weights(folder: Path | None, roles: Sequence[str] = tuple(FILES)) ->
             "the perceptual loss needs pretrained weights that are not there:\n  "
             + "\n  ".join(missing)
             + f"\n  remedy: put them into one folder and set {FOLDER_VARIABLE} to it,"
-            + " or set `perceptual: none` in the recipe or the scale"
+            + " or set `perceptual: lite2`, which needs none of them, or `none` in the recipe or the scale"
         )
     return folder
 
@@ -164,9 +169,57 @@ class PerceptualLoss(nn.Module):
         return (LPIPS_WEIGHT * lpips + CONVNEXT_WEIGHT * convnext) / (LPIPS_WEIGHT + CONVNEXT_WEIGHT)
 
 
+class EarlyStages(nn.Module):
+    """Distance of two batches (B, 3, S, S) in [-1, 1] -> (B,), from the first stages of EfficientNet-Lite2.
+
+    LPIPS (arXiv 1801.03924, Eq. 1) of another network and without learned heads: of features of unit length along
+    channels the squared difference, summed over channels; its mean over positions and over stages. From 0 to 4. Images
+    with sides below `smallest` are enlarged to it.
+    """
+
+    def __init__(self, stages: int = EARLY_STAGES, smallest: int = SMALLEST_SIDE):
+        super().__init__()
+        self.stages, self.smallest = stages, smallest
+        from tesserae.encoders.embedded import EmbeddedNetwork  # timm takes seconds to import, and most runs do without
+
+        self.network = EmbeddedNetwork(None, name="lite2")
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The linear outputs of the stages, of unit length along channels."""
+        if images.shape[-1] < self.smallest:
+            images = F.interpolate(images, (self.smallest, self.smallest), mode="bilinear")
+        return [F.normalize(maps, dim=1) for maps in self.network.stages(images, self.stages)]
+
+    def forward(self, target: Tensor, prediction: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.features(target)
+        return self.distance(wanted, prediction)
+
+    def distance(self, wanted: list[Tensor], prediction: Tensor) -> Tensor:
+        """The same from the target's features."""
+        pairs = zip(wanted, self.features(prediction), strict=True)
+        return sum((a - b).square().sum(dim=1).mean(dim=(1, 2)) for a, b in pairs) / self.stages
+
+
+# ---- by name ----------------------------------------------------------------------------------------------------
+
+# (target, prediction), both (B, 3, S, S) in [-1, 1] -> 0-d, the mean over images
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+def perceptual_loss(kind: str, weight: float) -> Distance | None:
+    """The loss called `kind`, one of LOSSES; None for "none" and where its weight is 0. ValueError for another name.
+
+    Its networks are read once per process and device, at the first call.
+    """
+    if kind not in ("none", *LOSSES):
+        raise ValueError(f"unknown perceptual loss {kind!r}")
+    return LOSSES[kind] if kind != "none" and weight > 0 else None
+
+
 def pretrained_perceptual_loss(target: Tensor, prediction: Tensor) -> Tensor:
-    """PerceptualLoss with the files of TESSERAE_WEIGHTS, read once per process and device, at the first call."""
-    return _pretrained(weights_folder(), target.device)(target, prediction)
+    """PerceptualLoss of images in [-1, 1] with the files of TESSERAE_WEIGHTS."""
+    return _pretrained(weights_folder(), target.device)(target * 0.5 + 0.5, prediction * 0.5 + 0.5)
 
 
 @functools.cache
@@ -176,10 +229,7 @@ def _pretrained(folder: Path | None, device: torch.device) -> PerceptualLoss:
 
 
 def pretrained_lpips(target: Tensor, prediction: Tensor) -> Tensor:
-    """LPIPS alone, as latent diffusion takes it: (B, 3, S, S) in [-1, 1] -> 0-d, the mean over images.
-
-    Only the prediction receives a gradient. The two files it needs are read as those of `pretrained_perceptual_loss`.
-    """
+    """LPIPS alone, as latent diffusion takes it. Of the files of TESSERAE_WEIGHTS it needs two."""
     return _pretrained_lpips(weights_folder(), target.device)(target, prediction).mean()
 
 
@@ -189,3 +239,20 @@ def _pretrained_lpips(folder: Path | None, device: torch.device) -> LPIPS:
     network = LPIPS().requires_grad_(False).eval()
     network.load_pretrained(_read(folder, "vgg"), _read(folder, "heads"))
     return network.to(device)
+
+
+def lite2_distance(target: Tensor, prediction: Tensor) -> Tensor:
+    """EarlyStages, whose weights come in a package."""
+    return _lite2(target.device)(target, prediction).mean()
+
+
+@functools.cache
+def _lite2(device: torch.device) -> EarlyStages:
+    return EarlyStages().to(device)
+
+
+LOSSES: dict[str, Distance] = {
+    "lpips": pretrained_lpips,
+    "lpips+convnext": pretrained_perceptual_loss,
+    "lite2": lite2_distance,
+}

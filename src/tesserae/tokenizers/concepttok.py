@@ -11,7 +11,7 @@ D width of encoder or decoder, d width of a code, C concepts, K of them at most 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypedDict
 
 import torch
@@ -22,7 +22,7 @@ from tesserae.losses.adversarial import DiscriminatorSize, adversarial_groups, g
 from tesserae.losses.blur_discriminator import BlurDiscriminator
 from tesserae.losses.concepts import concept_loss
 from tesserae.losses.lecam import LeCam
-from tesserae.losses.perceptual import pretrained_perceptual_loss
+from tesserae.losses.perceptual import perceptual_loss
 from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health
 
@@ -199,7 +199,7 @@ class ConceptTok(nn.Module):
         concepts: int | None,
         clustering: bool,
         commitment: float,
-        perceptual: Literal["lpips+convnext", "none"],
+        perceptual: Literal["lpips+convnext", "lite2", "none"],
         loss_weights: LossWeights,
         gan_start_step: int | None,
         discriminator: DiscriminatorSize | None,
@@ -212,14 +212,11 @@ class ConceptTok(nn.Module):
             raise ValueError(f"text is read by {text!r}; choose none, encoder or decoder")
         if text != "none" and None in (text_width, text_tokens):
             raise ValueError("a tokenizer with text needs the width of its features and their number of tokens")
-        if perceptual not in ("lpips+convnext", "none"):
-            raise ValueError(f"unknown perceptual loss {perceptual!r}")
         if gan_start_step is not None and discriminator is None:
             raise ValueError("a GAN start step needs the size of a discriminator")
         self.text, self.vocabulary, self.tokens = text, codebook_size, latent_tokens
         self.commitment, self.loss_weights, self.gan_start_step = commitment, dict(loss_weights), gan_start_step
-        wanted = perceptual != "none" and loss_weights["perceptual"] > 0
-        self.perceptual_loss: Callable[[Tensor, Tensor], Tensor] | None = pretrained_perceptual_loss if wanted else None
+        self.perceptual_loss = perceptual_loss(perceptual, loss_weights["perceptual"])
         shape, read = (image_size // patch_size, patch_size, latent_tokens, code_width), (text_tokens, text_width)
         self.encoder = Encoder(encoder, *shape, read if text == "encoder" else None)
         # DEPARTS: TA-TiTok's official code makes its decoder after the initialisation, so that it keeps PyTorch's; here
@@ -291,7 +288,7 @@ class ConceptTok(nn.Module):
         with full_precision:
             terms = {"mse": weights["mse"] * F.mse_loss(fake, real)}
             if self.perceptual_loss is not None:
-                terms["perceptual"] = weights["perceptual"] * self.perceptual_loss(real, fake)
+                terms["perceptual"] = weights["perceptual"] * self.perceptual_loss(images.float(), 2 * fake - 1)
             pulled = self.commitment * quantized.commitment + quantized.codebook
             terms["quantizer"] = weights["quantizer"] * pulled
             if adversarial:

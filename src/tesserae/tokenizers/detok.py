@@ -9,7 +9,7 @@ Shapes: B images, S image side, P patch side, G = S / P, N = G * G tokens, K kep
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypedDict
 
 import torch
@@ -24,7 +24,7 @@ from tesserae.losses.adversarial import (
     discriminator_loss,
     generator_loss,
 )
-from tesserae.losses.perceptual import pretrained_perceptual_loss
+from tesserae.losses.perceptual import perceptual_loss
 from tesserae.nn.attention import Attention
 from tesserae.nn.feedforward import SwiGLU
 from tesserae.nn.rope import detok_rope_table
@@ -186,7 +186,7 @@ class DeTok(nn.Module):
         gamma: float,
         mask_ratio: float,
         mask_mode: Literal["random", "constant"],
-        perceptual: Literal["lpips+convnext", "none"],
+        perceptual: Literal["lpips+convnext", "lite2", "none"],
         loss_weights: LossWeights,
         gan_start_step: int | None,
         discriminator: DiscriminatorSize | None,
@@ -196,8 +196,6 @@ class DeTok(nn.Module):
             raise ValueError(f"image side {image_size} is not divisible by patch side {patch_size}")
         if noise not in NOISES or mask_mode not in ("random", "constant"):
             raise ValueError(f"unknown noise {noise!r} or mask mode {mask_mode!r}")
-        if perceptual not in ("lpips+convnext", "none"):
-            raise ValueError(f"unknown perceptual loss {perceptual!r}")
         if gamma < 0 or not 0 <= mask_ratio < 1:
             raise ValueError(f"gamma {gamma} must not be negative, mask ratio {mask_ratio} must be in [0, 1)")
         if gan_start_step is not None and discriminator is None:
@@ -207,8 +205,7 @@ class DeTok(nn.Module):
         self.noise, self.gamma = NOISES[noise], gamma
         self.mask_ratio, self.mask_mode = mask_ratio, mask_mode
         self.loss_weights, self.gan_start_step = dict(loss_weights), gan_start_step
-        wanted = perceptual != "none" and loss_weights["perceptual"] > 0
-        self.perceptual_loss: Callable[[Tensor, Tensor], Tensor] | None = pretrained_perceptual_loss if wanted else None
+        self.perceptual_loss = perceptual_loss(perceptual, loss_weights["perceptual"])
         self.encoder = Encoder(encoder, grid, patch_size, latent_channels)
         self.decoder = Decoder(decoder, grid, patch_size, latent_channels)
         self.init_weights()
@@ -260,11 +257,12 @@ class DeTok(nn.Module):
         output = self(images, rng)
         adversarial = self.gan_start_step is not None and step >= self.gan_start_step
         weights, full_precision = self.loss_weights, torch.autocast(images.device.type, enabled=False)
-        real, fake = images.float() * 0.5 + 0.5, output.images.float() * 0.5 + 0.5
+        target, prediction = images.float(), output.images.float()
+        real, fake = target * 0.5 + 0.5, prediction * 0.5 + 0.5
         with full_precision:
             terms = {"mse": weights["mse"] * F.mse_loss(fake, real), "kl": weights["kl"] * output.posterior.kl().mean()}
             if self.perceptual_loss is not None:
-                terms["perceptual"] = weights["perceptual"] * self.perceptual_loss(real, fake)
+                terms["perceptual"] = weights["perceptual"] * self.perceptual_loss(target, prediction)
             if adversarial:
                 terms["gan"] = weights["gan"] * generator_loss(self.discriminator, fake)
         yield "autoencoder", terms

@@ -8,7 +8,7 @@ Shapes: B images, S image side, f downsampling, H = S / f side of the latent map
 of latents that makes a token, G = H / P, N = G * G tokens, C = P * P * M values of a token.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypedDict
 
 import torch
@@ -23,7 +23,7 @@ from tesserae.losses.adversarial import (
     discriminator_loss,
     init_pix2pix,
 )
-from tesserae.losses.perceptual import pretrained_lpips
+from tesserae.losses.perceptual import perceptual_loss
 from tesserae.nn.conv_autoencoder import ConvDecoder, ConvEncoder
 from tesserae.quantizers.gaussian import GaussianPosterior
 
@@ -63,7 +63,7 @@ class FirstStage(nn.Module):
         decoder_attention: bool,
         noise: Literal["interpolative", "additive"],
         gamma: float,
-        perceptual: Literal["lpips", "none"],
+        perceptual: Literal["lpips", "lite2", "none"],
         loss_weights: LossWeights,
         adaptive_gan: bool,
         gan_start_step: int | None,
@@ -75,8 +75,6 @@ class FirstStage(nn.Module):
             raise ValueError(f"image side {image_size} is not divisible by the {pixels} pixels of a token's side")
         if noise not in NOISES or gamma < 0:
             raise ValueError(f"unknown noise {noise!r} or negative gamma {gamma}")
-        if perceptual not in ("lpips", "none"):
-            raise ValueError(f"unknown perceptual loss {perceptual!r}")
         if gan_start_step is not None and discriminator is None:
             raise ValueError("a GAN start step needs the size of a discriminator")
         self.grid, self.patch = image_size // pixels, latent_patch
@@ -84,8 +82,7 @@ class FirstStage(nn.Module):
         self.noise, self.gamma = NOISES[noise], gamma
         self.loss_weights, self.adaptive_gan = dict(loss_weights), adaptive_gan
         self.gan_start_step = gan_start_step
-        wanted = perceptual != "none" and loss_weights["perceptual"] > 0
-        self.perceptual_loss: Callable[[Tensor, Tensor], Tensor] | None = pretrained_lpips if wanted else None
+        self.perceptual_loss = perceptual_loss(perceptual, loss_weights["perceptual"])
         # Everything keeps PyTorch's initialisation, as in the official code.
         self.encoder = ConvEncoder(channels, multipliers, res_blocks, 2 * latent_channels, encoder_attention)
         self.quant_conv = nn.Conv2d(2 * latent_channels, 2 * latent_channels, 1)

@@ -8,7 +8,7 @@ Shapes: B images, S image side, f downsampling, G = S / f, N = G * G codes of an
 their width.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypedDict
 
 import torch
@@ -23,7 +23,7 @@ from tesserae.losses.adversarial import (
     discriminator_loss,
     init_pix2pix,
 )
-from tesserae.losses.perceptual import pretrained_lpips
+from tesserae.losses.perceptual import perceptual_loss
 from tesserae.nn.conv_autoencoder import ConvDecoder, ConvEncoder
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health, nearest, squared_distances
 
@@ -79,7 +79,7 @@ class LlamaGenVQ(nn.Module):
         code_width: int,
         commitment: float,
         entropy_ratio: float,
-        perceptual: Literal["lpips", "none"],
+        perceptual: Literal["lpips", "lite2", "none"],
         loss_weights: LossWeights,
         adaptive_gan: bool,
         gan_start_step: int | None,
@@ -89,8 +89,6 @@ class LlamaGenVQ(nn.Module):
         pixels = 2 ** (len(multipliers) - 1)
         if image_size % pixels:
             raise ValueError(f"image side {image_size} is not divisible by the {pixels} pixels of a code's side")
-        if perceptual not in ("lpips", "none"):
-            raise ValueError(f"unknown perceptual loss {perceptual!r}")
         if gan_start_step is not None and discriminator is None:
             raise ValueError("a GAN start step needs the size of a discriminator")
         self.grid, self.vocabulary = image_size // pixels, codebook_size
@@ -98,8 +96,7 @@ class LlamaGenVQ(nn.Module):
         self.commitment, self.entropy_ratio = commitment, entropy_ratio
         self.loss_weights, self.adaptive_gan = dict(loss_weights), adaptive_gan
         self.gan_start_step = gan_start_step
-        wanted = perceptual != "none" and loss_weights["perceptual"] > 0
-        self.perceptual_loss: Callable[[Tensor, Tensor], Tensor] | None = pretrained_lpips if wanted else None
+        self.perceptual_loss = perceptual_loss(perceptual, loss_weights["perceptual"])
         # Everything but the codebook keeps PyTorch's initialisation, as in the official code.
         self.encoder = ConvEncoder(channels, multipliers, res_blocks, latent_channels, True)
         self.quant_conv = nn.Conv2d(latent_channels, code_width, 1)

@@ -11,7 +11,7 @@ H heads, d = D / H.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypedDict
 
 import torch
@@ -27,7 +27,7 @@ from tesserae.losses.adversarial import (
     discriminator_loss,
 )
 from tesserae.losses.auxiliary import CHANNELS, auxiliary_loss
-from tesserae.losses.perceptual import pretrained_lpips
+from tesserae.losses.perceptual import perceptual_loss
 from tesserae.nn.attention import Attention
 from tesserae.nn.feedforward import MLP
 from tesserae.nn.sizes import TransformerSize
@@ -39,7 +39,7 @@ LAYER_SCALE = 1e-5  # of the plain blocks, as DINOv2 (official code)
 
 
 class AuxiliaryDecoder(TransformerSize):
-    target: Literal["hog", "embedded", "dinov2", "clip"]
+    target: Literal["hog", "lite2", "embedded", "dinov2", "clip"]
 
 
 class LossWeights(TypedDict):
@@ -242,7 +242,7 @@ class MAETok(nn.Module):
         auxiliary: list[AuxiliaryDecoder],
         mask_ratio_min: float,
         mask_ratio_max: float,
-        perceptual: Literal["lpips", "none"],
+        perceptual: Literal["lpips", "lite2", "none"],
         loss_weights: LossWeights,
         gan_start_step: int | None,
         discriminator: DiscriminatorSize | None,
@@ -253,8 +253,6 @@ class MAETok(nn.Module):
             raise ValueError(f"image side {image_size} is not divisible by patch side {patch_size}")
         if not 0 <= mask_ratio_min <= mask_ratio_max < 1:
             raise ValueError(f"mask ratios must be 0 <= {mask_ratio_min} <= {mask_ratio_max} < 1")
-        if perceptual not in ("lpips", "none"):
-            raise ValueError(f"unknown perceptual loss {perceptual!r}")
         targets = [part["target"] for part in auxiliary]
         if unknown := [name for name in targets if name not in CHANNELS or targets.count(name) > 1]:
             raise ValueError(f"auxiliary targets {unknown} are unknown or given twice; there are {', '.join(CHANNELS)}")
@@ -266,8 +264,7 @@ class MAETok(nn.Module):
         self.mask_ratios = mask_ratio_min, mask_ratio_max
         self.loss_weights, self.gan_start_step, self.adaptive_gan = dict(loss_weights), gan_start_step, adaptive_gan
         self.decoder_only = False
-        wanted = perceptual != "none" and loss_weights["perceptual"] > 0
-        self.perceptual_loss: Callable[[Tensor, Tensor], Tensor] | None = pretrained_lpips if wanted else None
+        self.perceptual_loss = perceptual_loss(perceptual, loss_weights["perceptual"])
         self.encoder = Encoder(encoder, grid, patch_size, latent_tokens, latent_channels)
         shape = grid, latent_tokens, latent_channels
         self.decoder = Decoder(decoder, *shape, 3 * patch_size**2, modulated_decoder)

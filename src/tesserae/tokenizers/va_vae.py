@@ -31,7 +31,7 @@ class VAVAE(FirstStage):
 
     TRAINING_ONLY = (*FirstStage.TRAINING_ONLY, "linear_proj.")
 
-    def __init__(self, *, foundation: Literal["dinov2", "embedded"], alignment: Alignment, **settings):
+    def __init__(self, *, foundation: Literal["dinov2", "lite2", "embedded"], alignment: Alignment, **settings):
         super().__init__(**settings)
         if foundation not in CHANNELS:
             raise ValueError(f"unknown foundation model {foundation!r}")

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from tesserae.config import parts
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
 from tesserae.config.parts import AdversarialTokenizer
@@ -42,7 +43,7 @@ class Recipe(AdversarialTokenizer):
     clustering: bool = Field(description="codes that are not used move to latents (CVQ-VAE)")
     commitment: float = Field(ge=0)
     init_std: float = Field(gt=0, description="deviation of the first weights of linear layers and convolutions")
-    perceptual: Literal["lpips+convnext", "none"]
+    perceptual: Literal["lpips+convnext", "lite2", "none"]
     loss_weights: LossWeights
 
     @model_validator(mode="after")
@@ -52,7 +53,7 @@ class Recipe(AdversarialTokenizer):
         return self
 
 
-class ScaledWeights(Strict):
+class ScaledWeights(parts.ScaledWeights):
     mse: float | None = Field(None, ge=0)
     gan: float | None = Field(None, ge=0)
 
@@ -66,7 +67,7 @@ class Scaled(Strict):
     text_tokens: int | None = Field(None, gt=0)
     init_std: float | None = Field(None, gt=0)
     loss_weights: ScaledWeights = ScaledWeights()
-    perceptual: Literal["lpips+convnext", "none"] | None = None
+    perceptual: Literal["lpips+convnext", "lite2", "none"] | None = None
 
 
 def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:

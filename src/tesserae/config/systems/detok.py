@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
-from tesserae.config.parts import AdversarialTokenizer
+from tesserae.config.parts import AdversarialTokenizer, ScaledWeights
 from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
 
 OFFICIAL = "tesserae.tokenizers.detok_weights"  # reads published weights
@@ -31,12 +31,13 @@ class Recipe(AdversarialTokenizer):
     gamma: float = Field(ge=0, description="scale of the latent noise; 0: none")
     mask_ratio: float = Field(ge=0, lt=1, description="M: largest (random) or only (constant) masking ratio; 0: none")
     mask_mode: Literal["random", "constant"]
-    perceptual: Literal["lpips+convnext", "none"]
+    perceptual: Literal["lpips+convnext", "lite2", "none"]
     loss_weights: LossWeights
 
 
 class Scaled(Strict):
-    perceptual: Literal["lpips+convnext", "none"] | None = None
+    perceptual: Literal["lpips+convnext", "lite2", "none"] | None = None
+    loss_weights: ScaledWeights = ScaledWeights()
 
 
 def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
@@ -50,7 +51,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
         spec.set(f"model.{key}", recipe[key])
     spec.set("model.perceptual", context.scaled("detok", recipe, "perceptual"))
     for term in LossWeights.model_fields:
-        spec.set(f"model.loss_weights.{term}", recipe[f"loss_weights.{term}"])
+        spec.set(f"model.loss_weights.{term}", context.scaled("detok", recipe, f"loss_weights.{term}"))
     size, patch = spec.values["model"]["image_size"], spec.values["model"]["patch_size"]
     if size % patch:
         raise ConfigError(

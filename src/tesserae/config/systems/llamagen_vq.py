@@ -7,7 +7,7 @@ from pydantic import Field
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
 from tesserae.config.first_stage import Network
-from tesserae.config.parts import AdversarialTokenizer
+from tesserae.config.parts import AdversarialTokenizer, ScaledWeights
 from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
 
 OFFICIAL = "tesserae.tokenizers.llamagen_vq_weights"  # reads published weights
@@ -15,7 +15,7 @@ OFFICIAL = "tesserae.tokenizers.llamagen_vq_weights"  # reads published weights
 
 class LossWeights(Strict):
     reconstruction: float = Field(ge=0, description="of mean squared errors in [-1, 1]")
-    perceptual: float = Field(ge=0, description="of LPIPS")
+    perceptual: float = Field(ge=0, description="of the perceptual loss")
     quantizer: float = Field(ge=0, description="of the codebook, commitment and entropy losses together")
     gan: float = Field(ge=0)
 
@@ -30,7 +30,7 @@ class Recipe(AdversarialTokenizer):
     code_width: int = Field(gt=0, description="values of an entry of the codebook")
     commitment: float = Field(ge=0, description="weight of the commitment loss beside the codebook's")
     entropy_ratio: float = Field(ge=0, description="weight of the entropy loss beside the codebook's; 0: not computed")
-    perceptual: Literal["lpips", "none"]
+    perceptual: Literal["lpips", "lite2", "none"]
     loss_weights: LossWeights
     adaptive_gan: bool = Field(description="balance the GAN loss by gradients at the decoder's last layer (VQGAN)")
 
@@ -40,7 +40,8 @@ class Scaled(Strict):
     latent_channels: int | None = Field(None, gt=0)
     codebook_size: int | None = Field(None, gt=1)
     code_width: int | None = Field(None, gt=0)
-    perceptual: Literal["lpips", "none"] | None = None
+    perceptual: Literal["lpips", "lite2", "none"] | None = None
+    loss_weights: ScaledWeights = ScaledWeights()
 
 
 def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
@@ -53,7 +54,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     for key in ("commitment", "entropy_ratio", "adaptive_gan"):
         spec.set(f"model.{key}", recipe[key])
     for term in LossWeights.model_fields:
-        spec.set(f"model.loss_weights.{term}", recipe[f"loss_weights.{term}"])
+        spec.set(f"model.loss_weights.{term}", context.scaled("llamagen_vq", recipe, f"loss_weights.{term}"))
     size, pixels = spec.values["model"]["image_size"], _side(spec.values["model"])
     if size % pixels:
         raise ConfigError(

@@ -6,12 +6,12 @@ from pydantic import Field
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
-from tesserae.config.parts import AdversarialTokenizer
+from tesserae.config.parts import AdversarialTokenizer, ScaledWeights
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 
 OFFICIAL = "tesserae.tokenizers.maetok_weights"  # reads published weights
 
-Target = Literal["hog", "embedded", "dinov2", "clip"]
+Target = Literal["hog", "lite2", "embedded", "dinov2", "clip"]
 
 
 class LossWeights(Strict):
@@ -37,7 +37,7 @@ class Recipe(AdversarialTokenizer):
     auxiliary_targets: list[Target] = Field(description="what they predict at hidden patches")
     mask_ratio_min: float = Field(ge=0, lt=1, description="smallest fraction of hidden patches in training")
     mask_ratio_max: float = Field(ge=0, lt=1, description="largest; 0: none is hidden")
-    perceptual: Literal["lpips", "none"]
+    perceptual: Literal["lpips", "lite2", "none"]
     loss_weights: LossWeights
     adaptive_gan: bool = Field(description="VQGAN's adaptive weight of the GAN loss")
 
@@ -46,7 +46,8 @@ class Scaled(Strict):
     latent_tokens: int | None = Field(None, gt=0)
     modulated_decoder: bool | None = None
     auxiliary_targets: list[Target] | None = None
-    perceptual: Literal["lpips", "none"] | None = None
+    perceptual: Literal["lpips", "lite2", "none"] | None = None
+    loss_weights: ScaledWeights = ScaledWeights()
 
 
 def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
@@ -64,7 +65,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     for key in ("latent_tokens", "modulated_decoder", "perceptual"):
         spec.set(f"model.{key}", context.scaled("maetok", recipe, key))
     for term in LossWeights.model_fields:
-        spec.set(f"model.loss_weights.{term}", recipe[f"loss_weights.{term}"])
+        spec.set(f"model.loss_weights.{term}", context.scaled("maetok", recipe, f"loss_weights.{term}"))
     side, patch = spec.values["model"]["image_size"], spec.values["model"]["patch_size"]
     if side % patch or ("hog" in targets.value and patch % 2):
         raise ConfigError(

@@ -8,7 +8,7 @@ from tesserae.config.files import Strict
 from tesserae.config.parts import Training
 from tesserae.config.resolve import Context, ResolvedRecipe, Spec
 
-WIDTHS = {"siglip": 768, "embedded": 112}  # of the semantic encoders' features
+WIDTHS = {"siglip": 768, "lite2": 120, "embedded": 112}  # of the semantic encoders' features
 
 
 class Recipe(Strict):
@@ -17,7 +17,7 @@ class Recipe(Strict):
     system: Literal["topk_sae"]
     dataset: str = Field(description="role of the data set; the scale says which data play it")
     image_size: int = Field(gt=0)
-    encoder: Literal["siglip", "embedded"] = Field(description="frozen network whose features it learns")
+    encoder: Literal["siglip", "lite2", "embedded"] = Field(description="frozen network whose features it learns")
     feature: Literal["block_out", "last_hidden_state", "pooled"] = Field(description="where they are taken")
     side: int = Field(gt=0, description="to which images are resized for the encoder")
     dictionary: int = Field(gt=0, description="d_c: how many concepts there are")
@@ -36,7 +36,7 @@ class Recipe(Strict):
 
 
 class Scaled(Strict):
-    encoder: Literal["siglip", "embedded"] | None = None
+    encoder: Literal["siglip", "lite2", "embedded"] | None = None
     side: int | None = Field(None, gt=0)
     dictionary: int | None = Field(None, gt=0)
     top_k: int | None = Field(None, gt=0)

@@ -22,12 +22,12 @@ class Recipe(first_stage.FirstStage):
     """A first stage whose latents are aligned with a frozen network's features."""
 
     system: Literal["va_vae"]
-    foundation: Literal["dinov2", "embedded"]
+    foundation: Literal["dinov2", "lite2", "embedded"]
     alignment: Alignment
 
 
 class Scaled(first_stage.Scaled):
-    foundation: Literal["dinov2", "embedded"] | None = None
+    foundation: Literal["dinov2", "lite2", "embedded"] | None = None
 
 
 def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
