@@ -4,9 +4,13 @@ import re
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from tesserae.cli.main import main
 from tesserae.workflow import launch
 from tesserae.workflow.plan import open_plan
+from tesserae.workflow.staleness import ArtifactStatus
+from tests.config.test_config import edit
 from tests.conftest import ROOT
 
 REFERENCE = "results/smoke/reference/emoji_few-32/val.npz"
@@ -134,6 +138,59 @@ def test_a_target_is_a_rule_or_a_file():
     assert launch.wanted(plan, targets[2:]) == ["table/detok_table_1"]
     found = launch.as_files(plan, ("--cores", "1", *targets), targets)
     assert found == ("--cores", "1", "detok_table_1", "detok", file, file, file)
+
+
+# ---- one paper alone --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return open_plan(ROOT, "pocket")
+
+
+def test_a_paper_alone_is_all_that_shows_it_and_nothing_of_another(whole):
+    wanted = launch.wanted(whole, ["detok"])
+    shown = {name for name in whole.shown if whole.jobs[name].papers == ("detok",)}
+    assert set(wanted) == shown and {"page/detok", "lineage/detok", "notebook/detok", "claims/detok"} <= shown
+    made = set(whole.demanded(*wanted))
+    assert {job.papers for job in map(whole.jobs.get, made)} <= {("detok",), ()}
+    both = made | set(whole.demanded(*launch.wanted(whole, ["concepttok"])))
+    assert {name.partition("/")[0] for name in whole.jobs.keys() - both} == {"report", "forecast"}
+
+
+def test_a_paper_is_the_same_artifacts_without_the_others(whole, project):
+    edit(project, "config.yaml", lambda c: c.update(papers=["detok"]))
+    alone = open_plan(project, "pocket")
+    for name in alone.demanded(*alone.of_paper("detok")):
+        assert alone.jobs[name] == whole.jobs[name]
+
+
+def test_a_paper_that_there_is_not_is_refused_with_those_that_there_are(whole):
+    assert launch.papers(whole, ["detok", "detok"]) == ["detok"]
+    with pytest.raises(LookupError, match="no paper 'detk'; .*: papers has detok, concepttok"):
+        launch.papers(whole, ["detok", "detk"])
+
+
+@pytest.mark.parametrize("command", ["reproduce", "plan", "stale"])
+def test_every_command_refuses_an_unknown_paper(command):
+    done = CliRunner().invoke(main, ["--project", str(ROOT), "--scale", "smoke", command, "--paper", "detk"])
+    assert done.exit_code == 1 and "papers has detok, concepttok" in done.output
+
+
+def test_the_first_page_follows_a_paper_once_nothing_else_is_missing_for_it(whole):
+    def along(missing) -> list[str]:
+        def status(job) -> ArtifactStatus:
+            if job.id not in missing:
+                return ArtifactStatus(job.id, {"seconds": 1.0})
+            return ArtifactStatus(job.id, None, missing=[path.name for path in whole.outputs(job)])
+
+        statuses = {job.id: status(job) for job in whole.jobs.values()}
+        return launch.pages_along(whole, statuses, launch.wanted(whole, ["detok"]))
+
+    mine, others = ({f"table/{paper}_table_1", f"page/{paper}", "report/index"} for paper in ("detok", "concepttok"))
+    assert along(whole.jobs) == ["forecast/paper"]  # it reads nothing
+    assert along(mine) == ["forecast/paper", "report/index"]
+    assert along(mine | others) == ["forecast/paper"]
 
 
 def test_a_job_that_slurm_queued_again_after_its_result_landed_does_nothing(made):

@@ -62,8 +62,8 @@ def jobs(project: Project) -> dict[str, Job]:
     for paper in project.papers:
         _add(notebook_job(project, paper, found), found)
     for paper in project.papers:
+        _add(lineage_job(project, paper, found), found)
         _add(page_job(project, paper, found), found)
-    _add(lineage_job(project, found), found)
     if project.scale.forecast:
         _add(_forecast_job(project, project.scale.forecast, found), found)
     _add(report_job(project, found), found)
