@@ -218,7 +218,7 @@ def test_all_wrong_claims_and_all_wrong_names_of_a_scale_are_said_at_once(projec
     ]
     edited(project, CLAIMS, lambda c: c.clear())
     no_one = {"set": {}, "reason": "x"}
-    omit = {"recipes": ["nobody*"], "reason": "x"}
+    omit = [{"recipes": ["nobody*"], "reason": "x"}]
     edited(
         project,
         "config/scales/pocket.yaml",
@@ -226,7 +226,7 @@ def test_all_wrong_claims_and_all_wrong_names_of_a_scale_are_said_at_once(projec
     )
     with pytest.raises(ConfigError) as caught:
         read_project(project)
-    assert [one.key for one in caught.value.problems] == ["exceptions.a", "exceptions.b", "omit.recipes: nobody*"]
+    assert [one.key for one in caught.value.problems] == ["exceptions.a", "exceptions.b", "omit.0.recipes: nobody*"]
 
 
 def test_all_artifacts_that_nothing_makes_are_said_at_once(project):

@@ -167,7 +167,7 @@ def test_a_paper_is_the_same_artifacts_without_the_others(whole, project):
 
 def test_a_paper_that_there_is_not_is_refused_with_those_that_there_are(whole):
     assert launch.papers(whole, ["detok", "detok"]) == ["detok"]
-    with pytest.raises(LookupError, match="no paper 'detk'; .*: papers has detok, concepttok"):
+    with pytest.raises(LookupError, match=r"no paper 'detk'; .*: papers has detok, concepttok"):
         launch.papers(whole, ["detok", "detk"])
 
 

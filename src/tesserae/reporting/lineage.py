@@ -210,7 +210,7 @@ def _grids(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             grid["columns"].append(cell["column"])
         if cell["status"] == "cited":
             continue
-        shown = "not run" if cell["status"] == "omitted" else ""
+        shown = cell["reason"] if cell["status"] == "omitted" else ""
         shown = shown if cell["measured"] is None else f"{cell['measured']:.6g}"
         grid["rows"].setdefault(cell["row"], {})[cell["column"]] = shown
     return list(grids.values())

@@ -80,7 +80,12 @@ class Cell:
     measure_id: str = ""
     selection: Mapping[str, Any] | None = None  # which guidance or temperature was chosen, and on what
     reason: str = ""  # why nothing was measured, if that is known
-    blank: str = BLANK  # what stands in place of a measured number
+    blank: str = BLANK  # what stands in place of a measured number: of what the scale leaves out, the reason
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it could be measured, and the scale does without it."""
+        return self.measured is None and bool(self.reason)
 
     @property
     def kind(self) -> type[Measure] | None:
@@ -314,7 +319,7 @@ def _cell(
     artifact = origin.artifacts[0] if origin.artifacts else column.artifact.replace("{row}", key)
     base |= {"artifact": artifact}
     if metrics is None:
-        return Cell(**base, reason=origin.reason)
+        return Cell(**base, reason=origin.reason, blank=origin.reason or BLANK)
     if origin.value not in metrics["values"]:
         raise TableError(f"{where}: the metrics have no {origin.value!r}, only {', '.join(sorted(metrics['values']))}")
     measured = float(metrics["values"][origin.value])
