@@ -211,7 +211,7 @@ def test_series_are_lines_of_their_own_and_other_rows_are_levels(drawn):
     assert lines["constant"] == [[0.3, 40.0]]
     assert [y for _, y in lines["Baseline"]] == [10.0, 10.0]
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["Baseline", "random", "constant"]
-    assert "Not run: MAR-B with constant 0.7 (too dear)." in below(drawn[0])
+    assert "Not run: constant 0.7 (too dear)." in below(drawn[0])
 
 
 def test_a_point_that_is_not_run_keeps_its_place_and_says_why(drawn):

@@ -76,7 +76,7 @@ def test_figures_of_searches_read_all_seeds(tmp_path, drawn, printed):
     told = {"inputs": {"MAR": roles}, "missing": [{"row": "two", "column": "MAR: search", "reason": "too dear"}]}
     figure.run(work("figure", tmp_path, drawing("sweep", **told), inputs=inputs))
     assert [bar.get_height() for bar in drawn[0].axes[0].patches] == [40.5]
-    assert "Not run: MAR with Two (too dear)." in " ".join(drawn[0].get_supxlabel().split())
+    assert "Not run: Two (too dear)." in " ".join(drawn[0].get_supxlabel().split())
     x = {"label": "gamma", "values": {"one": 1.0, "two": 2.0}}
     figure.run(work("figure", tmp_path, drawing("sweep", x=x, series={"a": ["one", "two"]}, **told), inputs=inputs))
     assert np.asarray(drawn[1].axes[0].lines[0].get_xydata()).tolist() == [[1.0, 40.5]]

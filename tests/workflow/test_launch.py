@@ -1,5 +1,6 @@
 """No expensive surprise: what is made again above a scale's limit needs a confirmation or a reviewed equivalence."""
 
+import json
 import re
 
 import pytest
@@ -7,7 +8,8 @@ import yaml
 from click.testing import CliRunner
 
 from tesserae.cli.main import main
-from tesserae.workflow import launch
+from tesserae.cli.showing import work
+from tesserae.workflow import launch, showing
 from tesserae.workflow.plan import open_plan
 from tesserae.workflow.staleness import ArtifactStatus
 from tests.config.test_config import edit
@@ -191,6 +193,41 @@ def test_the_first_page_follows_a_paper_once_nothing_else_is_missing_for_it(whol
     assert along(whole.jobs) == ["forecast/paper"]  # it reads nothing
     assert along(mine) == ["forecast/paper", "report/index"]
     assert along(mine | others) == ["forecast/paper"]
+
+
+def test_stale_looks_at_what_is_named(whole):
+    def run(*targets: str) -> set[str]:
+        done = CliRunner().invoke(main, ["--project", str(ROOT), "--scale", "pocket", "stale", "--json", *targets])
+        assert done.exit_code == 0, done.output
+        return {job["artifact"] for job in json.loads(done.stdout)["run"]}
+
+    assert run("--paper", "concepttok") <= {*whole.demanded(*whole.of_paper("concepttok"))}
+    assert run("dataset/emoji-32") <= {"dataset/emoji-32"}
+
+
+def test_what_was_asked_for_is_shown_file_by_file(made):
+    done = made.tesserae("reproduce", "dataset/emoji_few-32", "reference/emoji_few-32")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name, file in (("dataset", "train_images.npy"), ("reference", "train.npz")):
+        assert f"{name}/emoji_few-32 at scale smoke is up to date: results/smoke/{name}/emoji_few-32/{file}" in (
+            done.stdout
+        )
+    assert "The first page, results/smoke/index.html, is of all papers and waits for" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "names", "words"),
+    [
+        ({}, ["a"], ""),
+        ({"b": 62.0}, ["b"], ": 1 min 02 s of work the last time"),
+        ({"b": 62.0}, ["a"], ": how long it takes is not known, nothing of the kind ran here yet"),
+        ({"b": 62.0}, ["a", "b"], ": 1 min 02 s of work the last time, and 1 artifact of which no time is known"),
+    ],
+)
+def test_the_work_of_a_run_is_said_in_words(monkeypatch, seconds, names, words):
+    monkeypatch.setattr(showing, "seconds", lambda plan, statuses, name: seconds.get(name))
+    statuses = {name: ArtifactStatus(name, {"seconds": 1.0} if name in seconds else None) for name in "ab"}
+    assert work(None, statuses, names) == words
 
 
 def test_a_job_that_slurm_queued_again_after_its_result_landed_does_nothing(made):

@@ -104,8 +104,8 @@ def plot(
                 if not any(found.values()):
                     say_empty(axes, missing.values())
                 title = f"{generator}: {statistic.upper()} {arrow}"
-                if missing:
-                    title += "\n" + textwrap.fill(f"not run: {left_out(missing)}", 92 // half)
+                if missing and any(found.values()) and statistic == "fid":
+                    title += "\n" + textwrap.fill(f"not run: {left_out(missing)}", 92 // half, break_on_hyphens=False)
                 axes.set_title(title)
                 axes.set_ylabel("" if column else statistic.upper())
                 axes.set_xlabel("guidance scale" if statistic == "is" else "")

@@ -78,10 +78,21 @@ def plot(
             figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
         notes = [f"Measured: scale {scale}, {how(best.values())}, as in the search; {seeds.spread(best.values())}"]
         notes += ["The paper plots this figure and prints no number: nothing published is drawn"]
-        missing = {f"{generator} with {rows[key]}": why for (key, generator), why in reasons.items()}
-        notes += [f"Not run: {left_out(missing)}"] if missing else []
+        notes += [f"Not run: {left_out(_named(reasons, rows, generators))}"] if reasons else []
         note(figure, notes)
         return style.save(figure, stem)
+
+
+def _named(reasons: Reasons, rows: Mapping[str, str], generators: Sequence[str]) -> dict[str, str]:
+    """Why places are not run, by their names; a row that no generator is run with is named once."""
+    found = {}
+    for key, label in rows.items():
+        whys = [reasons.get((key, generator)) for generator in generators]
+        if whys[0] and len(set(whys)) == 1:
+            found[label] = whys[0]
+        else:
+            found |= {f"{one} with {label}": why for one, why in zip(generators, whys, strict=True) if why}
+    return found
 
 
 def _settings(

@@ -5,6 +5,7 @@ the order of the road: tokenizers.py, diagnostics.py, generators.py, recipes.py,
 Nothing in them imports torch or runs anything.
 """
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +83,7 @@ def _unknown(job: Job, found: dict[str, Job]) -> list[ConfigError]:
     return [
         ConfigError(
             f"config/papers/{job.papers[0] if job.papers else ''}.yaml",
-            f"{job.id}: {role}",
+            job.named_at.get(role, f"{job.id}: {role}"),
             f"there is no artifact {producer!r}",
             _remedy(producer, found),
         )
@@ -110,6 +111,8 @@ def _remedy(wanted: str, found: dict[str, Job]) -> str:
     if stage in SETTINGS and not any(job.stage == stage for job in found.values()):
         return f"give the stage's settings, measures.{stage}, in the paper's file"
     same = sorted(name for name in found if stage_of(name) == stage)
+    if near := difflib.get_close_matches(wanted, same, n=3):
+        return f"such as {', '.join(near)}"
     return f"one of {', '.join(same or STAGES)}"
 
 
