@@ -189,6 +189,7 @@ def test_a_figure_of_any_kind_of_which_nothing_is_run_is_empty_places(kind, tmp_
         [label.get_text() for axes in panels for label in axes.get_yticklabels()]
         + [axes.get_title(loc="left") for axes in panels]
         + [made.get_supxlabel()]
+        + [text.get_text() for legend in made.legends for text in legend.get_texts()]
     )
 
 
