@@ -44,13 +44,3 @@ def test_one_paper_alone_and_then_all(toys):
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert (top / "index.html").exists() and (top / "page/detok/index.html").exists()
     assert {file: file.read_bytes() for file in made} == made  # nothing of it was made again
-
-    again = toys.tesserae("reproduce", "--paper", "detok")
-    assert "artifacts to make" not in again.stdout and "first page" not in again.stdout
-    toys.version("notebook", 2)  # of both papers: the first page has to wait for the other one
-    toys.tesserae("reproduce", "--paper", "detok")
-    first = (top / "manifest.json").read_bytes()
-    other = toys.tesserae("reproduce", "--paper", "concepttok")  # now nothing else is missing for it
-    assert other.returncode == 0 and "first page" not in other.stdout
-    assert (top / "manifest.json").read_bytes() != first
-    assert "Nothing is stale" in toys.tesserae("stale").stdout
