@@ -2,9 +2,11 @@
 # when it was moved or copied with the project: .venv/.ready names the folder that it was made for.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SCALE ?=
+PAPERS ?=
 PROFILE ?=
 BIN := .venv/bin
 ARGUMENTS := $(if $(PROFILE),--workflow-profile workflow/profiles/$(PROFILE))
+ALONE := $(foreach paper,$(PAPERS),--paper $(paper))
 # Settings of a user's other Pythons would lead packages past the environment.
 export PIP_USER := no
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT
@@ -14,8 +16,8 @@ ifneq ($(shell cat .venv/.ready 2>/dev/null),$(CURDIR))
 .PHONY: .venv/.ready
 endif
 
-reproduce: .venv/.ready  ## every table and figure at the scale of config/config.yaml (or SCALE=...)
-	@$(BIN)/python -m tesserae.cli.main $(if $(SCALE),--scale $(SCALE)) reproduce $(ARGUMENTS)
+reproduce: .venv/.ready  ## every table and figure at the scale of config/config.yaml (or SCALE=...), or of PAPERS="..."
+	@$(BIN)/python -m tesserae.cli.main $(if $(SCALE),--scale $(SCALE)) reproduce $(ALONE) $(ARGUMENTS)
 
 quick: .venv/.ready  ## the same road at smoke scale, for a first look
 	@$(BIN)/python -m tesserae.cli.main --scale smoke reproduce

@@ -67,8 +67,9 @@ def split(words: list[str]) -> list[list[str]]:
 def fault(words: list[str], whole: bool, page: str = "") -> str | None:
     """What is wrong with a command; None if it could be run. A module may be one that the page itself adds."""
     if words[0] == "make":
-        targets = re.findall(r"^([\w-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        unknown = [word for word in words[1:] if word not in targets and not re.match(r"(SCALE|PROFILE|PYTHON)=", word)]
+        makefile = (ROOT / "Makefile").read_text()
+        known = re.findall(r"^([\w-]+)(?=:(?!=)| \?=)", makefile, re.MULTILINE)  # targets, and settings such as SCALE
+        unknown = [word for word in words[1:] if word.partition("=")[0] not in known]
         return f"the Makefile has no {unknown[0]}" if unknown else None
     if words[0] == "python":
         path = words[2].replace(".", "/")

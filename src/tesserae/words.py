@@ -17,14 +17,19 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def size(count: int) -> str:
+def count(number: int, thing: str) -> str:
+    """1 artifact, 2 artifacts."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def size(number: int) -> str:
     """951 B, 37.0 kB, 4.2 MB: three digits, powers of 1000."""
-    value, unit = float(count), "B"
+    value, unit = float(number), "B"
     for bigger in ("kB", "MB", "GB", "TB"):
         if value < 999.5:
             break
         value, unit = value / 1000, bigger
-    return f"{count} B" if unit == "B" else f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+    return f"{number} B" if unit == "B" else f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
 
 
 def moment(stamp: str | None) -> str:

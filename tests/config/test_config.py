@@ -75,7 +75,7 @@ def edit(project: Path, file: str, change) -> None:
         (
             "papers/detok.yaml",
             lambda c: c["tables"]["table_1"]["columns"]["MAR-B w/ CFG FID"].update(artifact="metrics/no"),
-            "table/detok_table_1",
+            "tables.table_1.columns.MAR-B w/ CFG FID.artifact",
             "there is no artifact 'metrics/no'",
         ),
         (

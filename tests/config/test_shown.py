@@ -218,7 +218,7 @@ def test_all_wrong_claims_and_all_wrong_names_of_a_scale_are_said_at_once(projec
     ]
     edited(project, CLAIMS, lambda c: c.clear())
     no_one = {"set": {}, "reason": "x"}
-    omit = {"recipes": ["nobody*"], "reason": "x"}
+    omit = [{"recipes": ["nobody*"], "reason": "x"}]
     edited(
         project,
         "config/scales/pocket.yaml",
@@ -226,7 +226,7 @@ def test_all_wrong_claims_and_all_wrong_names_of_a_scale_are_said_at_once(projec
     )
     with pytest.raises(ConfigError) as caught:
         read_project(project)
-    assert [one.key for one in caught.value.problems] == ["exceptions.a", "exceptions.b", "omit.recipes: nobody*"]
+    assert [one.key for one in caught.value.problems] == ["exceptions.a", "exceptions.b", "omit.0.recipes: nobody*"]
 
 
 def test_all_artifacts_that_nothing_makes_are_said_at_once(project):
@@ -237,8 +237,30 @@ def test_all_artifacts_that_nothing_makes_are_said_at_once(project):
     )
     with pytest.raises(ConfigError) as caught:
         jobs(read_project(project))
-    found = {problem.problem for problem in caught.value.problems}
-    assert found == {"there is no artifact 'metrics/no'", "there is no artifact 'metrics/none'"}
+    assert {(problem.file, problem.key, problem.problem) for problem in caught.value.problems} == {
+        (DETOK, f"{FID}.artifact", "there is no artifact 'metrics/no'"),
+        (DETOK, "figures.samples.inputs.generators.samples", "there is no artifact 'metrics/none'"),
+    }
+
+
+def test_an_artifact_that_nothing_makes_is_located_in_its_file_with_near_ones(project):
+    other = {"joint": "metrics/mar_b_jont-cfg"}
+    edited(project, DETOK, lambda c: column(c, artifacts=other))
+    with pytest.raises(ConfigError) as caught:
+        jobs(read_project(project))
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.key) == (DETOK, f"{FID}.artifacts.joint")
+    assert problem.remedy.startswith("such as metrics/mar_b_joint-cfg, ")
+
+
+def test_a_misspelt_stage_is_said_once_with_the_one_that_was_meant(project):
+    edited(project, DETOK, lambda c: column(c, artifact="metrcs/mar_b_{row}-cfg"))
+    with pytest.raises(ConfigError) as caught:
+        read_project(project)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.key) == (DETOK, f"{FID}.artifact")
+    assert "'metrcs/mar_b_{row}-cfg' is not an artifact" in problem.problem
+    assert problem.remedy.startswith("did you mean metrics/…? ")
 
 
 @pytest.mark.parametrize("name", ["my data", "a/b", "..", ".hidden", "naïve+", ""])

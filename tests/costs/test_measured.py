@@ -299,7 +299,7 @@ def test_command(plans, project):
     [
         (["--gpus", "8"], "--gpus: for scales with GPUs; not for smoke"),
         (["--scale", "paper", "--cores", "8"], "--cores: for scales without GPUs; not for paper"),
-        ([WANTED], "make it first: snakemake"),
+        ([WANTED], "make it first: `tesserae --scale smoke reproduce dataset/"),
     ],
 )
 def test_what_cannot_be_planned_is_said(project, arguments, words):

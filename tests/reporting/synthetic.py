@@ -21,7 +21,7 @@ PRINTED = {
 
 
 def description(rows: dict[str, str] = ROWS, title: str = "Effectiveness of denoising") -> dict:
-    return {"source": "Table 1", "title": title, "rows": rows, "columns": COLUMNS}
+    return {"paper": "detok", "source": "Table 1", "title": title, "rows": rows, "columns": COLUMNS}
 
 
 def published_file(path: Path, printed: dict[str, tuple[str, ...]] = PRINTED) -> Path:

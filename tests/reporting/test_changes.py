@@ -59,7 +59,7 @@ def test_its_links_lead_out_of_the_frame_to_claims_cells_and_tables(shown):
         "claims/detok/claims.html#t2-new",
         "page/detok/index.html#table-detok_table_1",
         *(
-            f"lineage/index/lineage.html#table/detok_table_1/{cell}"
+            f"lineage/detok/lineage.html#table/detok_table_1/{cell}"
             for cell in ("Joint/FID", "Joint/IS", "New%2Fold/IS")
         ),
     ]

@@ -270,7 +270,7 @@ def test_the_page_shows_each_verdict_in_words_and_needs_no_network(printed):
     ):
         assert told in text, told
     assert "+2.1 [+1.85, +2.35]" in text and "−2.1 [−2.35, −1.85]" in text
-    assert "../../lineage/index/lineage.html#metrics/a-seed2" in page.links
+    assert "../../lineage/pap/lineage.html#metrics/a-seed2" in page.links
     assert "One seed" not in text and "small scale desk" in text
 
 

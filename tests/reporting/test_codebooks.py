@@ -67,7 +67,7 @@ VQ = About("vq", "VQ", "Codes")
 
 def test_the_page_has_the_section(results):
     folder, made = results
-    page = Page(html := write_paper(folder, VQ, made, scale="pocket", papers=[("vq", "VQ")]).read_text())
+    page = Page(html := write_paper(folder, VQ, made, scale="pocket").read_text())
     assert "#codebooks" in page.links and html.count('id="codebooks"') == 1
     assert len(page.images) == 1
     assert "vq-1of2" in page.text and "1,024.2" in page.text
@@ -76,5 +76,5 @@ def test_the_page_has_the_section(results):
 def test_a_page_without_codes_has_none(results):
     folder, made = results
     without = [found for found in made if found.kind != "codes"]
-    html = write_paper(folder, VQ, without, scale="pocket", papers=[("vq", "VQ")]).read_text()
+    html = write_paper(folder, VQ, without, scale="pocket").read_text()
     assert "Codebooks" not in html and "codebooks" not in html

@@ -86,21 +86,23 @@ def test_each_concept_has_its_patches_and_what_each_tokenizer_finds(drawn):
     other = examples(found=pictures(CONCEPTS, SHOWN, seed=5), prompted=np.array(False))
     given = {"B-L-128": [examples()], "B-B-64": [other], "S-S-64": []}
     told = {"B-L-128": retrieved(0.25), "B-B-64": retrieved(0.2, 0.4), "S-S-64": None}
-    concepts.plot("x", tokenizers=given, numbers=told, scale="pocket")
+    concepts.plot("x", tokenizers=given, numbers=told, scale="pocket", reasons={"S-S-64": "too dear"})
     (figure,) = drawn
-    assert labels(figure.axes[0]) == ["concept 12\nbird, beak", "B-L-128", "B-B-64", "concept 345", "B-L-128", "B-B-64"]
+    rows = ["B-L-128", "B-B-64", "S-S-64"]
+    assert labels(figure.axes[0]) == ["concept 12\nbird, beak", *rows, "concept 345", *rows]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["too dear"] * 2
     first = examples()
     for index in (0, 1):
-        assert (row(figure, 3 * index) == concepts.shade(first["images"][index], first["fires"][index])).all()
-        assert (row(figure, 3 * index + 1) == first["found"][index]).all()
-        assert (row(figure, 3 * index + 2) == other["found"][index]).all()
+        assert (row(figure, 4 * index) == concepts.shade(first["images"][index], first["fires"][index])).all()
+        assert (row(figure, 4 * index + 1) == first["found"][index]).all()
+        assert (row(figure, 4 * index + 2) == other["found"][index]).all()
     for sentence in (
         "B-L-128, over 150 concepts: mean average precision 0.25, precision@3 0.50, by chance 0.016; one seed",
         "B-B-64, over 150 concepts: mean average precision 0.30 ± 0.14",
         "B-L-128: the tokenizer reads the class prompt here as well.",
         "0.4% to 2.0% of the training images",
         "Pictures: first seed",
-        "Not run: S-S-64.",
+        "Not run: S-S-64 (too dear).",
     ):
         assert sentence in below(figure)
 
@@ -172,14 +174,16 @@ def test_clusters_have_a_panel_per_tokenizer_with_its_numbers(drawn):
         "B-L-128": [],
     }
     told = {"Baseline": separated(-0.05), "+ concepts": separated(0.2, 0.4), "B-L-128": None}
-    clusters.plot("x", tokenizers=given, numbers=told, scale="pocket")
+    why = {"B-L-128": "too dear"}
+    clusters.plot("x", tokenizers=given, numbers=told, scale="pocket", reasons=why)
     (figure,) = drawn
     titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles.pop() == "B-L-128" and [text.get_text() for text in figure.axes[2].texts] == ["too dear"]
     assert titles == [
         "Baseline\nsilhouette -0.05, 10-NN purity 0.75",
         "+ concepts\nsilhouette 0.30 ± 0.14, 10-NN purity 0.75 ± 0.00",
     ]
-    for axes, found in zip(figure.axes, (given["Baseline"][0], given["+ concepts"][0]), strict=True):
+    for axes, found in zip(figure.axes[:2], (given["Baseline"][0], given["+ concepts"][0]), strict=True):
         shown = [points.get_offsets().tolist() for points in axes.collections]
         assert shown == [found["points"][found["labels"] == c].tolist() for c in range(3)]
         assert [to_hex(points.get_facecolor()[0]) for points in axes.collections] == [c for c, _ in clusters.MARKS[:3]]
@@ -187,7 +191,7 @@ def test_clusters_have_a_panel_per_tokenizer_with_its_numbers(drawn):
     assert "+ concepts: the tokenizer reads the class prompt here as well." in below(figure)
     assert "12 validation images" in below(figure) and "purity by chance: 0.31" in below(figure)
     assert "50% of the images are of the commonest class of their concept" in below(figure)
-    assert "means over 1 or 2 seeds" in below(figure) and "Not run: B-L-128." in below(figure)
+    assert "means over 1 or 2 seeds" in below(figure) and "Not run: B-L-128 (too dear)." in below(figure)
 
 
 @pytest.mark.parametrize(("count", "visible"), [(1, [True]), (4, [True] * 4), (5, [True] * 5 + [False])])

@@ -50,6 +50,7 @@ def inputs(seeds: int = 1, **changes) -> dict:
         "generators": GENERATORS,
         "scale": "pocket",
         "searches": dict(zip(PLACES, [*found, []], strict=True)),
+        "reasons": {PLACES[-1]: "too dear"},
     } | changes
 
 
@@ -79,7 +80,7 @@ def test_published_and_measured_bars_never_share_an_axis(drawn):
     assert "Published" in published.get_title(loc="left")
     assert "extractor embedded, 1000 samples" in measured.get_title(loc="left")
     assert [text.get_text() for text in published.texts if "not" in text.get_text()] == ["not printed"]
-    assert [text.get_text() for text in measured.texts if "not" in text.get_text()] == ["not run"]
+    assert [text.get_text() for text in measured.texts if "too" in text.get_text()] == ["too dear"]
     assert len(curves) == 4
     assert all(not axes.patches for axes in curves)
     assert "scale pocket, extractor embedded, 256 samples at each guidance scale; one seed" in below(drawn[0])
@@ -91,15 +92,15 @@ def below(figure) -> str:
 
 
 def test_curves_follow_guidance_and_leave_temperatures_out(drawn):
-    guidance_curves.plot("x", **inputs(reasons=["too dear"]))
+    guidance_curves.plot("x", **inputs())
     fid = drawn[0].axes[0]
     line, ring = fid.lines[:2]
     assert points(line) == [[1.0, 60.0], [2.0, 50.0], [3.0, 55.0]]
     assert points(ring) == [[2.0, 50.0]]
     assert line.get_color() == style.TOKENIZERS["Baseline"][0]
     assert not fid.collections
-    assert "not run: Joint noise" in drawn[0].axes[2].get_title(loc="left")
-    assert "prints no number" in below(drawn[0]) and "Not run: too dear." in below(drawn[0])
+    assert "not run: Joint noise (too dear)" in drawn[0].axes[2].get_title(loc="left")
+    assert "prints no number" in below(drawn[0])
 
 
 def test_curves_of_several_seeds_are_their_mean_in_a_band(drawn):
@@ -126,11 +127,15 @@ def test_without_metrics_the_bars_are_the_searches_own(drawn):
 
 def test_nothing_run_is_still_a_figure(drawn):
     nothing = {"searches": {place: [] for place in PLACES}, "measured": dict.fromkeys(PLACES)}
+    nothing["reasons"] = dict.fromkeys(PLACES, "too dear")
     guidance_curves.plot("x", **bars() | nothing)
     assert heights(drawn[0].axes[0]) == [2.65, 3.31, 6.97]
     assert heights(drawn[0].axes[1]) == []
-    sweep.plot("x", **inputs() | {"searches": nothing["searches"]})
+    for axes in drawn[0].axes[2:]:
+        assert [text.get_text() for text in axes.texts] == ["too dear"] and not axes.lines
+    sweep.plot("x", **inputs() | {"searches": nothing["searches"], "reasons": nothing["reasons"]})
     assert heights(drawn[1].axes[0]) == []
+    assert [text.get_text() for text in drawn[1].axes[0].texts] == ["too dear"] * 2
 
 
 def test_any_number_of_generators_and_rows(drawn):
@@ -172,8 +177,8 @@ def test_without_numbers_settings_are_bars(drawn):
     sweep.plot("x", **inputs(seeds=3))
     left, right = drawn[0].axes
     assert (heights(left), heights(right)) == ([49.0, 52.0], [46.0])
-    assert [text.get_text() for text in right.texts] == ["46.00", "not run"]
-    assert "Not run: SiT-B with Joint noise" in below(drawn[0])
+    assert [text.get_text() for text in right.texts] == ["46.00", "too dear"]
+    assert "Not run: SiT-B with Joint noise (too dear)" in below(drawn[0])
     assert "nothing published is drawn" in below(drawn[0])
 
 
@@ -183,7 +188,11 @@ def swept(**changes) -> dict:
     found = {(key, "MAR-B"): [search({2.0: 10.0 * k}, 2.0)] for k, key in enumerate(rows, 1)} | {("c7", "MAR-B"): []}
     values = {"r3": 0.3, "r7": 0.7, "c3": 0.3, "c7": 0.7}
     x = {"label": "masking ratio", "values": values}
-    return {"rows": rows, "generators": ["MAR-B"], "searches": found, "scale": "pocket", "x": x} | changes
+    reasons = {("c7", "MAR-B"): "too dear"}
+    return {
+        **{"rows": rows, "generators": ["MAR-B"], "searches": found, "scale": "pocket", "x": x, "reasons": reasons},
+        **changes,
+    }
 
 
 def test_numbers_are_points_on_a_line(drawn):
@@ -202,7 +211,22 @@ def test_series_are_lines_of_their_own_and_other_rows_are_levels(drawn):
     assert lines["constant"] == [[0.3, 40.0]]
     assert [y for _, y in lines["Baseline"]] == [10.0, 10.0]
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["Baseline", "random", "constant"]
-    assert "Not run: MAR-B with constant 0.7." in below(drawn[0])
+    assert "Not run: constant 0.7 (too dear)." in below(drawn[0])
+
+
+def test_a_point_that_is_not_run_keeps_its_place_and_says_why(drawn):
+    missing = ["r3", "c3", "c7"]
+    found = {place: [] if place[0] in missing else runs for place, runs in swept()["searches"].items()}
+    reasons = {(key, "MAR-B"): "at desk" for key in missing}
+    series = {"random": ["r3", "r7"], "constant": ["c3", "c7"]}
+    sweep.plot("x", **swept(series=series, searches=found, reasons=reasons))
+    axes = drawn[0].axes[0]
+    assert axes.get_xticks().tolist() == [0.3, 0.7]
+    assert {line.get_label(): points(line) for line in axes.lines}["random"] == [[0.7, 30.0]]
+    said = {text.get_position()[0]: text.get_text() for text in axes.texts if "desk" in text.get_text()}
+    assert said == {0.3: "random: at desk\nconstant: at desk", 0.7: "constant: at desk"}
+    low, high = axes.get_xlim()
+    assert low < 0.3 and high > 0.7
 
 
 # ---- sheets ----------------------------------------------------------------------------------------------------
@@ -234,10 +258,11 @@ def test_a_mosaic_refuses_images_of_other_sizes_and_types():
 
 
 def test_reconstructions_have_the_originals_first(drawn):
-    found = {"Baseline": pictures(3, seed=1)}
-    qualitative.plot("x", originals=pictures(3), reconstructions=found, scale="pocket", missing=["Joint noise"])
-    assert [text.get_text() for text in drawn[0].axes[0].get_yticklabels()] == ["original", "Baseline"]
-    assert drawn[0].axes[0].get_title(loc="left") == "Reconstructions (scale pocket)\nnot run: Joint noise"
+    found = {"Baseline": pictures(3, seed=1), "Joint noise": "too dear"}
+    qualitative.plot("x", originals=pictures(3), reconstructions=found, scale="pocket")
+    sheet = drawn[0].axes[0]
+    assert [text.get_text() for text in sheet.get_yticklabels()] == ["original", "Baseline", "Joint noise"]
+    assert [text.get_text() for text in sheet.texts] == ["too dear"]
 
 
 def denoised(seed: int = 1, **changes) -> dict:
@@ -254,9 +279,11 @@ def unmasked(seed: int) -> dict:
 
 def test_denoising_has_a_row_per_tokenizer_and_a_column_per_noise_level(drawn):
     tokenizers = {"Baseline": [denoised()], "Joint noise": [denoised(5)], "+Extended": []}
-    plot_damaged("x", tokenizers=tokenizers, scale="pocket", show=(1,), damage=NOISE)
+    why = {"+Extended": "too dear"}
+    plot_damaged("x", tokenizers=tokenizers, reasons=why, scale="pocket", show=(1,), damage=NOISE)
     sheet, curves = drawn[0].axes
-    assert [text.get_text() for text in sheet.get_yticklabels()] == ["Baseline", "Joint noise"]
+    assert [text.get_text() for text in sheet.get_yticklabels()] == ["Baseline", "Joint noise", "+Extended"]
+    assert [text.get_text() for text in sheet.texts] == ["too dear"]
     assert [text.get_text() for text in sheet.get_xticklabels()] == ["original", "0.0", "0.5", "0.9"]
     shown = sheet.images[0].get_array()
     factor = drawing.SIDE // 4
@@ -265,7 +292,7 @@ def test_denoising_has_a_row_per_tokenizer_and_a_column_per_noise_level(drawn):
     assert points(curves.lines[0]) == [[0.0, 20.0], [0.5, 15.0], [0.9, 9.0]]
     assert "γ = 3" in sheet.get_title(loc="left")
     assert "Scale pocket. PSNR over 75 validation images; one seed" in below(drawn[0])
-    assert "Not run: +Extended." in below(drawn[0])
+    assert "Not run: +Extended (too dear)." in below(drawn[0])
 
 
 def test_denoising_of_several_seeds_shows_the_first_and_their_mean_psnr(drawn):

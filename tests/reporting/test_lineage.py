@@ -20,7 +20,7 @@ from tesserae.lineage.work import Work
 from tesserae.reporting import table_csv, table_files, tables
 from tesserae.reporting.entries import entry_of
 from tesserae.reporting.lineage import write_page, write_trace
-from tesserae.reporting.links import LINEAGE, anchor
+from tesserae.reporting.links import anchor, lineage_page
 from tesserae.reporting.paper_page import About, write_paper
 from tesserae.reporting.table_files import fragment_of
 from tesserae.reporting.tables import build_table
@@ -32,6 +32,7 @@ from tests.reporting import synthetic
 
 CELL = "detok_table_1[Joint noise, MAR-B w/ CFG FID]"
 SEEDS = "detok_seeds[Joint noise, MAR-B w/ CFG FID]"
+LINEAGE = lineage_page("detok")
 HOSTILE = "</script><img src=x onerror=alert(1)>[red]&\"'"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -79,13 +80,13 @@ def make(root: Path) -> Path:
     """Run the stage on all that `root` holds, as the runner would."""
     records = manifests.collect(root, SCALE)
     inputs = {name: root / "results" / SCALE / name for name in records if not name.startswith(("lineage", "report"))}
-    out = root / "results" / SCALE / "lineage" / ".index.making-1"
+    out = root / "results" / SCALE / "lineage" / ".detok.making-1"
     out.mkdir(parents=True)
     work = Work(
-        *("lineage", "index", {"scale": SCALE}, inputs, {}, out, out, "", (), root, None, "cpu"),
+        *("lineage", "detok", {"scale": SCALE}, inputs, {}, out, out, "", (), root, None, "cpu"),
     )
     lineage.run(work)
-    folder = out.with_name("index")
+    folder = out.with_name("detok")
     folder.mkdir(exist_ok=True)
     (out / "lineage.html").rename(folder / "lineage.html")
     out.rmdir()
@@ -327,7 +328,7 @@ def hrefs(html: str) -> list[str]:
 
 def test_each_measured_number_of_a_table_leads_to_its_cell_on_the_page(tmp_path):
     table = linked(tmp_path)
-    start = "../../lineage/index/lineage.html#table/detok_table_1"
+    start = "../../lineage/detok/lineage.html#table/detok_table_1"
     assert hrefs(table_files.html_fragment(table)) == [
         f"{start}/{row}/MAR-B%20{column}"
         for row in ("Baseline", "Joint%20noise")
@@ -357,7 +358,7 @@ def test_a_papers_page_leads_from_artifacts_to_places_that_the_lineage_page_has(
     start = f"results/{SCALE}/page/detok"
     entries = [entry_of(record, start=start) for record in records]
     about = About("detok", "l-DeTok", "Latent Denoising")
-    file = write_paper(top, about, entries, scale=SCALE, papers=[("detok", "l-DeTok")], base=made / start)
+    file = write_paper(top, about, entries, scale=SCALE, base=made / start)
     found = [link for link in hrefs(file.read_text()) if link.startswith(f"../../{LINEAGE}#")]
     assert len(found) == len(records)
     assert set(found) <= {f"../../{LINEAGE}#{anchor(name)}" for name in ids(page)}

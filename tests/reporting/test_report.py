@@ -8,7 +8,7 @@ import pytest
 from tesserae.reporting import claims, claims_files, table_files
 from tesserae.reporting.entries import Entry, Remark, entry_of
 from tesserae.reporting.figures import qualitative
-from tesserae.reporting.links import LINEAGE
+from tesserae.reporting.links import lineage_page
 from tesserae.reporting.paper_page import About, write_paper
 from tesserae.reporting.report import Summary, write_start
 from tesserae.reporting.tables import TableError, build_table
@@ -16,7 +16,7 @@ from tesserae.words import duration
 from tests.reporting.pages import Page
 from tests.reporting.synthetic import description, published_frame, usual_cells
 
-PAPERS = [("detok", "l-DeTok"), ("comit", "COMiT <beta>")]
+LINEAGE = lineage_page("detok")
 ABOUT = About("detok", "l-DeTok", "Latent <denoising> & co", "2507.15856")
 CELLS = [("Table 1", row, "MAR-B w/ CFG FID") for row in ("Joint noise", "Baseline")]
 CLAIM = {"id": "t1-joint", "claim": "Joint noise is <better>", "where": "Table 1", "relation": "lt", "cells": CELLS}
@@ -80,7 +80,7 @@ def entries(up: str = "../../") -> list[Entry]:
 def paper_page(top, found=None, **more) -> Page:
     folder = top / "page" / "detok"
     folder.mkdir(parents=True, exist_ok=True)
-    written = write_paper(folder, ABOUT, entries(), scale="pocket", papers=PAPERS, claims=found, **more)
+    written = write_paper(folder, ABOUT, entries(), scale="pocket", claims=found, **more)
     return Page(written.read_text())
 
 
@@ -116,8 +116,6 @@ def page(request, top, evaluated):
 def test_links_and_pictures_lead_to_files_and_anchors_to_places(page, top):
     page, folder = page
     local = [link for link in [*page.links, *page.images] if not link.startswith("https://arxiv.org/abs/")]
-    (top / "page" / "comit").mkdir(parents=True, exist_ok=True)
-    (top / "page" / "comit" / "index.html").write_text("another paper's")
     (top / "index.html").touch()
     for link in local:
         assert not re.match(r"\w+:", link), link
@@ -136,13 +134,14 @@ def test_nothing_is_fetched(page):
     assert "prefers-color-scheme: dark" in page[0].text
 
 
-def test_the_bar_names_every_page_and_says_which_one_this_is(page):
+def test_the_bar_leads_to_the_other_pages_and_says_which_one_this_is(page):
     page, folder = page
     here = [attributes["href"] for tag, attributes, _ in page.elements if attributes.get("aria-current") == "page"]
     assert len(here) == 1 and (folder / here[0]).resolve() == (folder / "index.html").resolve()
     bar = [a["href"] for tag, a, inside in page.elements if tag == "a" and inside[-2:] == ("header", "nav")]
     up = "../../" if folder.name == "detok" else ""
-    assert bar[:2] == [f"{up}index.html", f"{up}page/detok/index.html"] and bar[-1] == f"{up}{LINEAGE}"
+    lineage = [f"{up}{LINEAGE}"] if up else []  # of the paper; the first page leads there through the paper's
+    assert bar == [f"{up}index.html", f"{up}page/detok/index.html", *lineage]
 
 
 def test_every_table_scrolls_in_a_place_of_its_own_that_the_keyboard_reaches(page):
@@ -230,7 +229,7 @@ def test_a_paper_without_claims_has_no_section_of_them(top):
 
 def test_equal_entries_are_equal_bytes_and_the_page_may_be_written_elsewhere(top, tmp_path):
     def write(folder, **more):
-        return write_paper(folder, ABOUT, entries(), scale="pocket", papers=PAPERS, **more).read_bytes()
+        return write_paper(folder, ABOUT, entries(), scale="pocket", **more).read_bytes()
 
     later = top / "page" / "detok"  # not there yet
     first = write(tmp_path, base=later)
@@ -241,12 +240,12 @@ def test_equal_entries_are_equal_bytes_and_the_page_may_be_written_elsewhere(top
 
 def test_an_entry_twice_and_a_table_that_is_none_raise(top):
     with pytest.raises(ValueError, match="given twice"):
-        write_paper(top, ABOUT, entries("") * 2, scale="pocket", papers=PAPERS)
+        write_paper(top, ABOUT, entries("") * 2, scale="pocket")
     with pytest.raises(ValueError, match=r"figure 'x' has no \.png file, only table/detok_table_1/table\.csv"):
-        write_paper(top, ABOUT, [Entry("figure", "x", ("table/detok_table_1/table.csv",))], scale="pocket", papers=[])
+        write_paper(top, ABOUT, [Entry("figure", "x", ("table/detok_table_1/table.csv",))], scale="pocket")
     (top / "table" / "detok_table_1" / "table.html").write_text("<p>nothing</p>")
     with pytest.raises(TableError, match=r"table\.html holds no table"):
-        write_paper(top, ABOUT, entries(""), scale="pocket", papers=PAPERS)
+        write_paper(top, ABOUT, entries(""), scale="pocket")
 
 
 def test_an_entry_of_a_manifest():

@@ -134,7 +134,7 @@ def grouped(folder):
             },
             {"name": "FID", "direction": "lower", "value": "fid", "artifact": "metrics/{row}-cfg"},
         ],
-        "missing": [{"row": "large", "column": "FID", "reason": "not run at scale smoke: too large"}],
+        "missing": [{"row": "large", "column": "FID", "reason": "too large"}],
         "note": "Said below.",
     }
     measure = {"kind": "counted", "counted": "parameters in millions"}
@@ -160,7 +160,7 @@ def test_rows_stand_in_the_papers_order_below_their_groups(tmp_path):
         "| VA | 675 | — | **1.42** | — |",
         "| *plain* |  |  |  |  |",
         "| Ours | 208 | 207.92 | 1.61 | 40.00 |",
-        "| Large |  |  | 1.43 | – |",
+        "| Large |  |  | 1.43 | too large |",
     ]
     assert "\\multicolumn{5}{l}{\\textit{distilled}} \\\\" in latex
 
@@ -168,11 +168,11 @@ def test_rows_stand_in_the_papers_order_below_their_groups(tmp_path):
 def test_what_is_cited_not_run_or_no_number_is_told_apart(tmp_path):
     table = build_table(*grouped(tmp_path), scale="smoke")
     notes = said(table)
-    assert "Not measured (–): Large (FID): not run at scale smoke: too large." in notes
+    assert "Not run at scale smoke (too large): Large (FID)." in notes
     assert "—: cited by the paper, not run here." in notes
     assert notes[-1] == "Said below."
     assert "#params: parameters in millions; FID: extractor embedded" in notes[0]
-    assert 'title="not run at scale smoke: too large">–' in table_files.to_html(table)
+    assert 'title="too large">too large</td>' in table_files.to_html(table)
     table_files.write(table, tmp_path)
     text = table_csv.summary(table_csv.read_csv(tmp_path / "table.csv"))
     assert "2 of 3 cells are measured.\n- Not run: Large" in text
@@ -181,7 +181,7 @@ def test_what_is_cited_not_run_or_no_number_is_told_apart(tmp_path):
 
 def test_a_number_where_nothing_is_run_raises(tmp_path):
     told, found, printed = grouped(tmp_path)
-    with pytest.raises(TableError, match="there are numbers, though not run at scale smoke"):
+    with pytest.raises(TableError, match="there are numbers, though too large"):
         build_table(told, found | {("large", "FID"): metrics(1.0, 1.0)}, printed, scale="smoke")
 
 
@@ -356,7 +356,7 @@ def test_notes_say_how_each_number_was_obtained(table):
         "selected by the lowest FID on 256 samples among 1, 2, 3, 4.",
         "MAR-B w/o CFG: guidance 1, temperature 0.97 (Baseline, Joint noise); fixed, nothing was selected.",
         "MAR-B w/ CFG ab12cd34ef567890",
-        "Not measured (–): +Extended: not run at this scale.",
+        "Not run at scale pocket (–): +Extended.",
         "Each number is of one training seed",
     ):
         assert expected in notes
@@ -367,7 +367,7 @@ def test_a_temperature_that_the_sampler_does_not_know_is_not_mentioned(printed):
     notes = "\n".join(said(build_table(description(), flow, printed, scale="pocket")))
     assert "guidance 3 (Baseline)" in notes
     assert "temperature" not in notes
-    assert "Joint noise; +Extended: not run" in notes.splitlines()[-1]
+    assert "(–): Baseline (MAR-B w/o CFG); Joint noise; +Extended." in notes.splitlines()[-1]
 
 
 def test_an_empty_table_says_that_nothing_was_measured(printed):

@@ -354,8 +354,11 @@ def test_figures_are_drawn_from_what_the_stages_leave(folders, tmp_path, monkeyp
     shared = {"rows": [["a", "Seer"], ["b", "Other"]], "seeds": [1], "scale": "tests"}
     for draw, role in (("concepts", "examples"), ("concept_images", "examples"), ("clusters", "clusters")):
         spec = shared | {"module": module_of(draw), "draw": draw, "inputs": {"tokenizers": {role: f"{role}/{{row}}"}}}
+        spec["missing"] = [{"row": "b", "column": f"tokenizers: {role}", "reason": "too dear"}]
         figure.run(work("figure", tmp_path, spec, inputs={f"{role}/a": found[role]}))
     patches_shown, images_shown, panels = drawn
-    assert len(patches_shown.axes[0].get_yticks()) == 6 and len(images_shown.axes[0].get_yticks()) == 3
+    assert len(patches_shown.axes[0].get_yticks()) == 9 and len(images_shown.axes[0].get_yticks()) == 3
     assert panels.axes[0].get_title(loc="left").startswith("Seer\nsilhouette ")
-    assert all("Not run: Other" in " ".join(made.get_supxlabel().split()) for made in (patches_shown, panels))
+    assert all(
+        "Not run: Other (too dear)" in " ".join(made.get_supxlabel().split()) for made in (patches_shown, panels)
+    )

@@ -48,7 +48,7 @@ def test_a_table_shows_means_over_the_seeds_and_says_what_is_not_run(tmp_path, p
     assert frame["row"].tolist() == ["One", "Two", "Cited"]
     assert frame["measured"].tolist()[0] == 41.0 and frame["measured"].isna().tolist() == [False, True, True]
     assert (frame["sd"][0], frame["n"][0]) == (pytest.approx(2**0.5), 2)
-    assert "too dear" in (job.out / "table.md").read_text()
+    assert "| Two | 2.65 | too dear |" in (job.out / "table.md").read_text()
     with pytest.raises(KeyError, match="metrics/two"):
         table.run(work("table", tmp_path, spec | {"missing": []}, inputs=job.inputs, published=printed))
 
@@ -76,7 +76,7 @@ def test_figures_of_searches_read_all_seeds(tmp_path, drawn, printed):
     told = {"inputs": {"MAR": roles}, "missing": [{"row": "two", "column": "MAR: search", "reason": "too dear"}]}
     figure.run(work("figure", tmp_path, drawing("sweep", **told), inputs=inputs))
     assert [bar.get_height() for bar in drawn[0].axes[0].patches] == [40.5]
-    assert "Not run: MAR with Two: too dear." in " ".join(drawn[0].get_supxlabel().split())
+    assert "Not run: Two (too dear)." in " ".join(drawn[0].get_supxlabel().split())
     x = {"label": "gamma", "values": {"one": 1.0, "two": 2.0}}
     figure.run(work("figure", tmp_path, drawing("sweep", x=x, series={"a": ["one", "two"]}, **told), inputs=inputs))
     assert np.asarray(drawn[1].axes[0].lines[0].get_xydata()).tolist() == [[1.0, 40.5]]
@@ -99,8 +99,13 @@ def test_sheets_show_the_first_seed_and_name_what_is_not_run(tmp_path, drawn):
         np.savez(inputs[artifact] / "images.npz", originals=images[0], reconstructions=rebuilt)
         np.save(inputs[artifact] / "preview.npy", rebuilt)
     for draw, group, role in (("qualitative", "tokenizers", "images"), ("samples_sheet", "generators", "samples")):
-        figure.run(work("figure", tmp_path, drawing(draw, inputs={group: {role: "{row}"}}), inputs=inputs))
+        missing = [{"row": "two", "column": f"{group}: {role}", "reason": "too dear"}]
+        spec = drawing(draw, inputs={group: {role: "{row}"}}, missing=missing)
+        figure.run(work("figure", tmp_path, spec, inputs=inputs))
     for sheet in (one.axes[0] for one in drawn):
-        assert [text.get_text() for text in sheet.get_yticklabels()][-1] == "One"
-        assert "not run: Two" in sheet.get_title(loc="left")
-        assert (sheet.images[0].get_array()[-1, -1, :3] == images[0, 1, -1, -1]).all()
+        assert [text.get_text() for text in sheet.get_yticklabels()][-2:] == ["One", "Two"]
+        (said,) = [text for text in sheet.texts if text.get_text() == "too dear"]
+        assert said.get_position()[1] == sheet.get_yticks()[-1]
+        end = round((sheet.get_yticks()[-2] + sheet.get_yticks()[-1]) / 2) - 8  # of the row above the empty one
+        pixels = sheet.images[0].get_array()
+        assert (pixels[end, -1, :3] == images[0, 1, -1, -1]).all() and not pixels[end + 20 :].any()

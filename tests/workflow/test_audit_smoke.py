@@ -25,7 +25,7 @@ TOP = Path("results/smoke")
 TABLE = "table/detok_table_1"
 ONE, OTHER = "tokenizer/detok_sb_latent", "tokenizer/detok_sb_joint"
 # Pages read manifests and tables, so that most edits show there as well; the tests look at where an edit was made.
-PAGES = ("lineage/index", "notebook/detok", "page/detok", "report/index")
+PAGES = ("lineage/detok", "notebook/detok", "page/detok", "report/index")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from tesserae.config.errors import ConfigError
 from tesserae.config.project import read_project
 from tesserae.workflow.graph.whole import jobs
 from tests.config.test_config import edit
+from tests.workflow.test_graph import FROM_EXTENDED
 
 DETOK, CONCEPTTOK, SCALE = "papers/detok.yaml", "papers/concepttok.yaml", "scales/smoke.yaml"
 
@@ -27,7 +28,7 @@ def test_the_noise_to_undo_is_that_of_the_tokenizers_own_training(project):
     )  # the final one's base
     assert found["denoising/detok_bb_baseline"].spec["gamma"] == 3.0
     assert own.origins["taus"] == "config/papers/detok.yaml: measures.denoising.taus"
-    edit(project, SCALE, lambda c: c["omit"]["recipes"].append("detok_bb_extended*"))
+    edit(project, SCALE, lambda c: c["omit"][0]["recipes"].extend(FROM_EXTENDED))
     assert planned(project)["denoising/detok_bb_baseline"].spec["gamma"] == 3.0  # whoever is trained at this scale
 
 

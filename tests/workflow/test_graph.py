@@ -53,7 +53,7 @@ def test_everything_made_is_asked_for():
         found = jobs(read_project(ROOT, scale))
         read = {name for job in found.values() for name in job.inputs.values()}
         beyond = {name.split("/")[0] for name in found.keys() - read}
-        assert beyond <= {"report", "forecast"}  # what nobody reads but people
+        assert beyond <= {"report", "forecast", "lineage"}  # what nobody reads but people
 
 
 def test_sizes_are_the_papers_at_every_scale():
@@ -119,8 +119,8 @@ def test_a_fine_tuned_tokenizer_starts_from_its_start_and_decodes_its_tokens():
             "tokenizers.detok_bb_extended_tuned.finetune",
             "unknown tokenizer recipe 'nothing'",
         ),
-        (SCALE, lambda c: c["omit"]["recipes"].append("mar_x*"), "omit.recipes: mar_x*", "no such recipe"),
-        (SCALE, lambda c: c["omit"].pop("reason"), "omit.reason", "Field required"),
+        (SCALE, lambda c: c["omit"][0].pop("reason"), "omit.0.reason", "Field required"),
+        (SCALE, lambda c: c["omit"][0].update(reason="x" * 25), "omit.0.reason", "at most 24 characters"),
         (SCALE, lambda c: c.update(seeds=0), "seeds", "greater than 0"),
     ],
 )
@@ -134,27 +134,67 @@ def test_references_to_nothing_are_refused(project, file, change, key, problem):
 # ---- what a scale does without ----------------------------------------------------------------------------------
 
 
-def test_what_is_made_from_an_omitted_recipe_is_omitted_too(project):
-    def alone(scale):
-        scale["omit"] = {"reason": "too dear", "recipes": ["detok_bb_ext*ded"]}
+FROM_EXTENDED = ["detok_bb_ext*ded*", "*_b_extended", "mar_[bl]_system", "mar_[bl]_system_tuned"]  # and all on it
 
-    edit(project, SCALE, alone)
+
+def omitting(project, *groups: tuple[str, list[str]]) -> None:
+    edit(project, SCALE, lambda c: c.update(omit=[{"reason": why, "recipes": names} for why, names in groups]))
+
+
+def test_what_a_scale_does_without_says_why_in_its_place(project):
+    omitting(project, ("too dear", FROM_EXTENDED), ("at desk", ["sit_b_gamma*", "titok*"]))
     told, found = read_project(project, "smoke"), planned(project)
-    assert {"detok_bb_extended", "detok_bb_extended_tuned", "mar_b_system", "mar_b_system_tuned", "sit_b_extended"} <= (
-        told.omitted.keys()
-    )
+    assert told.omitted["detok_bb_extended"] == told.omitted["mar_b_system_tuned"] == "too dear"
+    assert told.omitted["sit_b_gamma1"] == told.omitted["titok_bl64"] == "at desk"
     assert not {"detok_bb_baseline", "mar_b_joint", "mar_b_mar_vae_denoising"} & told.omitted.keys()
-    assert not [name for name in found if name.split("/")[1].split("-")[0] in told.omitted and name[:5] != "sizes"]
+    of_omitted = {stage_of(name) for name in found if name.split("/")[1].split("-")[0] in told.omitted}
+    assert of_omitted <= {"sizes", "settings"}  # what is said of recipes alone
     missing = {(cell["row"], cell["column"]): cell["reason"] for cell in found["table/detok_table_1"].spec["missing"]}
-    assert len(missing) == 6 and {row for row, _ in missing} == {"extended"}
-    assert set(missing.values()) == {"omitted at scale smoke: too dear"}
-    assert [cell["row"] for cell in found["figure/detok_figure_a1"].spec["missing"]] == [
-        "detok_bb_extended",
-        "detok_bb_extended_tuned",
-    ]
-    unfounded = [cell for cell in found["claims/detok"].spec["cells"] if "reason" in cell]
-    assert ("Table 1", "+Extended") in {(cell["table"], cell["row"]) for cell in unfounded}
-    assert all(cell["reason"] == "omitted at scale smoke: too dear" for cell in unfounded)
+    assert len(missing) == 6 and {row for row, _ in missing} == {"extended"} and set(missing.values()) == {"too dear"}
+    assert {cell["row"]: cell["reason"] for cell in found["figure/detok_figure_a1"].spec["missing"]} == {
+        "detok_bb_extended": "too dear",
+        "detok_bb_extended_tuned": "too dear",
+    }
+    assert {(cell["row"], cell["reason"]) for cell in found["figure/detok_figure_2b"].spec["missing"]} == {
+        (row, "at desk") for row in ("gamma1", "gamma2", "gamma4")
+    }
+    unfounded = {cell["row"]: cell["reason"] for cell in found["claims/detok"].spec["cells"] if "reason" in cell}
+    assert unfounded["+Extended"] == "too dear" and unfounded["SiT-B | interpolative gamma=1.0"] == "at desk"
+
+
+@pytest.mark.parametrize(
+    ("groups", "key", "problem", "remedy"),
+    [
+        (
+            [("at desk", ["titok_*"]), ("too dear", ["tatitok_*", "mar_b_gama*"])],
+            "omit.1.recipes: mar_b_gama*",
+            "no recipe has such a name",
+            "mar_b_gamma",
+        ),
+        ([("at desk", ["titok_*"]), ("too dear", ["titok_bl64"])], "omit.1.recipes", "already", "let one group"),
+        (
+            [("at desk", ["mar_h_*"]), ("too dear", ["detok_sb_gamma2"])],
+            "omit.1.recipes",
+            "detok_sb_gamma2 is omitted, and mar_b_gamma2, sit_b_gamma2 are made from it",
+            "omit them too, or keep detok_sb_gamma2",
+        ),
+        (
+            [("too dear", ["mar_vae", "*_b_mar_vae", "mar_*_system_mar_vae"])],
+            "omit.0.recipes",
+            "mar_vae is omitted, and mar_vae_denoising, mar_b_mar_vae_denoising are made from it",
+            "omit them too, or keep mar_vae",
+        ),
+        ([("too dear", ["llamagen_tok"])], "omit.0.recipes", "llamagen_b_c2i is made from it", "omit it too"),
+        ([("too dear", ["siglip_sae"])], "omit.0.recipes", "siglip_sae is omitted, and concepttok", "omit them too"),
+    ],
+)
+def test_what_cannot_be_omitted_is_refused(project, groups, key, problem, remedy):
+    omitting(project, *groups)
+    with pytest.raises(ConfigError) as caught:
+        read_project(project, "smoke")
+    first = caught.value.problems[0]
+    assert (first.file, first.key) == ("config/scales/smoke.yaml", key)
+    assert problem in first.problem and remedy in first.remedy
 
 
 # ---- seeds ------------------------------------------------------------------------------------------------------

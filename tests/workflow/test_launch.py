@@ -1,12 +1,18 @@
 """No expensive surprise: what is made again above a scale's limit needs a confirmation or a reviewed equivalence."""
 
+import json
 import re
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
-from tesserae.workflow import launch
+from tesserae.cli.main import main
+from tesserae.cli.showing import work
+from tesserae.workflow import launch, showing
 from tesserae.workflow.plan import open_plan
+from tesserae.workflow.staleness import ArtifactStatus
+from tests.config.test_config import edit
 from tests.conftest import ROOT
 
 REFERENCE = "results/smoke/reference/emoji_few-32/val.npz"
@@ -134,6 +140,94 @@ def test_a_target_is_a_rule_or_a_file():
     assert launch.wanted(plan, targets[2:]) == ["table/detok_table_1"]
     found = launch.as_files(plan, ("--cores", "1", *targets), targets)
     assert found == ("--cores", "1", "detok_table_1", "detok", file, file, file)
+
+
+# ---- one paper alone --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return open_plan(ROOT, "pocket")
+
+
+def test_a_paper_alone_is_all_that_shows_it_and_nothing_of_another(whole):
+    wanted = launch.wanted(whole, ["detok"])
+    shown = {name for name in whole.shown if whole.jobs[name].papers == ("detok",)}
+    assert set(wanted) == shown and {"page/detok", "lineage/detok", "notebook/detok", "claims/detok"} <= shown
+    made = set(whole.demanded(*wanted))
+    assert {job.papers for job in map(whole.jobs.get, made)} <= {("detok",), ()}
+    both = made | set(whole.demanded(*launch.wanted(whole, ["concepttok"])))
+    assert {name.partition("/")[0] for name in whole.jobs.keys() - both} == {"report", "forecast"}
+
+
+def test_a_paper_is_the_same_artifacts_without_the_others(whole, project):
+    edit(project, "config.yaml", lambda c: c.update(papers=["detok"]))
+    alone = open_plan(project, "pocket")
+    for name in alone.demanded(*alone.of_paper("detok")):
+        assert alone.jobs[name] == whole.jobs[name]
+
+
+def test_a_paper_that_there_is_not_is_refused_with_those_that_there_are(whole):
+    assert launch.papers(whole, ["detok", "detok"]) == ["detok"]
+    with pytest.raises(LookupError, match=r"no paper 'detk'; .*: papers has detok, concepttok"):
+        launch.papers(whole, ["detok", "detk"])
+
+
+@pytest.mark.parametrize("command", ["reproduce", "plan", "stale"])
+def test_every_command_refuses_an_unknown_paper(command):
+    done = CliRunner().invoke(main, ["--project", str(ROOT), "--scale", "smoke", command, "--paper", "detk"])
+    assert done.exit_code == 1 and "papers has detok, concepttok" in done.output
+
+
+def test_the_first_page_follows_a_paper_once_nothing_else_is_missing_for_it(whole):
+    def along(missing) -> list[str]:
+        def status(job) -> ArtifactStatus:
+            if job.id not in missing:
+                return ArtifactStatus(job.id, {"seconds": 1.0})
+            return ArtifactStatus(job.id, None, missing=[path.name for path in whole.outputs(job)])
+
+        statuses = {job.id: status(job) for job in whole.jobs.values()}
+        return launch.pages_along(whole, statuses, launch.wanted(whole, ["detok"]))
+
+    mine, others = ({f"table/{paper}_table_1", f"page/{paper}", "report/index"} for paper in ("detok", "concepttok"))
+    assert along(whole.jobs) == ["forecast/paper"]  # it reads nothing
+    assert along(mine) == ["forecast/paper", "report/index"]
+    assert along(mine | others) == ["forecast/paper"]
+
+
+def test_stale_looks_at_what_is_named(whole):
+    def run(*targets: str) -> set[str]:
+        done = CliRunner().invoke(main, ["--project", str(ROOT), "--scale", "pocket", "stale", "--json", *targets])
+        assert done.exit_code == 0, done.output
+        return {job["artifact"] for job in json.loads(done.stdout)["run"]}
+
+    assert run("--paper", "concepttok") <= {*whole.demanded(*whole.of_paper("concepttok"))}
+    assert run("dataset/emoji-32") <= {"dataset/emoji-32"}
+
+
+def test_what_was_asked_for_is_shown_file_by_file(made):
+    done = made.tesserae("reproduce", "dataset/emoji_few-32", "reference/emoji_few-32")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name, file in (("dataset", "train_images.npy"), ("reference", "train.npz")):
+        assert f"{name}/emoji_few-32 at scale smoke is up to date: results/smoke/{name}/emoji_few-32/{file}" in (
+            done.stdout
+        )
+    assert "The first page, results/smoke/index.html, is of all papers and waits for" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "names", "words"),
+    [
+        ({}, ["a"], ""),
+        ({"b": 62.0}, ["b"], ": 1 min 02 s of work the last time"),
+        ({"b": 62.0}, ["a"], ": how long it takes is not known, nothing of the kind ran here yet"),
+        ({"b": 62.0}, ["a", "b"], ": 1 min 02 s of work the last time, and 1 artifact of which no time is known"),
+    ],
+)
+def test_the_work_of_a_run_is_said_in_words(monkeypatch, seconds, names, words):
+    monkeypatch.setattr(showing, "seconds", lambda plan, statuses, name: seconds.get(name))
+    statuses = {name: ArtifactStatus(name, {"seconds": 1.0} if name in seconds else None) for name in "ab"}
+    assert work(None, statuses, names) == words
 
 
 def test_a_job_that_slurm_queued_again_after_its_result_landed_does_nothing(made):

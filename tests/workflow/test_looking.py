@@ -44,7 +44,7 @@ def test_reproduce_claims_nothing_when_it_makes_nothing(toys, arguments):
 def test_reproduce_says_what_it_checked(toys):
     done = toys.tesserae("reproduce", REFERENCE, "--until", "dataset")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 artifacts are left to make" in done.stdout and "up to date" not in done.stdout
+    assert "1 artifact is left to make" in done.stdout and "up to date" not in done.stdout
     done = toys.tesserae("reproduce", REFERENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     said = re.search(r"^(\S+) at scale smoke is up to date: (\S+)$", done.stdout, re.M)

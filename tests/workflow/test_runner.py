@@ -49,6 +49,23 @@ def refused(toy, done, *words: str) -> None:
     assert not list((toy.root / FOLDER.parent).glob(".*"))  # nothing half-made stays
 
 
+def test_an_output_that_is_not_declared_is_refused_and_not_lost_in_silence(toy):
+    with_body(toy, '(work.out / "extra.npy").write_text("x")')
+    refused(toy, make(toy), "dataset/emoji-32 wrote extra.npy", "does not declare it", "src/tesserae/config/stages.py")
+
+
+def test_an_artifact_that_lacks_an_output_of_its_stage_is_stale_and_says_so(toy):
+    assert make(toy).returncode == 0
+    file = toy.root / FOLDER / "manifest.json"
+    record = json.loads(file.read_text())
+    record["outputs"] = [entry for entry in record["outputs"] if not entry["path"].endswith("captions.json")]
+    file.write_text(json.dumps(record))
+    said = toy.python("-m", "tesserae.cli.main", "--scale", "pocket", "why", "dataset/emoji-32")
+    assert said.returncode == 0, said.stderr
+    assert "1 artifact would run" in said.stdout
+    assert "it was made without captions.json, which its stage writes now" in said.stdout
+
+
 def test_a_job_leaves_files_and_a_manifest(toy):
     done = make(toy, "--fingerprint", toy.fingerprints()["dataset/emoji-32"])
     assert done.returncode == 0, done.stderr

@@ -106,7 +106,7 @@ def record(clone, artifact: str) -> dict:
 def test_a_pull_of_what_is_needed(clone):
     clone.edit("notebooks/detok.ipynb", "The idea", "An idea")
     clone.tesserae("pull", "--needed")
-    assert clone.planned() == {"notebook/detok", "page/detok", "lineage/index", "report/index"}
+    assert clone.planned() == {"notebook/detok", "page/detok", "lineage/detok", "report/index"}
     here = present(clone)
     assert "table/detok_table_1" in here and not any(name.startswith(("samples", "tokens", "dataset")) for name in here)
     assert not list((clone.root / "results/smoke").rglob("*.safetensors"))  # of trainings, the curves alone

@@ -30,7 +30,7 @@ SHOWN = {
     "claims/detok",
     "notebook/detok",
     "page/detok",
-    "lineage/index",
+    "lineage/detok",
     "forecast/paper",  # it counts the paper scale's plan, and is calibrated on the published file
     "report/index",
 }
@@ -89,7 +89,7 @@ def test_a_notebook(copy):
     assert changed(copy, ("notebooks/detok.ipynb", "The idea", "An idea")) == {
         "notebook/detok",
         "page/detok",
-        "lineage/index",
+        "lineage/detok",
         "report/index",
     }
 
@@ -102,7 +102,8 @@ def test_a_plotting_style(copy):
 def test_one_kind_of_figure(copy):
     kind = ("src/tesserae/reporting/figures/qualitative.py", "\n\ndef plot(", "\nX = 1\n\n\ndef plot(")
     figures = {f"figure/{paper}_reconstructions" for paper in ("detok", "concepttok")}
-    pages = {"notebook/detok", "notebook/concepttok", "page/detok", "page/concepttok", "lineage/index", "report/index"}
+    pages = {"notebook/detok", "notebook/concepttok", "page/detok", "page/concepttok", "report/index"}
+    pages |= {"lineage/detok", "lineage/concepttok"}
     assert changed(copy, kind) == figures | pages
 
 
@@ -125,5 +126,5 @@ def test_a_new_row_leaves_the_others_alone(copy):
         f"{stage}/{kind}_gamma5" for stage in ("generator", "search_samples", "search") for kind in ("mar_b", "sit_b")
     }
     assert {job for job in after if after[job] != before.get(job)} == row | {
-        *("figure/detok_figure_2b", "notebook/detok", "page/detok", "lineage/index", "forecast/paper", "report/index")
+        *("figure/detok_figure_2b", "notebook/detok", "page/detok", "lineage/detok", "forecast/paper", "report/index")
     }

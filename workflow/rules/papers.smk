@@ -35,7 +35,7 @@ rule report:  # it lies at the top of its scale, and there is one
 for NAME in PLAN.project.papers:
     rule:
         name: NAME
-        input: PLAN.targets("page", paper=NAME)
+        input: [str(path) for name in PLAN.of_paper(NAME) for path in PLAN.outputs(PLAN.jobs[name])]
 
 for NAME, ID in PLAN.named.items():
     rule:

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import click
 
+paper_option = click.option(
+    "--paper", "papers", metavar="PAPER", multiple=True, help="One paper alone; again for another one."
+)
+
 
 def scale_of(settings: dict) -> str:
     """The scale asked for. Reads no recipe: what was made can be looked at whatever the recipes say by now."""
@@ -28,6 +32,17 @@ def plan_of(settings: dict):
         return read_plan(settings["root"], settings["scale"])
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
+
+
+def targets_of(plan, targets: tuple[str, ...], papers: tuple[str, ...] = ()) -> list[str]:
+    """The artifacts that a user's targets and papers mean; none if nothing was named."""
+    from tesserae.workflow import launch
+
+    try:
+        named = [*launch.papers(plan, papers), *targets]
+        return launch.wanted(plan, named) if named else []
+    except LookupError as error:
+        raise click.ClickException(str(error.args[0])) from None
 
 
 def artifact_of(plan, target: str) -> str:

@@ -10,7 +10,7 @@ import click
 
 from tesserae.cli.audit import audit, compare, export, trace
 from tesserae.cli.claims import claims
-from tesserae.cli.common import artifact_of, make_console, plan_of, unless_refused
+from tesserae.cli.common import artifact_of, make_console, paper_option, plan_of, targets_of, unless_refused
 from tesserae.cli.data import data
 from tesserae.cli.mlflow import mlflow
 from tesserae.cli.params import params
@@ -18,6 +18,7 @@ from tesserae.cli.plan import plan
 from tesserae.cli.reproduce import reproduce
 from tesserae.cli.share import pull, share
 from tesserae.cli.showing import note_libraries, remake_of, restorable, show_reasons, work
+from tesserae.words import count
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,7 +31,7 @@ from tesserae.cli.showing import note_libraries, remake_of, restorable, show_rea
 @click.option("--scale", help="smoke, pocket, desk, released or paper (default: the scale of config/config.yaml).")
 @click.pass_context
 def main(context: click.Context, project: Path, scale: str | None) -> None:
-    """Reproduce, change and audit the tables of five visual-tokenizer papers."""
+    """Reproduce, change and audit the tables of visual-tokenizer papers: those of config/config.yaml."""
     from tesserae.config.errors import ConfigError
     from tesserae.workflow import own_code
 
@@ -45,16 +46,29 @@ def main(context: click.Context, project: Path, scale: str | None) -> None:
 @click.option("--remake", metavar="NAMES", help="As if these were asked for again.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--committed", is_flag=True, help="Without data: judge what `tesserae share` recorded; exit 1 if stale.")
+@paper_option
+@click.argument("targets", nargs=-1)
 @click.pass_obj
-def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) -> None:
+def stale(
+    settings: dict,
+    remake: str | None,
+    as_json: bool,
+    committed: bool,
+    papers: tuple[str, ...],
+    targets: tuple[str, ...],
+) -> None:
     """Show what would run, and what it costs.
 
-    With the time that it took the last time, and what would be restored instead.
+    Of everything, or of TARGETS (artifacts, tables, figures, papers): with the time that it took the last time, and
+    what would be restored instead.
     """
     from tesserae.workflow import sharing, showing, staleness
 
     plan = plan_of(settings)
+    wanted = targets_of(plan, targets, papers)
     if committed:
+        if wanted:
+            raise click.UsageError("--committed judges all that was shared: name no targets with it")
         old = unless_refused(sharing.stale, plan)
         for line in old:
             click.echo(line)
@@ -65,13 +79,14 @@ def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) ->
         click.echo(f"{sharing.index_file(plan)}: what is committed is what this code makes")
         return
     statuses = staleness.examine(plan, remake_of(plan, remake))
-    run = staleness.to_run(plan, statuses)
+    run = staleness.to_run(plan, statuses, wanted)
     back = restorable(plan, statuses, run)
     if as_json:
         click.echo(json.dumps(showing.as_json(plan, statuses, run, back), indent=1, ensure_ascii=False))
         return
     if not run:
-        click.echo(f"Nothing is stale at scale {plan.scale}")
+        of = f" of {', '.join((*papers, *targets))}" if wanted else ""
+        click.echo(f"Nothing{of} is stale at scale {plan.scale}")
     else:
         make_console().print(showing.table(plan, statuses, run, back), markup=False)
         click.echo("`tesserae why` says what changed")
@@ -85,18 +100,18 @@ def stale(settings: dict, remake: str | None, as_json: bool, committed: bool) ->
 def why(settings: dict, target: str | None, remake: str | None) -> None:
     """Say why artifacts would be made again.
 
-    All of them, or TARGET and what it is made from.
+    All of them, or TARGET (an artifact, a table, a figure, a paper) and what it is made from.
     """
     from tesserae.workflow import staleness
 
     plan = plan_of(settings)
-    wanted = [artifact_of(plan, target)] if target else None
+    wanted = targets_of(plan, (target,) if target else ())
     statuses = staleness.examine(plan, remake_of(plan, remake))
     run = staleness.to_run(plan, statuses, wanted)
     if not run:
-        click.echo(f"{wanted[0] if wanted else 'Everything'} is current at scale {plan.scale}")
+        click.echo(f"{wanted[0] if len(wanted) == 1 else target or 'Everything'} is current at scale {plan.scale}")
     else:
-        click.echo(f"{len(run)} artifacts would run{work(plan, statuses, list(run))}")
+        click.echo(f"{count(len(run), 'artifact')} would run{work(plan, statuses, list(run))}")
         show_reasons(plan, statuses, run)
     note_libraries(statuses)
 

@@ -142,7 +142,7 @@ def _show(found: dict[str, Any]) -> None:
     console.print(table)
     for scale, size in found["sizes"].items():
         if "omitted" in size:
-            console.print(f"[dim]scale {scale}: {escape(size['omitted'])}[/]")
+            console.print(f"[dim]scale {scale}: not run ({escape(size['omitted'])})[/]")
     for one in found["printed"]:
         place = f"{one['paper']}, {one['table']}, {one['row']}, {one['column']}"
         console.print(f"In print: {one['printed']} million ({escape(place)})")

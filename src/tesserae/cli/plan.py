@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from tesserae.cli.common import make_console
+from tesserae.cli.common import make_console, paper_option, targets_of
 
 PUBLISHED = Path("config/published/detok.csv")  # the hours that costs are calibrated on
 PAPER = "paper"  # the scale of the trainings that took them
@@ -24,6 +24,7 @@ PAPER = "paper"  # the scale of the trainings that took them
 @click.option("--cores", type=click.IntRange(min=1), help="For a scale without GPUs (default: this machine's).")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with the chart, too.")
+@paper_option
 @click.argument("targets", nargs=-1)
 @click.pass_obj
 def plan(
@@ -34,22 +35,23 @@ def plan(
     cores: int | None,
     as_json: bool,
     html: Path | None,
+    papers: tuple[str, ...],
     targets: tuple[str, ...],
 ) -> None:
     """Say what a scale costs: GPU-hours, wall time, memory, disk.
 
-    All of it, or TARGETS (artifacts, tables, figures) and what they are made from. Nothing runs. Of a scale without
-    GPUs: CPU-hours and wall time, from what jobs took here.
+    All of it, or TARGETS (artifacts, tables, figures, papers) and what they are made from. Nothing runs. Of a
+    scale without GPUs: CPU-hours and wall time, from what jobs took here.
     """
     from tesserae.config.errors import ConfigError
     from tesserae.workflow.plan import open_plan
 
     try:
         planned = open_plan(settings["root"], scale or settings["scale"])
-        wanted = [planned.find(target) for target in targets]
         published = planned if planned.scale == PAPER else open_plan(settings["root"], PAPER)
-    except (ConfigError, LookupError) as error:
-        raise click.ClickException(error.args[0] if isinstance(error, LookupError) else str(error)) from None
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    wanted = targets_of(planned, targets, papers)
     requests = {job.stage: planned.request(job.stage) for job in planned.jobs.values()}
     on_cpu = not any(resources.gpus for resources in requests.values())
     unfit = {"--gpus": gpus, "--gpu": gpu, "--html": html} if on_cpu else {"--cores": cores}

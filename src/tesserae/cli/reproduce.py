@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from tesserae.cli.common import plan_of
+from tesserae.cli.common import paper_option, plan_of
 from tesserae.cli.showing import note_libraries, remake_of, restorable, show_reasons, work
+from tesserae.words import count
 
 # Options of Snakemake that look, or tidy up, and make nothing: the branches of snakemake.cli.args_to_api.
 MAKES_NOTHING = (
@@ -17,16 +18,20 @@ MAKES_NOTHING = (
     *("list_input_changes", "list_params_changes", "list_untracked", "summary", "detailed_summary", "archive"),
     *("delete_all_output", "delete_temp_output", "touch"),
 )
+REPORT = "report/index"
 MAKES_PART = ("until", "omit_from", "batch", "allowed_rules")  # of what its targets are made from
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--remake", metavar="NAMES", help="Make these again: artifacts, tables, or `libraries`; comma-separated.")
 @click.option("--confirm", metavar="TOKEN", help="Agree to an expensive run, as `tesserae reproduce` asked for it.")
+@paper_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
-def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments: tuple[str, ...]) -> None:
-    """Bring everything up to date.
+def reproduce(
+    settings: dict, remake: str | None, confirm: str | None, papers: tuple[str, ...], arguments: tuple[str, ...]
+) -> None:
+    """Bring everything up to date, or some papers, tables or artifacts.
 
     Says what will run and why, restores what is in the cache, runs the rest and shows it in MLflow. ARGUMENTS go to
     snakemake.
@@ -44,11 +49,16 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
         sys.exit(_snakemake(root, arguments, given))
     wanted_again = remake_of(plan, remake)
     try:
-        wanted = launch.wanted(plan, options.targets)
-        arguments = launch.as_files(plan, arguments, options.targets)
+        targets = [*launch.papers(plan, papers), *options.targets]
+        wanted = launch.wanted(plan, targets)
+        arguments = (*papers, *launch.as_files(plan, arguments, options.targets))
     except LookupError as error:
         raise click.ClickException(str(error.args[0])) from None
     statuses = staleness.examine(plan, wanted_again)
+    if any(target in plan.project.papers for target in targets):
+        along = launch.pages_along(plan, statuses, wanted)
+        wanted += along
+        arguments = (*(str(plan.outputs(plan.jobs[name])[0]) for name in along), *arguments)
     run = staleness.to_run(plan, statuses, wanted)
     try:
         if not options.dryrun:
@@ -65,7 +75,7 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
     again = launch.replaced(plan, statuses, list(run))
     if run:
         remade = f", {len(again)} of them again" if again and len(again) < len(run) else ""
-        click.echo(f"{len(run)} artifacts to make{remade}{work(plan, statuses, list(run))}")
+        click.echo(f"{count(len(run), 'artifact')} to make{remade}{work(plan, statuses, list(run))}")
     if again:
         show_reasons(plan, statuses, {name: run[name] for name in again}, most=6)
     note_libraries(statuses)
@@ -95,7 +105,7 @@ def reproduce(settings: dict, remake: str | None, confirm: str | None, arguments
             "the workflow did not finish; what stopped it is said above, with the log of each failed job. "
             "Run the same command again to go on where it stopped."
         )
-    _say_what_is(_plan_again(settings) if run else plan, options)
+    _say_what_is(_plan_again(settings) if run else plan, targets, options)
 
 
 def _plan_again(settings: dict):
@@ -106,24 +116,40 @@ def _plan_again(settings: dict):
     return plan_of(settings)
 
 
-def _say_what_is(plan, options) -> None:
+def _say_what_is(plan, targets: list[str], options) -> None:
     """Look at what was asked for, and say how it stands; ClickException if not all of it is there and current."""
     from tesserae.workflow import launch, staleness
 
-    wanted = launch.wanted(plan, options.targets)
-    left = staleness.to_run(plan, staleness.examine(plan), wanted)
-    named = bool(options.targets)
-    what = ", ".join(options.targets) if named else "Everything"
+    statuses = staleness.examine(plan)
+    left = staleness.to_run(plan, statuses, launch.wanted(plan, targets))
     if not left:
-        file = plan.outputs(plan.jobs[wanted[0] if named else "report/index"])[0]
-        click.echo(f"{what} at scale {plan.scale} is up to date: {file}")
+        for target in targets or ["Everything"]:
+            click.echo(f"{target} at scale {plan.scale} is up to date: {_shown_in(plan, target)}")
+        if targets and (waiting := staleness.to_run(plan, statuses, [REPORT])):
+            click.echo(
+                f"The first page, {plan.outputs(plan.jobs[REPORT])[0]}, is of all papers and waits for "
+                f"{count(len(waiting.keys() - {REPORT}), 'more artifact')}: `tesserae reproduce`"
+            )
     elif any(getattr(options, name) for name in MAKES_PART):
-        click.echo(f"Done as far as it was asked for; {len(left)} artifacts are left to make: `tesserae stale`")
+        what = f"{count(len(left), 'artifact')} {'is' if len(left) == 1 else 'are'} left to make"
+        click.echo(f"Done as far as it was asked for; {what}: `tesserae stale`")
     else:
+        what = f"{count(len(left), 'artifact')} {'is' if len(left) == 1 else 'are'} not up to date after all"
         raise click.ClickException(
-            f"{len(left)} artifacts are not up to date after all, as {next(iter(left))} ({next(iter(left.values()))}); "
+            f"{what}, as {next(iter(left))} ({next(iter(left.values()))}); "
             "`tesserae why` says what changed. Was something edited meanwhile? Run the same command again."
         )
+
+
+def _shown_in(plan, target: str) -> Path:
+    """The file that shows a target: a paper's page, an artifact's first file, or the first page of all."""
+    from tesserae.workflow import launch
+
+    if target in plan.project.papers:
+        name = f"page/{target}"
+    else:
+        name = REPORT if target in ("Everything", "all") else launch.wanted(plan, [target])[0]
+    return plan.outputs(plan.jobs[name])[0]
 
 
 def _parsed(arguments: tuple[str, ...]):

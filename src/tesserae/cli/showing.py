@@ -2,6 +2,8 @@
 
 import click
 
+from tesserae.words import count, duration
+
 
 def remake_of(plan, wanted: str | None) -> tuple[str, ...]:
     from tesserae.workflow import launch
@@ -35,11 +37,16 @@ def show_reasons(plan, statuses: dict, run: dict[str, str], most: int | None = N
 
 
 def work(plan, statuses: dict, names: list[str]) -> str:
-    """`: 3 min 02 s of work the last time`, or nothing where nothing was ever made."""
+    """`: 3 min 02 s of work the last time`, with how many never ran; nothing where nothing was ever made."""
     from tesserae.workflow import showing
 
-    known = any(status.record for status in statuses.values())
-    return f": {showing.cost(plan, statuses, names)} of work the last time" if known else ""
+    if not any(status.record for status in statuses.values()):
+        return ""
+    known, unknown = showing.taken(plan, statuses, names)
+    if known is None:
+        return ": how long it takes is not known, nothing of the kind ran here yet"
+    new = f", and {count(unknown, 'artifact')} of which no time is known" if unknown else ""
+    return f": {duration(known)} of work the last time{new}"
 
 
 def note_libraries(statuses: dict) -> None:

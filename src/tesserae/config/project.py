@@ -1,6 +1,7 @@
 """The whole configuration of a project folder, read once: settings, scale, data sets, papers and their recipes."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -95,7 +96,7 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
     trained = {name for found in recipes.values() for name in found}
     if problems := _wrong_scale(scale_, scale_file, trained, {*decoded}, _elsewhere(root, settings.papers)):
         raise together(problems)
-    omitted = _omitted(scale_, recipes, decoded)
+    omitted = _omitted(scale_, scale_file, recipes, decoded)
     saes = {name: recipe for name, recipe in recipes.pop("saes").items() if name not in omitted}
     seeded = {section: _seeded(found, scale_, scale_file, omitted) for section, found in recipes.items()}
     return Project(
@@ -166,20 +167,29 @@ def _wrong_scale(
 ) -> list[ConfigError]:
     """Names in a scale's file that are no recipe's, of all papers."""
     unused = sorted({*scale.exceptions} - trained - elsewhere)
-    patterns = scale.omit.recipes if scale.omit else []
-    idle = [one for one in patterns if not any(fnmatchcase(name, one) for name in trained | decoded | elsewhere)]
+    known = trained | decoded | elsewhere
+    idle = [
+        (place, pattern)
+        for place, group in enumerate(scale.omit)
+        for pattern in group.recipes
+        if not any(fnmatchcase(name, pattern) for name in known)
+    ]
     return [
         *(
             ConfigError(file, f"exceptions.{name}", "no such recipe", f"one of {', '.join(sorted(trained))}")
             for name in unused
         ),
         *(
-            ConfigError(
-                file, f"omit.recipes: {one}", "no such recipe", f"one of {', '.join(sorted(trained | decoded))}"
-            )
-            for one in idle
+            ConfigError(file, f"omit.{place}.recipes: {pattern}", "no recipe has such a name", _near(pattern, known))
+            for place, pattern in idle
         ),
     ]
+
+
+def _near(pattern: str, known: set[str]) -> str:
+    """Names that a pattern may have meant."""
+    close = difflib.get_close_matches(pattern.replace("*", ""), sorted(known), n=5, cutoff=0.5)
+    return f"such as {', '.join(close)}" if close else f"one of {', '.join(sorted(known))}"
 
 
 def _wrong_front(paper: Paper, file: Path) -> Iterator[ConfigError]:
@@ -201,29 +211,54 @@ def _elsewhere(root: Path, papers: list[str]) -> set[str]:
 
 
 def _omitted(
-    scale: Scale, recipes: dict[str, dict[str, ResolvedRecipe]], decoded: dict[str, Decoded]
+    scale: Scale, file: Path, recipes: dict[str, dict[str, ResolvedRecipe]], decoded: dict[str, Decoded]
 ) -> dict[str, str]:
-    """Recipes that the scale omits, and those made from them, with the reason."""
-    if scale.omit is None:
-        return {}
-    reason = f"omitted at scale {scale.scale}: {scale.omit.reason}"
-    found: dict[str, str] = {}
+    """Recipes that the scale omits, with the reason.
+
+    ConfigError for a recipe that stands in groups of two reasons, and for one that is omitted while a kept one is made
+    from it: what is not run is to be read in the scale's file, not to be found out.
+    """
     made_from = {
         name: [getattr(recipe.typed, key, None) for key in ("finetune", "tokenizer", "sae")]
         for some in recipes.values()
         for name, recipe in some.items()
     } | {name: [entry.generator, entry.decoder] for name, entry in decoded.items()}
-    for _ in made_from:  # until nothing is made from an omitted one any more
-        more = {
-            name: reason
-            for name, sources in made_from.items()
-            if name not in found
-            and (any(fnmatchcase(name, p) for p in scale.omit.recipes) or any(source in found for source in sources))
-        }
-        if not more:
-            return found
-        found |= more
+    places = {
+        name: [place for place, group in enumerate(scale.omit) if any(fnmatchcase(name, p) for p in group.recipes)]
+        for name in made_from
+    }
+    found = {name: scale.omit[places[name][0]].reason for name in made_from if places[name]}
+    problems = [
+        ConfigError(
+            file,
+            f"omit.{of[1]}.recipes",
+            f"{name} is omitted in omit.{of[0]} already, for another reason",
+            "let one group alone name it",
+        )
+        for name, of in places.items()
+        if len({scale.omit[place].reason for place in of}) > 1
+    ]
+    for name in found:
+        if users := _kept_users(name, made_from, found.keys()):
+            problems.append(
+                ConfigError(
+                    file,
+                    f"omit.{places[name][0]}.recipes",
+                    f"{name} is omitted, and {', '.join(users)} {'is' if len(users) == 1 else 'are'} made from it",
+                    f"omit {'it' if len(users) == 1 else 'them'} too, or keep {name}",
+                )
+            )
+    if problems:
+        raise together(problems)
     return found
+
+
+def _kept_users(name: str, made_from: dict[str, list[str | None]], omitted: Collection[str]) -> list[str]:
+    """What is made from a recipe, directly or through others, and is not omitted."""
+    users: dict[str, None] = {name: None}
+    while more := [one for one, sources in made_from.items() if one not in users and users.keys() & {*sources}]:
+        users |= dict.fromkeys(more)
+    return [one for one in users if one not in omitted]
 
 
 def _seeded(

@@ -4,6 +4,7 @@ Tables name artifacts and their numbers, figures name a kind and the artifacts i
 tables and points of figures.
 """
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -93,10 +94,10 @@ def _why_not(paper: Paper, cell: Cell, printed: frozenset[Cell]) -> tuple[str, s
 
 
 def _cells(table: Table) -> Iterator[Cell]:
-    for column, column_ in table.columns.items():
-        for key in _rows(table, column_):
+    for name, column in table.columns.items():
+        for key in _rows(table, column):
             if key in table.rows:
-                yield table.source, table.rows[key], column
+                yield table.source, table.rows[key], name
 
 
 def _points(figure: Figure) -> Iterator[Cell]:
@@ -113,13 +114,13 @@ def _points(figure: Figure) -> Iterator[Cell]:
 def wrong_tables(paper: Paper, file: Path, recipes: Mapping[str, ResolvedRecipe]) -> Iterator[ConfigError]:
     """Columns that name rows that the table has not, artifacts without numbers, or numbers that are not measured."""
     for name, table in paper.tables.items():
-        for column, column_ in table.columns.items():
-            where = f"tables.{name}.columns.{column}"
+        for heading, column in table.columns.items():
+            where = f"tables.{name}.columns.{heading}"
             for part in ("rows", "values", "artifacts"):
-                yield from _unknown_rows(getattr(column_, part) or (), table.rows, file, f"{where}.{part}")
-            for row in _rows(table, column_):
+                yield from _unknown_rows(getattr(column, part) or (), table.rows, file, f"{where}.{part}")
+            for row in _rows(table, column):
                 if row in table.rows:
-                    yield from _wrong_cell(column_, row, file, where, recipes)
+                    yield from _wrong_cell(column, row, file, where, recipes)
 
 
 def _wrong_cell(
@@ -133,8 +134,12 @@ def _wrong_cell(
         return
     stage, _, recipe = artifact.partition("/")
     if stage not in TABLED or not recipe:
-        problem = f"{artifact!r} is not an artifact with numbers for a table"
-        yield ConfigError(file, key, problem, f"write <stage>/<recipe> with one of the stages {', '.join(TABLED)}")
+        # Of the pattern, so that what is wrong in all rows alike is said once.
+        problem = f"{pattern!r} is not an artifact with numbers for a table"
+        near = difflib.get_close_matches(stage, TABLED, n=1)
+        meant = f"did you mean {near[0]}/…? " if near and near[0] != stage else ""
+        remedy = f"{meant}write <stage>/<recipe> with one of the stages {', '.join(TABLED)}"
+        yield ConfigError(file, key, problem, remedy)
         return
     known = stated(recipes[recipe]) if stage == STATED and recipe in recipes else STAGES[stage].values
     if known and value not in known:
@@ -193,7 +198,7 @@ def wrong_figures(paper: Paper, file: Path, printed: frozenset[Cell]) -> Iterato
 
 def _wrong_inputs(figure: Figure, kind: Kind, file: Path, where: str) -> Iterator[ConfigError]:
     """Groups, roles and stages that are not those of the figure's kind."""
-    needed = ", ".join(f"{role}: {input_.stage}/<recipe>" for role, input_ in kind.roles.items() if not input_.optional)
+    needed = ", ".join(f"{role}: {source.stage}/<recipe>" for role, source in kind.roles.items() if not source.optional)
     if (kind.group is not None and list(figure.inputs) != [kind.group]) or not figure.inputs:
         groups = "the one group " + repr(kind.group) if kind.group is not None else "a group for each panel"
         yield ConfigError(
@@ -204,9 +209,9 @@ def _wrong_inputs(figure: Figure, kind: Kind, file: Path, where: str) -> Iterato
         )
         return
     for group, roles in figure.inputs.items():
-        for role, input_ in kind.roles.items():
-            if role not in roles and not input_.optional:
-                remedy = f"add {role}: {input_.stage}/<recipe>"
+        for role, source in kind.roles.items():
+            if role not in roles and not source.optional:
+                remedy = f"add {role}: {source.stage}/<recipe>"
                 yield ConfigError(file, f"{where}.{group}", f"{figure.draw!r} needs the role {role!r}", remedy)
         for role, pattern in roles.items():
             key = f"{where}.{group}.{role}"
@@ -215,13 +220,13 @@ def _wrong_inputs(figure: Figure, kind: Kind, file: Path, where: str) -> Iterato
             elif any(_filled(pattern, row) is None for row in figure.rows):
                 yield ConfigError(file, key, *_braces(pattern))
             elif (stage := pattern.partition("/")[0]) != kind.roles[role].stage:
-                input_ = kind.roles[role]
+                source = kind.roles[role]
                 yield ConfigError(
                     file,
                     key,
-                    f"{figure.draw!r} is drawn from {' and '.join(input_.files)} of the stage {input_.stage}, "
+                    f"{figure.draw!r} is drawn from {' and '.join(source.files)} of the stage {source.stage}, "
                     f"not from an artifact of {stage!r}",
-                    f"name an artifact {input_.stage}/<recipe>, or draw another kind",
+                    f"name an artifact {source.stage}/<recipe>, or draw another kind",
                 )
 
 

@@ -294,10 +294,10 @@ STAGES: dict[str, Stage] = {
         torch=False,
     ),
     "lineage": Stage(
-        "from any number to what it was made from, as a page",
+        "from any number of a paper to what it was made from, as a page",
         {"html": "lineage.html"},
         seeded=False,
-        shows="scale",
+        shows="paper",
         torch=False,
     ),
     "page": Stage(
@@ -316,7 +316,7 @@ STAGES: dict[str, Stage] = {
     "report": Stage(
         "the first page: what was reproduced, and where to look",
         {"html": "index.html"},
-        {"page": ALL, "lineage": ALL, "forecast": ALL},
+        {"page": ALL, "forecast": ALL},
         seeded=False,
         shows="scale",
         torch=False,

@@ -264,10 +264,10 @@ class ScaleException(Strict):
 
 
 class Omitted(Strict):
-    """Recipes that are not run; their cells and curves say so."""
+    """Recipes that are not run, and what stands in the place of their numbers."""
 
-    recipes: list[str] = Field(description="names, or patterns with *")
-    reason: str
+    reason: str = Field(min_length=1, max_length=24, description="stands in cells and figures, such as `at desk`")
+    recipes: list[str] = Field(min_length=1, description="names, or patterns with *")
 
 
 class GeneralScale(Strict):
@@ -293,7 +293,7 @@ class GeneralScale(Strict):
     forecast: Forecast | None = Field(None, description="null: the report forecasts nothing")
     exceptions: dict[str, ScaleException]
     seeds: int = Field(1, gt=0, description="how often each recipe is trained: with its own seed, and the next ones")
-    omit: Omitted | None = Field(None, description="recipes that this scale does without")
+    omit: list[Omitted] = Field([], description="recipes that this scale does without, in groups of one reason each")
 
     @model_validator(mode="after")
     def _processes(self) -> "GeneralScale":

@@ -298,8 +298,7 @@ def _content(spec: Mapping[str, Any]) -> str:
 
 
 def _advice(scale: str, names: list[str]) -> str:
-    targets = " ".join(f"results/{scale}/{name}/{manifests.NAME}" for name in names)
-    return f"make it first: snakemake --cores 2 --config scale={scale} -- {targets}"
+    return f"make it first: `tesserae --scale {scale} reproduce {' '.join(names)}`"
 
 
 def _stage(

@@ -6,7 +6,7 @@ from typing import Any
 
 from tesserae.reporting.claims import MARKS
 from tesserae.reporting.claims_files import number
-from tesserae.reporting.links import LINEAGE, anchor
+from tesserae.reporting.links import anchor, lineage_page
 from tesserae.reporting.site import paper_page
 from tesserae.reporting.style import page, template
 from tesserae.words import duration, moment
@@ -62,7 +62,7 @@ HTML = """
 <tbody>
 {%- for row, column, old, new in table.moved[:most] %}
 <tr><td>{{ row }}</td><td>{{ column }}</td><td class="time">{{ shown(old) }}</td>
-<td class="time"><a href="{{ lineage }}#{{ anchor(table.table, row, column) }}">{{ shown(new) }}</a></td>
+<td class="time"><a href="{{ origin(table, row, column) }}">{{ shown(new) }}</a></td>
 <td class="time">{{ change(old, new) }}</td></tr>
 {%- endfor %}
 </tbody>
@@ -100,8 +100,7 @@ def write(folder: Path, run: Mapping[str, Any]) -> Path:
         style=Markup(STYLE),
         run=run,
         most=MOST,
-        lineage=LINEAGE,
-        anchor=anchor,
+        origin=lambda table, *cell: f"{lineage_page(table['paper'])}#{anchor(table['table'], *cell)}",
         linked=linked,
         shown=lambda value: "–" if value is None else number(value),
         change=_change,

@@ -8,7 +8,8 @@ from typing import Any
 
 from tesserae.reporting.claims import FULL, MARKS, ORDERS, correlations, labels_of
 from tesserae.reporting.escape import escape_markdown
-from tesserae.reporting.links import LINEAGE, anchor
+from tesserae.reporting.links import anchor, lineage_page
+from tesserae.reporting.site import paper_page
 from tesserae.reporting.style import page, template
 
 WORDS = {
@@ -227,7 +228,8 @@ HTML = """
 <div class="claims">
 <header>
 <h1>Claims of {{ found.title }}</h1>
-<p class="quiet">Scale <b>{{ found.scale }}</b>, {{ seeds }}. <a href="../../index.html">To the report</a></p>
+<p class="quiet">Scale <b>{{ found.scale }}</b>, {{ seeds }}.
+<a href="../../{{ paper_page(found.paper) }}">To the paper's page</a></p>
 <ul class="counts">
 {%- for word, count in found.summary.items() %}
 <li class="{{ word | replace(' ', '-') }}"><b>{{ count }}</b><span aria-hidden="true">{{ marks[word] }}</span>
@@ -325,7 +327,7 @@ effects are relative to the number compared with, a series' to its first.</p>
 
 
 def to_html(found: Mapping[str, Any]) -> str:
-    """A page of its own that needs no network; measured numbers lead to the scale's lineage page."""
+    """A page of its own that needs no network; measured numbers lead to the paper's lineage page."""
     from markupsafe import Markup
 
     sections: dict[str, list] = {}
@@ -346,7 +348,8 @@ def to_html(found: Mapping[str, Any]) -> str:
         signed=signed,
         bracket=bracket,
         place=_plot,
-        link=lambda artifact: f"../../{LINEAGE}#{anchor(artifact)}",
+        paper_page=paper_page,
+        link=lambda artifact: f"../../{lineage_page(found['paper'])}#{anchor(artifact)}",
         width=WIDTH,
         height=HEIGHT,
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from tesserae.lineage.work import Work
 from tesserae.reporting import seeds
-from tesserae.reporting.drawing import FigureError
+from tesserae.reporting.drawing import FigureError, left_out
 from tesserae.reporting.figure_inputs import read
 
 Arrays = Mapping[str, Sequence[Mapping[str, np.ndarray]]]
@@ -75,13 +75,12 @@ def prompted_among(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
     return [f"{', '.join(prompted)}: {LEAKAGE}"] if prompted else []
 
 
-def further_notes(tokenizers: Arrays, found: Mapping[str, Any], numbers: Numbers) -> list[str]:
+def further_notes(reasons: Mapping[str, str], numbers: Numbers) -> list[str]:
     """The last sentences of the note: whose pictures these are, and what is not run."""
     several = any(metrics and metrics["seeds"] > 1 for metrics in numbers.values())
-    missing = [label for label in tokenizers if label not in found]
     notes = ["Pictures: first seed"] if several else []
     return (
         notes
         + ["The paper shows pictures and prints no number"]
-        + ([f"Not run: {', '.join(missing)}"] if missing else [])
+        + ([f"Not run: {left_out(reasons)}"] if reasons else [])
     )

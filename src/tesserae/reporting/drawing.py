@@ -6,7 +6,7 @@ Shapes: K images, H x W pixels; images are uint8 (..., H, W, 3).
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Row = np.ndarray | str  # images (K, H, W, 3) of a sheet's row, or why it has none
 Point = tuple[float, float, float | None]  # x, mean over seeds, their sample standard deviation
 
 GAP = 0.06  # between two images of a sheet, in parts of an image
+EMPTY = 8  # images that a row of a sheet without any would have
 SIDE = 128  # smallest side of a printed image in pixels: smaller ones are enlarged without smoothing
 
 
@@ -34,23 +36,30 @@ def note(figure: "Figure", sentences: Sequence[str]) -> None:
     figure.supxlabel(text, fontsize=8, color=style.INK)
 
 
-def blank(stem: str | Path, reasons: Sequence[str]) -> list[Path]:
-    """In place of a figure of which nothing is run: why."""
-    from matplotlib.figure import Figure
-
+def empty_sheet(stem: str | Path, reasons: Mapping[str, str], title: str) -> list[Path]:
+    """A sheet of which no row was run: label -> why."""
     with style.look():
-        figure = Figure(figsize=(6.4, 0.8), layout="constrained")
-        note(figure, [f"Not run: {'; '.join(reasons)}"])
-        return style.save(figure, stem)
+        return style.save(draw_sheet(reasons, [""] * EMPTY, title), stem)
 
 
-def not_run(labels: Sequence[str]) -> str:
-    """A line of a title that names what was not run; nothing if all was."""
-    return "\n" + textwrap.fill(f"not run: {', '.join(labels)}", 100) if labels else ""
+def left_out(reasons: Mapping[str, str]) -> str:
+    """What was not run and why, by label, in words: "A, B (at desk); C (too dear)"."""
+    alike: dict[str, list[str]] = {}
+    for label, reason in reasons.items():
+        alike.setdefault(reason, []).append(label)
+    return "; ".join(f"{', '.join(labels)} ({reason})" for reason, labels in alike.items())
+
+
+def say_empty(axes: "Axes", reasons: Iterable[str]) -> None:
+    """In a panel of which nothing was run: why."""
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    centred = {"ha": "center", "va": "center", "transform": axes.transAxes}
+    axes.text(0.5, 0.5, "\n".join(dict.fromkeys(reasons)), color=style.NEUTRAL, **centred)
 
 
 def draw_sheet(
-    rows: Mapping[str, np.ndarray] | Sequence[tuple[str, np.ndarray]],
+    rows: Mapping[str, Row] | Sequence[tuple[str, Row]],
     heads: Sequence[str],
     title: str,
     *,
@@ -59,12 +68,15 @@ def draw_sheet(
 ) -> "Figure":
     """A figure of labelled rows of images with column heads; `curves` inches below are left as a second axes.
 
-    `breaks` > 0 leaves a wider gap after every so many rows.
+    A row without images is an empty frame that says why. `breaks` > 0 leaves a wider gap after every so many rows.
     """
     from matplotlib.figure import Figure
 
     rows = list(rows.items()) if isinstance(rows, Mapping) else list(rows)
-    canvas, xs, ys = mosaic([images for _, images in rows], breaks=breaks)
+    shape = next((images.shape[1:] for _, images in rows if not isinstance(images, str)), (SIDE, SIDE, 3))
+    nothing = np.zeros((0, *shape), np.uint8)
+    pictures = [nothing if isinstance(images, str) else images for _, images in rows]
+    canvas, xs, ys = mosaic(pictures, breaks=breaks, columns=0 if any(map(len, pictures)) else max(len(heads), 1))
     height, width = canvas.shape[:2]
     inches = min(0.95, 9.0 / max(len(heads), 1))  # side of one printed image
     per_pixel = inches / (xs[1] - xs[0] if len(xs) > 1 else width)
@@ -82,6 +94,9 @@ def draw_sheet(
     axes.tick_params(
         length=0, labelsize=8.5, labelcolor=style.INK, top=False, bottom=False, labeltop=True, labelbottom=False
     )
+    for (_, images), y in zip(rows, ys, strict=True):
+        if isinstance(images, str):
+            _frame_empty(axes, y, side=2 * ys[0], width=width, reason=images)
     axes.set_yticks(ys, [label for label, _ in rows])
     axes.set_xticks(xs if any(heads) else [], heads if any(heads) else [])
     if any(len(head) > 9 for head in heads):
@@ -94,11 +109,23 @@ def draw_sheet(
     return figure
 
 
-def mosaic(rows: Sequence[np.ndarray], *, breaks: int = 0) -> tuple[np.ndarray, list[float], list[float]]:
+def _frame_empty(axes: "Axes", y: float, *, side: float, width: float, reason: str) -> None:
+    """A frame around a row without images, at the height `y` of a sheet; lengths in pixels of the sheet."""
+    from matplotlib.patches import Rectangle
+
+    frame = {"fill": False, "edgecolor": "#cccccc", "linestyle": "--", "clip_on": False}
+    axes.add_patch(Rectangle((0, y - side / 2), width, side, **frame))
+    axes.text(width / 2, y, reason, ha="center", va="center", color=style.NEUTRAL)
+
+
+def mosaic(
+    rows: Sequence[np.ndarray], *, breaks: int = 0, columns: int = 0
+) -> tuple[np.ndarray, list[float], list[float]]:
     """Rows of images (K, H, W, 3) uint8 -> one sheet (h, w, 4) uint8, transparent between images, and the centres.
 
-    Images below SIDE pixels are enlarged by a whole factor, each pixel a square. Returns (sheet, column centres, row
-    centres) in pixels of the sheet. Raises FigureError unless all images have one size and are uint8.
+    It has at least `columns` columns. Images below SIDE pixels are enlarged by a whole factor, each pixel a square.
+    Returns (sheet, column centres, row centres) in pixels of the sheet. Raises FigureError unless all images have one
+    size and are uint8.
     """
     shapes = {(images.shape[1:], images.dtype) for images in map(np.asarray, rows)}
     if len(shapes) != 1 or next(iter(shapes))[1] != np.uint8 or len(next(iter(shapes))[0]) != 3:
@@ -107,7 +134,7 @@ def mosaic(rows: Sequence[np.ndarray], *, breaks: int = 0) -> tuple[np.ndarray, 
     factor = max(1, math.ceil(SIDE / min(height, width)))
     height, width = height * factor, width * factor
     gap = max(1, round(GAP * height))
-    columns = max(len(images) for images in rows)
+    columns = max(columns, *map(len, rows))
     tops, top = [], 0
     for index in range(len(rows)):
         if breaks and index and index % breaks == 0:

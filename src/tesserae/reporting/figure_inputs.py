@@ -16,7 +16,21 @@ def read(work: Work, group: str, role: str, row: str, file: str) -> list[Any]:
     return [json.loads(path.read_text()) if path.suffix == ".json" else np.load(path) for path in paths]
 
 
-def first_seeds(work: Work, group: str, role: str, file: str) -> tuple[dict[str, Any], list[str]]:
-    """A file of the first seed by the row's label, and the labels of what was not run."""
-    found = {label: read(work, group, role, row, file) for row, label in work.spec["rows"]}
-    return {label: runs[0] for label, runs in found.items() if runs}, [label for label in found if not found[label]]
+def reasons(work: Work, group: str, role: str) -> dict[str, str]:
+    """Why a row's artifact is not made at this scale, by the row's key; nothing of those that are."""
+    column = f"{group}: {role}"
+    return {cell["row"]: cell["reason"] for cell in work.spec["missing"] if cell["column"] == column}
+
+
+def reasons_by_label(work: Work, group: str, role: str) -> dict[str, str]:
+    """As `reasons`, by the row's label."""
+    found = reasons(work, group, role)
+    return {label: found[row] for row, label in work.spec["rows"] if row in found}
+
+
+def first_seeds(work: Work, group: str, role: str, file: str) -> dict[str, Any]:
+    """A file of the first seed by the row's label, or why the row is not run."""
+    why = reasons_by_label(work, group, role)
+    return {
+        label: why[label] if label in why else read(work, group, role, row, file)[0] for row, label in work.spec["rows"]
+    }

@@ -27,6 +27,7 @@ def write_page(
     top: Path,
     base: Path | None = None,
     start: str = "",
+    home: str = "",
     problems: Sequence[Mapping[str, str]] = (),
     verified: bool = False,
 ) -> Path:
@@ -34,7 +35,8 @@ def write_page(
 
     nodes: artifacts as in a trace (`lineage.trace.node` of a manifest); cells: of the tables among them, as in a
     trace's target; top: the folder results/<scale>, to which links are counted from `base`, the folder where the page
-    will lie if it is not written there at once; start: anchor of what the page shows first; problems and verified: as
+    will lie if it is not written there at once; start: anchor of what the page shows first; home: address of the
+    page that leads here, relative to `base`, "" for none; problems and verified: as
     in a trace. A module or source is linked where the code store of `top` has it.
     """
     from markupsafe import Markup
@@ -55,7 +57,7 @@ def write_page(
         stages.setdefault(node["stage"], []).append(node["recipe"])
     content = template(CONTENT).render(
         scale=scale,
-        home=f"{data['top']}/index.html" if (top / "index.html").exists() or not start else "",
+        home=home,
         tables=_grids(cells),
         stages=stages,
         verified=verified,
@@ -208,7 +210,7 @@ def _grids(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             grid["columns"].append(cell["column"])
         if cell["status"] == "cited":
             continue
-        shown = "not run" if cell["status"] == "omitted" else ""
+        shown = cell["reason"] if cell["status"] == "omitted" else ""
         shown = shown if cell["measured"] is None else f"{cell['measured']:.6g}"
         grid["rows"].setdefault(cell["row"], {})[cell["column"]] = shown
     return list(grids.values())

@@ -36,8 +36,8 @@ def notes(table: Table, *, bold: bool) -> list[str]:
     for ran, found in table.settings:
         lines += _selected(ran, found)
     lines += _identities(table)
-    for reason, what in _missing(table).items():
-        lines.append(f"Not measured ({BLANK}): {what}: {reason.rstrip('.')}.")
+    for blank, what in _missing(table).items():
+        lines.append(f"Not run at scale {table.scale} ({blank}): {what}.")
     if any(cell.blank == CITED for cell in cells):
         lines.append(f"{CITED}: cited by the paper, not run here.")
     return [*lines, table.note] if table.note else lines
@@ -135,20 +135,20 @@ def _identities(table: Table) -> list[str]:
 
 
 def _missing(table: Table) -> dict[str, str]:
-    """Reason -> the rows without any measured number for this reason, and single cells of other rows."""
+    """What stands for a number -> the rows where it stands for all measured ones, and single cells of other rows."""
     parts: dict[str, list[str]] = {}
     for key, label in table.rows:
         cells = {column: table.cells[key, column.name] for column in table.columns}
         blanks: dict[str, list[Column]] = {}
         for column, cell in cells.items():
-            if cell.measured is None and cell.blank == BLANK:
-                blanks.setdefault(cell.reason or "not run at this scale", []).append(column)
-        for reason, found in blanks.items():
+            if cell.left_out or (cell.measured is None and cell.blank == BLANK):
+                blanks.setdefault(cell.blank, []).append(column)
+        for blank, found in blanks.items():
             whole = len(found) == len(table.columns)
-            parts.setdefault(reason, []).append(
+            parts.setdefault(blank, []).append(
                 label if whole else f"{label} ({', '.join(_named(found, table.columns))})"
             )
-    return {reason: "; ".join(found) for reason, found in parts.items()}
+    return {blank: "; ".join(found) for blank, found in parts.items()}
 
 
 def _named(some: Sequence[Column], columns: Sequence[Column]) -> list[str]:

@@ -11,8 +11,8 @@ from tesserae.reporting.claims import MARKS
 from tesserae.reporting.claims_files import bracket, signed
 from tesserae.reporting.curves import read_curves
 from tesserae.reporting.entries import Entry, Remark, beside, numbers, told_apart
-from tesserae.reporting.links import LINEAGE, anchor
-from tesserae.reporting.site import INCOMPARABLE, Heading, bar, frame
+from tesserae.reporting.links import anchor, lineage_page
+from tesserae.reporting.site import INCOMPARABLE, Heading, frame, paper_bar
 from tesserae.reporting.style import template
 from tesserae.words import duration
 
@@ -148,7 +148,6 @@ def write_paper(
     entries: Sequence[Entry],
     *,
     scale: str,
-    papers: Sequence[tuple[str, str]],
     seeds: int = 1,
     claims: Mapping[str, Any] | None = None,
     omitted: Mapping[str, Sequence[str]] | None = None,
@@ -157,10 +156,9 @@ def write_paper(
 ) -> Path:
     """Write `folder`/index.html, the page of a paper; returns the path.
 
-    papers: (key, name) of all papers of the scale, for the bar; claims: what claims.json holds, None if the paper has
-    none; omitted: reason -> names of the recipes that the scale does without; base: the folder where the page will lie
-    (results/<scale>/page/<paper>), if it is not written there at once: links are relative to it. Pictures are linked,
-    not copied: the page belongs with its scale's results.
+    claims: what claims.json holds, None if the paper has none; omitted: reason -> names of the recipes that the scale
+    does without; base: the folder where the page will lie (results/<scale>/page/<paper>), if it is not written there at
+    once: links are relative to it. Pictures are linked, not copied: the page belongs with its scale's results.
     Entries are shown in the order given, artifacts grouped by kind; one with a missing file is listed as not made.
     Raises TableError if a table's .html file holds no table, ValueError for two entries of one kind and name, or for a
     table without .html, a figure without .png or a notebook without .html among its files.
@@ -197,7 +195,7 @@ def write_paper(
         bracket=bracket,
         numbers=numbers,
         duration=duration,
-        origin=lambda entry: f"{TOP}{LINEAGE}#{anchor(f'{entry.kind}/{entry.name}')}",
+        origin=lambda entry: f"{TOP}{lineage_page(about.paper)}#{anchor(f'{entry.kind}/{entry.name}')}",
     )
     sections = {
         "tables": ("Tables", shown["table"]),
@@ -214,9 +212,8 @@ def write_paper(
         if there
     ]
     path = Path(folder) / "index.html"
-    text = frame(
-        f"{about.name} ({scale})", content, bar=bar(scale, papers, top=TOP, here=about.paper), contents=contents
-    )
+    places = paper_bar(scale, about.paper, about.name, top=TOP)
+    text = frame(f"{about.name} ({scale})", content, bar=places, contents=contents)
     path.write_text(text, encoding="utf-8", newline="\n")
     return path
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tesserae.reporting import changes, pieces
 from tesserae.reporting.entries import Entry, Remark
 from tesserae.reporting.paper_page import About
-from tesserae.reporting.site import INCOMPARABLE, Heading, bar, frame, paper_page
+from tesserae.reporting.site import INCOMPARABLE, Heading, frame, paper_page, start_bar
 from tesserae.reporting.style import template
 from tesserae.words import duration
 
@@ -131,6 +131,6 @@ def write_start(
     contents += [Heading("remarks", "Decisions and departures")] if remarks else []
     papers = [(one.about.paper, one.about.name) for one in summaries]
     path = Path(folder) / "index.html"
-    text = frame(f"tesserae: {scale}", content, bar=bar(scale, papers), contents=contents)
+    text = frame(f"tesserae: {scale}", content, bar=start_bar(scale, papers), contents=contents)
     path.write_text(text, encoding="utf-8", newline="\n")
     return path

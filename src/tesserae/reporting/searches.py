@@ -4,6 +4,7 @@ Searches are contents of search.json by (row key, generator), one for each seed,
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tesserae.lineage.measures.base import CHOSEN
@@ -11,7 +12,7 @@ from tesserae.lineage.measures.registry import kind_of
 from tesserae.lineage.work import Work
 from tesserae.reporting import seeds, style
 from tesserae.reporting.drawing import FigureError
-from tesserae.reporting.figure_inputs import read
+from tesserae.reporting.figure_inputs import read, reasons
 from tesserae.reporting.tables import same_measure
 
 if TYPE_CHECKING:
@@ -20,16 +21,18 @@ if TYPE_CHECKING:
 
 Place = tuple[str, str]  # row key, generator
 Searches = Mapping[Place, Sequence[Mapping[str, Any]]]
+Reasons = Mapping[Place, str]  # why a place is not run; it names all that are not
+NONE: Reasons = MappingProxyType({})
 
 MANY = 10  # bars in one panel: the numbers above more of them stand upright
 
 
 def read_searches(work: Work) -> dict[str, Any]:
-    """What such a figure is given: `rows`, `generators`, `searches`, `scale`, and `reasons` for what is not run."""
+    """What such a figure is given: `rows`, `generators`, `searches`, `scale`, and `reasons`: why places are not run."""
     rows, groups = dict(work.spec["rows"]), list(work.spec["inputs"])
     found = {(row, group): read(work, group, "search", row, "search.json") for row in rows for group in groups}
-    reasons = list(dict.fromkeys(cell["reason"] for cell in work.spec["missing"]))
-    return {"rows": rows, "generators": groups, "searches": found, "scale": work.spec["scale"], "reasons": reasons}
+    why = {(row, group): reason for group in groups for row, reason in reasons(work, group, "search").items()}
+    return {"rows": rows, "generators": groups, "searches": found, "scale": work.spec["scale"], "reasons": why}
 
 
 def best_found(searches: Sequence[Mapping[str, Any]], where: str) -> dict[str, Any] | None:
@@ -82,8 +85,12 @@ def bars(
     generators: Sequence[str],
     values: Mapping[Place, tuple[float, float | None] | None],
     blank: str,
+    reasons: Reasons = NONE,
 ) -> None:
-    """Groups of bars, one group per generator, one bar per tokenizer, the number above each."""
+    """Groups of bars, one group per generator, one bar per tokenizer, the number above each.
+
+    Where there is none stands why it was not run, or `blank`.
+    """
     marks = style.marks(rows.values())
     width = 0.84 / len(rows)
     upright = 90 if len(rows) * len(generators) > MANY else 0
@@ -93,7 +100,8 @@ def bars(
             x = group + (index - (len(rows) - 1) / 2) * width
             centred = {"ha": "center", "va": "bottom", "fontsize": 7}
             if values[key, generator] is None:
-                axes.text(x, 0.02 * highest, blank, rotation=90, color=style.NEUTRAL, **centred)
+                why = reasons.get((key, generator), blank)
+                axes.text(x, 0.02 * highest, why, rotation=90, color=style.NEUTRAL, **centred)
                 continue
             mean, sd = values[key, generator]
             axes.bar(x, mean, width * 0.92, color=marks[label][0])

@@ -6,7 +6,7 @@ Everything works without the script, which marks where the reader is and folds t
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tesserae.reporting.links import LINEAGE
+from tesserae.reporting.links import lineage_page
 from tesserae.reporting.style import page, template
 
 
@@ -16,6 +16,7 @@ class Place(NamedTuple):
     label: str
     address: str
     here: bool = False
+    hint: str = ""
 
 
 class Heading(NamedTuple):
@@ -45,7 +46,7 @@ body.tesserae.site .bar nav { flex-wrap: nowrap; gap: 0 1.4rem; max-width: 1500p
 .site .bar nav a:hover { color: var(--ink); }
 .site .bar nav a[aria-current] { color: var(--ink); border-color: var(--link); }
 .site .bar nav a:first-child { font-weight: 650; }
-.site .bar nav a:last-child { margin-left: auto; }
+.site .bar nav a[href$="lineage.html"] { margin-left: auto; }
 .site .bar details { display: none; padding: 0 1rem; border-top: 1px solid var(--rule); font-size: .9rem; }
 .site .bar details ul { max-height: 60vh; overflow-y: auto; }
 .site summary { cursor: pointer; padding: .4rem 0; }
@@ -161,7 +162,8 @@ FRAME = """
 <header class="bar">
 <nav aria-label="Pages">
 {%- for place in bar %}
-<a href="{{ place.address }}"{% if place.here %} aria-current="page"{% endif %}>{{ place.label }}</a>
+<a href="{{ place.address }}"{% if place.here %} aria-current="page"{% endif %}
+{%- if place.hint %} title="{{ place.hint }}"{% endif %}>{{ place.label }}</a>
 {%- endfor %}
 </nav>
 <details><summary>On this page</summary>
@@ -182,15 +184,24 @@ FRAME = """
 """.strip()
 
 
-def bar(scale: str, papers: Sequence[tuple[str, str]], *, top: str = "", here: str = "") -> list[Place]:
-    """The links of a page's bar: the first page, each paper's, the lineage.
+def start_bar(scale: str, papers: Sequence[tuple[str, str]]) -> list[Place]:
+    """The links of the first page's bar: itself, and each paper's page; papers: (key, name) of each."""
+    pages = [Place(name, paper_page(key)) for key, name in papers]
+    return [Place(_first(scale), "index.html", True), *pages]
 
-    papers: (key, name) of each; top: from the page's folder to the scale's, "" or ending in "/"; here: key of the paper
-    whose page it is, "" for the first page.
+
+def paper_bar(scale: str, paper: str, name: str, *, top: str) -> list[Place]:
+    """The links of the bar of a paper's page: the first page, itself, its lineage.
+
+    No other paper is named: a paper's page is made alone, and no other one changes it. `top`: from the page's folder to
+    the scale's, ending in "/".
     """
-    first = Place(f"tesserae · {scale}", f"{top}index.html", not here)
-    others = [Place(name, f"{top}{paper_page(key)}", key == here) for key, name in papers]
-    return [first, *others, Place("Lineage", f"{top}{LINEAGE}")]
+    first = Place(_first(scale), f"{top}index.html", hint="The first page is made with all papers: make reproduce")
+    return [first, Place(name, f"{top}{paper_page(paper)}", True), Place("Lineage", f"{top}{lineage_page(paper)}")]
+
+
+def _first(scale: str) -> str:
+    return f"tesserae · {scale}"
 
 
 def paper_page(paper: str) -> str:

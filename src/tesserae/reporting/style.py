@@ -155,6 +155,7 @@ figure.tesserae-table .dense td small { display: block; line-height: 1.1; }
 figure.tesserae-table .cells td.published { opacity: .72; }
 figure.tesserae-table .cells td.published.best { opacity: 1; }
 figure.tesserae-table .cells td.best { font-weight: 700; }
+figure.tesserae-table .cells td.left-out { font-size: .82em; opacity: .72; white-space: normal; }
 figure.tesserae-table .cells td a { color: inherit; text-decoration: underline dotted; text-underline-offset: .25em;
   text-decoration-color: rgba(128, 128, 128, .6); }
 figure.tesserae-table .cells td a:hover { text-decoration-style: solid; text-decoration-color: currentColor; }

@@ -84,6 +84,7 @@ class Field:
     hint: str
     link: str
     first: bool  # of its group of columns
+    left_out: bool = False  # the text is the reason why there is no number
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def lines(table: Table) -> list[tuple[str, list[Line]]]:
         if kind == "published":
             return Field(kind, cell.printed or (BLANK if cell.blank else ""), "", good, cell.note, "", first)
         if cell.measured is None:
-            return Field(kind, cell.blank, "", False, cell.reason, "", first)
+            return Field(kind, cell.blank, "", False, cell.reason, "", first, cell.left_out)
         hint, link = f"{cell.artifact}, measure {cell.measure_id}", table.lineage(label, column)
         return Field(kind, cell.shown, cell.spread, good, hint, link, first)
 
@@ -248,7 +249,7 @@ HTML = """
 {%- endif %}
 {%- if line.kind %}<td class="kind">{{ line.kind }}</td>{% endif %}
 {%- for field in line.fields -%}
-<td class="{{ field.kind }}{{ ' first' if field.first }}{{ ' best' if field.best }}"
+<td class="{{ field.kind }}{{ ' first' if field.first }}{{ ' best' if field.best }}{{ ' left-out' if field.left_out }}"
 {%- if field.hint %} title="{{ field.hint }}"{% endif -%}
 >{% if field.link %}<a href="{{ field.link }}">{{ field.text }}</a>{% else %}{{ field.text }}{% endif %}
 {%- if field.spread %} <small>±&hairsp;{{ field.spread }}</small>{% endif -%}

@@ -17,7 +17,7 @@ from tesserae.lineage.measures.base import CHOSEN, Measure
 from tesserae.lineage.measures.registry import KINDS, MeasureError, kind_of
 from tesserae.lineage.measures.texts import setting
 from tesserae.reporting import published as published_numbers
-from tesserae.reporting.links import LINEAGE, anchor
+from tesserae.reporting.links import anchor, lineage_page
 from tesserae.reporting.printed import BLANK, CITED
 
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
@@ -80,7 +80,12 @@ class Cell:
     measure_id: str = ""
     selection: Mapping[str, Any] | None = None  # which guidance or temperature was chosen, and on what
     reason: str = ""  # why nothing was measured, if that is known
-    blank: str = BLANK  # what stands in place of a measured number
+    blank: str = BLANK  # what stands in place of a measured number: of what the scale leaves out, the reason
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it could be measured, and the scale does without it."""
+        return self.measured is None and bool(self.reason)
 
     @property
     def kind(self) -> type[Measure] | None:
@@ -118,6 +123,7 @@ class Table:
     note: str = ""  # said below it
     recipe: str = ""  # under which the workflow makes it; "" if it is none of its tables
     own_rows: frozenset[str] = frozenset()  # keys of rows that the paper does not print in this table
+    paper: str = ""  # whose lineage page leads to its numbers; "" if none does
 
     @property
     def caption(self) -> str:
@@ -149,7 +155,9 @@ class Table:
 
     def lineage(self, label: str, column: Column) -> str:
         """Where a cell's number came from: a link that is right beside the table's own file, "" for no link."""
-        return f"../../{LINEAGE}#{anchor(f'table/{self.recipe}', label, column.name)}" if self.recipe else ""
+        if not (self.recipe and self.paper):
+            return ""
+        return f"../../{lineage_page(self.paper)}#{anchor(f'table/{self.recipe}', label, column.name)}"
 
     def column_cells(self, column: Column) -> list[Cell]:
         return [self.cells[key, column.name] for key, _ in self.rows]
@@ -182,7 +190,7 @@ def build_table(
     columns (`own`), or the whole table (`own`), which need no line there. cells: the content of metrics.json, or what
     `seeds.over_seeds` makes of several, for each (row key, column name) that is to be measured, None where nothing was
     run. published: from `published.load`. recipe: the name of the table's artifact, with which each measured number
-    leads to the lineage page in HTML.
+    leads to the lineage page of the description's `paper` in HTML.
 
     Raises PublishedError for a row or column that the published file does not have, and TableError for: a cell that
     is not given, or given though nothing of it is run, metrics without the wanted value, a value that is not finite, a
@@ -227,7 +235,19 @@ def build_table(
     rows = tuple((key, labels[key]) for key in groups)
     title = " ".join(str(description["title"]).split()).rstrip(".")
     note = mapping.plain(description.get("note") or "")
-    table = Table(source, title, scale, rows, tuple(columns.values()), joined, groups, note, recipe, own)
+    table = Table(
+        source,
+        title,
+        scale,
+        rows,
+        tuple(columns.values()),
+        joined,
+        groups,
+        note,
+        recipe,
+        own,
+        paper=description.get("paper", ""),
+    )
     for column in table.columns:
         same_measure(
             {label: joined[key, column.name].measure for key, label in rows}, where=f"{source}, column {column.name!r}"
@@ -299,7 +319,7 @@ def _cell(
     artifact = origin.artifacts[0] if origin.artifacts else column.artifact.replace("{row}", key)
     base |= {"artifact": artifact}
     if metrics is None:
-        return Cell(**base, reason=origin.reason)
+        return Cell(**base, reason=origin.reason, blank=origin.reason or BLANK)
     if origin.value not in metrics["values"]:
         raise TableError(f"{where}: the metrics have no {origin.value!r}, only {', '.join(sorted(metrics['values']))}")
     measured = float(metrics["values"][origin.value])

@@ -3,19 +3,14 @@
 import importlib
 
 from tesserae.lineage.work import Work
-from tesserae.reporting import drawing
 
 
 def run(work: Work) -> None:
-    """Writes figure.png, figure.svg and figure.pdf; where nothing of it is run at this scale, they say why.
+    """Writes figure.png, figure.svg and figure.pdf; what is not run at this scale is an empty place that says why.
 
     The spec's `module` draws it: the module of its kind, below reporting/figures.
     """
-    stem = work.out / "figure"
-    if not work.inputs:
-        drawing.blank(stem, list(dict.fromkeys(cell["reason"] for cell in work.spec["missing"])))
-        return
-    importlib.import_module(work.spec["module"]).draw(work, stem)
+    importlib.import_module(work.spec["module"]).draw(work, work.out / "figure")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Stage `lineage`: one page from every number of a scale back to its data."""
+"""Stage `lineage`: one page from every number of a paper back to its data."""
 
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.targets import cells
 from tesserae.lineage.trace import node
 from tesserae.lineage.work import Work
 from tesserae.reporting.lineage import write_page
+from tesserae.reporting.site import paper_page
 
 
 def run(work: Work) -> None:
@@ -19,6 +20,7 @@ def run(work: Work) -> None:
         scale=scale,
         top=top,
         base=top / work.stage / work.recipe,
+        home=f"../../{paper_page(work.recipe)}",
     )
 
 

@@ -27,7 +27,6 @@ def run(work: Work) -> None:
         About(spec["paper"], spec["name"], spec["title"], spec["arxiv"] or ""),
         entries,
         scale=spec["scale"],
-        papers=[(key, name) for key, name in spec["papers"]],
         seeds=spec["seeds"],
         claims=json.loads((claims / "claims.json").read_text()) if claims else None,
         omitted=spec["omitted"],

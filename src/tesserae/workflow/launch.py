@@ -2,14 +2,16 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tesserae.config.stages import STAGES
 from tesserae.lineage import fingerprint
 from tesserae.workflow import client as job_client
 from tesserae.workflow import foreign, last_run, store
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.staleness import LIBRARIES, ArtifactStatus, examine, seconds
+from tesserae.workflow.staleness import LIBRARIES, ArtifactStatus, examine, seconds, to_run
 
 
 class Unconfirmed(Exception):
@@ -35,13 +37,32 @@ def wanted(plan: Plan, targets: list[str]) -> list[str]:
         if target == "all":
             names = plan.shown
         elif target in plan.project.papers:
-            names = [
-                name for name in plan.shown if plan.jobs[name].stage == "page" and target in plan.jobs[name].papers
-            ]
+            names = plan.of_paper(target)
         else:
             names = [plan.named.get(target) or plan.find(target)]
         found |= dict.fromkeys(names)
     return list(found)
+
+
+def papers(plan: Plan, names: Iterable[str]) -> list[str]:
+    """The papers of that name, each once; LookupError, which names those that there are, for any other name."""
+    found = list(dict.fromkeys(names))
+    if unknown := [name for name in found if name not in plan.project.papers]:
+        raise LookupError(
+            f"there is no paper {', '.join(map(repr, unknown))}; config/config.yaml: papers has "
+            f"{', '.join(plan.project.papers)}"
+        )
+    return found
+
+
+def pages_along(plan: Plan, statuses: dict[str, ArtifactStatus], wanted: list[str]) -> list[str]:
+    """Pages of the whole scale that lack nothing beyond what is made for `wanted` anyway.
+
+    So the first page follows a paper that was made alone as soon as all the others are there, and is not begun before.
+    """
+    run = to_run(plan, statuses, wanted)
+    of_scale = dict.fromkeys(name for name in plan.shown if STAGES[plan.jobs[name].stage].shows == "scale")
+    return [name for name in of_scale if to_run(plan, statuses, [*wanted, name]).keys() - run.keys() <= of_scale.keys()]
 
 
 def as_files(plan: Plan, arguments: tuple[str, ...], targets: list[str]) -> tuple[str, ...]:

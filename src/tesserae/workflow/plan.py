@@ -128,14 +128,12 @@ class Plan:
         resources = self.project.scale.resources
         return resources.get(stage, resources["default"])
 
-    def targets(self, *stages: str, paper: str | None = None) -> list[str]:
-        """Output files of all jobs of the stages, of one paper if named."""
-        return [
-            str(path)
-            for job in self.jobs.values()
-            if job.stage in stages and (not paper or paper in job.papers)
-            for path in self.outputs(job)
-        ]
+    def of_paper(self, paper: str) -> list[str]:
+        """What a user looks at of one paper: its tables, figures, verdicts, notebook, lineage and page; the page last.
+
+        Nothing of it reads what is made for another paper alone, so that it is the same in a run of all papers.
+        """
+        return [job.id for job in self.jobs.values() if STAGES[job.stage].shows == "paper" and job.papers == (paper,)]
 
     @cached_property
     def shown(self) -> list[str]:

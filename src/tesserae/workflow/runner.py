@@ -157,6 +157,11 @@ def _make(plan: Plan, job: Job, planned: str | None) -> dict:
         missing = [name for name in STAGES[stage].files if not (making / name).is_file()]
         if missing:
             raise Refused(f"{job.id} did not write {', '.join(missing)}")
+        if extra := sorted(file.name for file in making.glob("[!.]*") if file.name not in STAGES[stage].files):
+            raise Refused(
+                f"{job.id} wrote {', '.join(extra)}, which would be lost: its stage does not declare it; add it to the "
+                f"outputs of {stage!r} in src/tesserae/config/stages.py, or do not write it"
+            )
         _keep_code(root / plan.top, own, root, job)
         _keep_replaced(plan, job, chained)
         (folder / manifests.NAME).unlink(missing_ok=True)  # never an old record beside new files
@@ -256,7 +261,7 @@ def _inputs(plan: Plan, job: Job) -> dict[str, dict]:
                 files.append(manifests.describe(root / path, root))
             except FileNotFoundError:
                 raise Refused(f"{job.id}: {path} is missing; {_remake(plan, name)} makes it again") from None
-            if path.name != manifests.NAME and files[-1] != wrote[str(path)]:
+            if path.name != manifests.NAME and files[-1] != wrote.get(str(path)):
                 raise Refused(
                     f"{job.id}: {path} was changed since it was made; {_remake(plan, name)} makes it again, "
                     f"`tesserae --scale {plan.scale} audit` shows what else changed"

@@ -11,11 +11,16 @@ FEW = 4  # artifacts that are named in a group
 
 def cost(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str]) -> str:
     """What `names` took the last time (their stage's mean where an artifact is new), and what is not known."""
+    known, unknown = taken(plan, statuses, names)
+    words = "time unknown" if known is None else duration(known)
+    return words + (f" and {unknown} of unknown time" if known is not None and unknown else "")
+
+
+def taken(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str]) -> tuple[float | None, int]:
+    """Seconds that `names` took the last time, as far as known (None: of none of them), and of how many not."""
     times = [seconds(plan, statuses, name) for name in names]
-    known = [taken for taken in times if taken is not None]
-    unknown = len(times) - len(known)
-    words = duration(sum(known)) if known or not times else "time unknown"
-    return words + (f" and {unknown} of unknown time" if known and unknown else "")
+    known = [time for time in times if time is not None]
+    return (sum(known) if known or not times else None), len(times) - len(known)
 
 
 def reasons(plan: Plan, statuses: dict[str, ArtifactStatus], run: dict[str, str]) -> list[tuple[list[str], list[str]]]:

@@ -1,8 +1,8 @@
 """Which artifacts are current, and what a run would make again and why: decided by manifests and content alone.
 
-An artifact is current if its manifest has the identity that the plan would give it now, its files are what the
-manifest says, what it read is what its producers' manifests say they wrote, and published weights that it took are the
-ones that are here, if any are. Times of files never count.
+An artifact is current if its manifest has the identity that the plan would give it now and all outputs of its stage,
+its files are what the manifest says, what it read is what its producers' manifests say they wrote, and published
+weights that it took are the ones that are here, if any are. Times of files never count.
 """
 
 import json
@@ -79,6 +79,9 @@ def _standing(
             [f"its manifest does not say {', '.join(absent)}: it was edited, or another program wrote it"],
             [*STAGES[job.stage].files, manifests.NAME],
         )
+    wrote = {Path(entry["path"]).name for entry in record["outputs"]}
+    if lacking := [name for name in STAGES[job.stage].files if name not in wrote]:
+        status.stale.append(f"it was made without {', '.join(lacking)}, which its stage writes now")
     if record["fingerprint"] != plan.fingerprint(job):
         status.stale.append("code, settings or inputs changed")
         status.identity = False

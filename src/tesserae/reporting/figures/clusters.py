@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from tesserae.reporting.concept_pictures import (
     rounded,
     shared_by,
 )
-from tesserae.reporting.drawing import note
+from tesserae.reporting.drawing import empty_sheet, note, say_empty
+from tesserae.reporting.figure_inputs import reasons_by_label
 
+NONE: Mapping[str, str] = MappingProxyType({})
 # Colour and marker of each concept; colours after Okabe and Ito as far as they go.
 MARKS = (
     ("#0072b2", "o"),
@@ -39,33 +42,45 @@ MARKS = (
 def draw(work: Work, stem: Path) -> None:
     """Inputs: of the tokenizer in every row its `clusters`, those of the stage `latent_clusters`."""
     tokenizers = read_arrays(work, "clusters", "clusters.npz")
-    plot(stem, tokenizers=tokenizers, numbers=read_numbers(work, "clusters"), scale=work.spec["scale"])
+    why = reasons_by_label(work, "tokenizers", "clusters")
+    plot(stem, tokenizers=tokenizers, numbers=read_numbers(work, "clusters"), scale=work.spec["scale"], reasons=why)
 
 
-def plot(stem: str | Path, *, tokenizers: Arrays, numbers: Numbers, scale: str) -> list[Path]:
+def plot(
+    stem: str | Path, *, tokenizers: Arrays, numbers: Numbers, scale: str, reasons: Mapping[str, str] = NONE
+) -> list[Path]:
     """t-SNE of latents, coloured by concept, one panel per tokenizer, its silhouette and purity in the title.
 
-    Raises FigureError if tokenizers were shown different concepts or images, or if there is nothing to show.
+    reasons: label -> why it was not run; its panel is empty and says so. Raises FigureError if tokenizers were
+    shown different concepts or images, or if there is nothing to show.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+    if not any(tokenizers.values()) and reasons:
+        return empty_sheet(stem, reasons, "Latents by concept")
     found, first = shared_by(tokenizers, ("concepts", "names", "labels"))
-    columns = 2 if len(found) == 4 else min(3, len(found))
-    lines = -(-len(found) // columns)
+    shown = [label for label in tokenizers if label in found or label in reasons]
+    columns = 2 if len(shown) == 4 else min(3, len(shown))
+    lines = -(-len(shown) // columns)
     with style.look():
         figure = Figure(figsize=(max(6.0, 3.5 * columns), 3.8 * lines + 1.6), layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
-        for axes, (label, arrays) in zip(panels, found.items(), strict=False):
+        for axes, label in zip(panels, shown, strict=False):
+            for spine in axes.spines.values():
+                spine.set(visible=True, color="#cccccc")
+            if label in reasons:
+                say_empty(axes, [reasons[label]])
+                axes.set_title(label)
+                continue
+            arrays = found[label]
             for index, (colour, marker) in enumerate(_marks(first)):
                 x, y = arrays["points"][arrays["labels"] == index].T
                 axes.scatter(x, y, s=14, color=colour, marker=marker, alpha=0.8, linewidths=0)
             axes.set_title(f"{label}\n{_separation(numbers[label])}")
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
-            for spine in axes.spines.values():
-                spine.set(visible=True, color="#cccccc")
-        for axes in panels[len(found) :]:
+        for axes in panels[len(shown) :]:
             axes.set_visible(False)
         legend = zip(_marks(first), first["concepts"].tolist(), first["names"].tolist(), strict=True)
         handles = [
@@ -81,7 +96,7 @@ def plot(stem: str | Path, *, tokenizers: Arrays, numbers: Numbers, scale: str) 
             f"by chance: {values['chance']:.2f}",
             f"{values['same_class']:.0%} of the images are of the commonest class of their concept",
         ]
-        note(figure, [*notes, *prompted_among(found), *further_notes(tokenizers, found, numbers)])
+        note(figure, [*notes, *prompted_among(found), *further_notes(reasons, numbers)])
         return style.save(figure, stem)
 
 

@@ -5,6 +5,7 @@ Shapes: S concepts, I images of each, H x W pixels, G x G patches.
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,32 +24,43 @@ from tesserae.reporting.concept_pictures import (
     rounded,
     shared_by,
 )
-from tesserae.reporting.drawing import draw_sheet, note
+from tesserae.reporting.drawing import draw_sheet, empty_sheet, note
+from tesserae.reporting.figure_inputs import reasons_by_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DARK = 30 / 255  # what is left of a patch's light where the concept does not fire (the public PatchSAE demo)
 HIT = "#009e73"
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def draw(work: Work, stem: Path) -> None:
     """Inputs: of the tokenizer in every row its `examples`, those of the stage `concept_examples`."""
     tokenizers = read_arrays(work, "examples", "examples.npz")
-    plot(stem, tokenizers=tokenizers, numbers=read_numbers(work, "examples"), scale=work.spec["scale"])
+    why = reasons_by_label(work, "tokenizers", "examples")
+    plot(stem, tokenizers=tokenizers, numbers=read_numbers(work, "examples"), scale=work.spec["scale"], reasons=why)
 
 
-def plot(stem: str | Path, *, tokenizers: Arrays, numbers: Numbers, scale: str) -> list[Path]:
+def plot(
+    stem: str | Path, *, tokenizers: Arrays, numbers: Numbers, scale: str, reasons: Mapping[str, str] = NONE
+) -> list[Path]:
     """For each concept the patches that fire, and below them the images that each tokenizer finds for it.
 
-    Framed are found images that have the concept in their set. Raises FigureError if tokenizers were shown different
-    concepts or images, or if there is nothing to show.
+    Framed are found images that have the concept in their set. reasons: label -> why it was not run. Raises
+    FigureError if tokenizers were shown different concepts or images, or if there is nothing to show.
     """
+    title = "Concepts and what is found for them"
+    if not any(tokenizers.values()) and reasons:
+        return empty_sheet(stem, reasons, title)
     found, first = shared_by(tokenizers, ("concepts", "names", "images", "fires"))
     rows, hits = [], {}
     for index, head in enumerate(heads_of(first)):
         rows.append((head, shade(first["images"][index], first["fires"][index])))
-        for label, arrays in found.items():
+        for label in tokenizers:
+            arrays = found.get(label, {})
+            if label in reasons:
+                rows.append((label, reasons[label]))
             if "found" in arrays:
                 hits[len(rows)] = arrays["has"][index]
                 rows.append((label, arrays["found"][index]))
@@ -61,9 +73,9 @@ def plot(stem: str | Path, *, tokenizers: Arrays, numbers: Numbers, scale: str) 
         notes += ["Rows below: where the tokenizer's logit of it is largest; framed: the concept is in the image's set"]
     notes += [_retrieval(label, numbers[label]) for label, arrays in found.items() if "found" in arrays]
     with style.look():
-        figure = draw_sheet(rows, ranks, "Concepts and what is found for them", breaks=len(rows) // len(first["names"]))
+        figure = draw_sheet(rows, ranks, title, breaks=len(rows) // len(first["names"]))
         _frame(figure, hits)
-        note(figure, [*notes, names_of(first), *prompted_among(found), *further_notes(tokenizers, found, numbers)])
+        note(figure, [*notes, names_of(first), *prompted_among(found), *further_notes(reasons, numbers)])
         return style.save(figure, stem)
 
 

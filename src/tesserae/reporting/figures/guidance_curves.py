@@ -9,9 +9,21 @@ from tesserae.lineage import cells
 from tesserae.lineage.work import Work
 from tesserae.reporting import published as printed_numbers
 from tesserae.reporting import seeds, style
-from tesserae.reporting.drawing import Point, draw_line, note
+from tesserae.reporting.drawing import Point, draw_line, left_out, note, say_empty
 from tesserae.reporting.figure_inputs import read
-from tesserae.reporting.searches import Place, Searches, bars, best_found, comparable, fid, how, legend, read_searches
+from tesserae.reporting.searches import (
+    NONE,
+    Place,
+    Reasons,
+    Searches,
+    bars,
+    best_found,
+    comparable,
+    fid,
+    how,
+    legend,
+    read_searches,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +60,7 @@ def plot(
     generators: Sequence[str],
     searches: Searches,
     scale: str,
-    reasons: Sequence[str] = (),
+    reasons: Reasons = NONE,
     measured: Mapping[Place, Mapping[str, Any] | None] | None = None,
     published: Mapping[Place, float | None] | None = None,
     published_from: str = "",
@@ -56,10 +68,10 @@ def plot(
 ) -> list[Path]:
     """FID and IS against guidance for each tokenizer, one column per generator; the paths of the files.
 
-    rows: {key: label} of the tokenizers. plotted: whether the paper has this figure. With `published` (FID at the best
-    guidance as printed in `published_from`, None for a blank) two panels of bars come first, on axes of their own:
-    published, and `measured`: metrics.json with guidance, over its seeds, None for not run; without `measured`, the
-    searches' own values.
+    rows: {key: label} of the tokenizers. reasons: why places are not run. plotted: whether the paper has this
+    figure. With `published` (FID at the best guidance as printed in `published_from`, None for a blank) two panels
+    of bars come first, on axes of their own: published, and `measured`: metrics.json with guidance, over its seeds,
+    None for not run; without `measured`, the searches' own values.
     Raises TableError if numbers on one axis were obtained in two ways (between generators the sampler may differ),
     FigureError for a search without the point that it selected.
     """
@@ -80,17 +92,20 @@ def plot(
             printed = {place: None if value is None else (value, None) for place, value in published.items()}
             bars(left, rows, generators, printed, "not printed")
             left.set_title(f"Published FID, best guidance\n{published_from}")
-            bars(right, rows, generators, {place: fid(metrics) for place, metrics in numbers.items()}, "not run")
+            measured_fid = {place: fid(metrics) for place, metrics in numbers.items()}
+            bars(right, rows, generators, measured_fid, "not run", reasons)
             right.set_title(f"Measured FID, best guidance\n{how(numbers.values())}")
         for column, generator in enumerate(generators):
             found = {key: searches[key, generator] for key in rows}
-            missing = [label for key, label in rows.items() if not found[key]]
+            missing = {rows[key]: why for (key, group), why in reasons.items() if group == generator}
             for line, (statistic, arrow) in enumerate((("fid", "↓"), ("is", "↑")), start=int(barred)):
                 axes = figure.add_subplot(grid[line, 2 * column : 2 * column + 2])
                 _curves(axes, rows, found, statistic)
+                if not any(found.values()):
+                    say_empty(axes, missing.values())
                 title = f"{generator}: {statistic.upper()} {arrow}"
-                if missing:
-                    title += "\n" + textwrap.fill(f"not run: {', '.join(missing)}", 92 // half)
+                if missing and any(found.values()) and statistic == "fid":
+                    title += "\n" + textwrap.fill(f"not run: {left_out(missing)}", 92 // half, break_on_hyphens=False)
                 axes.set_title(title)
                 axes.set_ylabel("" if column else statistic.upper())
                 axes.set_xlabel("guidance scale" if statistic == "is" else "")
@@ -99,7 +114,6 @@ def plot(
         notes += ["Rings: the guidance that a seed selected"]
         notes += ["The paper plots these curves and prints no number of them"] if plotted else []
         notes += ["Published and measured numbers are not comparable in absolute value"] if barred else []
-        notes += [f"Not run: {'; '.join(reasons)}"] if reasons else []
         note(figure, notes)
         return style.save(figure, stem)
 
@@ -118,9 +132,6 @@ def _curves(
         if chosen:
             ring = {"markersize": 11, "markerfacecolor": "none", "markeredgecolor": colour, "markeredgewidth": 1.4}
             axes.plot(*zip(*chosen, strict=True), linestyle="none", marker="o", **ring)
-    if not any(searches.values()):
-        axes.set_xticks([])
-        axes.set_yticks([])
 
 
 def curve(searches: Sequence[Mapping[str, Any]], statistic: str) -> list[Point]:

@@ -3,42 +3,44 @@
 Shapes: K images, H x W pixels; images are uint8 (K, H, W, 3).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tesserae.lineage.work import Work
 from tesserae.reporting import style
-from tesserae.reporting.drawing import draw_sheet, not_run
+from tesserae.reporting.drawing import Row, draw_sheet, empty_sheet
 from tesserae.reporting.figure_inputs import first_seeds
 
 
 def draw(work: Work, stem: Path) -> None:
     """Inputs: of the tokenizer in every row the `images` of the stage `reconstruction`."""
-    found, missing = first_seeds(work, "tokenizers", "images", "images.npz")
+    found = first_seeds(work, "tokenizers", "images", "images.npz")
     plot(
         stem,
-        originals=next(iter(found.values()))["originals"],
-        reconstructions={label: arrays["reconstructions"] for label, arrays in found.items()},
+        originals=next((arrays["originals"] for arrays in found.values() if not isinstance(arrays, str)), None),
+        reconstructions={
+            label: arrays if isinstance(arrays, str) else arrays["reconstructions"] for label, arrays in found.items()
+        },
         scale=work.spec["scale"],
-        missing=missing,
     )
 
 
 def plot(
     stem: str | Path,
     *,
-    originals: np.ndarray,
-    reconstructions: Mapping[str, np.ndarray],
+    originals: np.ndarray | None,
+    reconstructions: Mapping[str, Row],
     scale: str,
-    missing: Sequence[str] = (),
 ) -> list[Path]:
     """Originals (K, H, W, 3) in the first row, then one row of reconstructions (K, H, W, 3) per tokenizer label.
 
-    missing: labels of tokenizers that were not run.
+    A tokenizer that was not run has the reason in place of images; no originals: none was.
     """
+    title = f"Reconstructions (scale {scale})"
+    if originals is None:
+        return empty_sheet(stem, reconstructions, title)
     rows = {"original": originals, **reconstructions}
-    title = f"Reconstructions (scale {scale}){not_run(missing)}"
     with style.look():
         return style.save(draw_sheet(rows, [""] * len(originals), title), stem)

@@ -30,6 +30,7 @@ class Job:
     papers: tuple[str, ...] = ()  # whose file has the recipe; none: shared
     comments: tuple[Path, ...] = ()  # files read for their comments only: no part of the identity
     data: str | None = None  # folder below data.root of a real data set
+    named_at: dict[str, str] = field(default_factory=dict)  # role -> key of the paper's file that names the artifact
     weights: str | None = None  # published weights: a file in $TESSERAE_WEIGHTS
 
     @property

@@ -1,4 +1,4 @@
-"""The end of the graph: notebooks, the lineage page and the report: a page per paper, and the first one."""
+"""The end of the graph: of each paper its notebook, its page and its lineage page; and the first page of all."""
 
 from pathlib import Path
 
@@ -29,20 +29,24 @@ def notebook_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
     )
 
 
-def lineage_job(project: Project, found: dict[str, Job]) -> Job:
-    """The page that leads from any number to what it was made from: it reads manifests, and the numbers themselves."""
+def lineage_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
+    """The page that leads from any number of a paper to what it was made from: it reads manifests, and the numbers.
+
+    All that the paper's page tells of is on it, so that every link of that page leads somewhere.
+    """
     numbers = {"table.csv", METRICS}
-    shown = upstream(found, [job.id for job in found.values() if STAGES[job.stage].shows == "paper"])
-    names = [name for name in found if name in shown]
+    told = upstream(found, [job.id for job in _made_for(paper, found)])
+    names = [name for name in found if name in told]
     return Job(
         "lineage",
-        "index",
+        paper,
         {"scale": project.scale.scale},
         inputs={name: name for name in names},
         reads={
             name: (manifests.NAME, *(file for file in STAGES[found[name].stage].files if file in numbers))
             for name in names
         },
+        papers=(paper,),
     )
 
 
@@ -58,7 +62,6 @@ def page_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
         "arxiv": described.arxiv,
         "scale": project.scale.scale,
         "seeds": project.scale.seeds,
-        "papers": _names(project),
         "tables": {f"{paper}_{key}": f"{table.source}: {table.title}" for key, table in described.tables.items()},
         "figures": {f"{paper}_{key}": figure.title for key, figure in described.figures.items()},
         "omitted": _omitted(project, paper),
@@ -76,15 +79,11 @@ def page_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
 
 def _made_for(paper: str, found: dict[str, Job]) -> list[Job]:
     """What a paper's page tells of: what it shows, in the order of its file, then what that is measured on."""
-    shown = [name for name, stage in STAGES.items() if stage.shows == "paper" and name != "page"]
+    shown = [name for name, stage in STAGES.items() if stage.shows == "paper" and name not in ("page", "lineage")]
     listed = sorted(LISTED, key=lambda name: not LISTED[name].trains)  # what was trained, then what was measured
     return [
         job for stage in (*shown, *listed) for job in found.values() if job.stage == stage and job.papers == (paper,)
     ]
-
-
-def _names(project: Project) -> list[list[str]]:
-    return [[key, paper.name] for key, paper in project.papers.items()]
 
 
 def _omitted(project: Project, paper: str) -> dict[str, list[str]]:
@@ -98,7 +97,7 @@ def _omitted(project: Project, paper: str) -> dict[str, list[str]]:
 
 def report_job(project: Project, found: dict[str, Job]) -> Job:
     """The first page: of each paper its counts, verdicts, one table and one figure."""
-    papers, inputs, reads = [], ["lineage/index"], {}
+    papers, inputs, reads = [], [], {}
     for name, described in project.papers.items():
         own = _made_for(name, found)
         table, figure = f"table/{name}_{described.front.table}", f"figure/{name}_{described.front.figure}"

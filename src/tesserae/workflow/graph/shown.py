@@ -40,6 +40,11 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[
             for row in (table.rows if entry.rows is None else entry.rows)
         }
         inputs, missing = _shown(project, found, cells)
+        keys = {
+            place: f"tables.{name}.columns.{place[1]}." + (f"artifacts.{place[0]}" if place[0] in other else "artifact")
+            for place in cells
+            for other in [table.columns[place[1]].artifacts]
+        }
         spec = {
             "paper": paper,
             "scale": project.scale.scale,
@@ -60,7 +65,17 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[
             reads=dict.fromkeys(inputs.values(), (METRICS,)),
             sources={"published": Path(project.papers[paper].published)},
             papers=(paper,),
+            named_at=_named_at(project, cells, keys),
         )
+
+
+def _named_at(project: Project, cells: dict[tuple[str, str], str], keys: dict[tuple[str, str], str]) -> dict[str, str]:
+    """Role -> the key that names its artifact, the first one of several; both arguments are by row and column."""
+    found: dict[str, str] = {}
+    for place, artifact in cells.items():
+        for role in roles_of_seeds(project, artifact):
+            found.setdefault(role, keys[place])
+    return found
 
 
 def figure_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
@@ -69,6 +84,12 @@ def figure_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
             (row, f"{group}: {role}"): pattern.format(row=row)
             for group, roles in figure.inputs.items()
             for role, pattern in roles.items()
+            for row in figure.rows
+        }
+        keys = {
+            (row, f"{group}: {role}"): f"figures.{name}.inputs.{group}.{role}"
+            for group, roles in figure.inputs.items()
+            for role in roles
             for row in figure.rows
         }
         inputs, missing = _shown(project, found, cells)
@@ -89,6 +110,7 @@ def figure_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
             reads=_drawn_from(project, figure, inputs.values()),
             sources={"published": Path(project.papers[paper].published)} if figure.published else {},
             papers=(paper,),
+            named_at=_named_at(project, cells, keys),
         )
 
 

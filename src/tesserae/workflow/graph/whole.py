@@ -5,6 +5,7 @@ the order of the road: tokenizers.py, diagnostics.py, generators.py, recipes.py,
 Nothing in them imports torch or runs anything.
 """
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,8 @@ def jobs(project: Project) -> dict[str, Job]:
             *figure_jobs(project, paper, found),
             *claims_jobs(project, paper, found),
         ]
-    if problems := [problem for job in shown for problem in _unknown(job, found)]:
+    # A claim takes its artifacts from tables and figures: what is wrong with them is said there.
+    if problems := [problem for job in shown if job.stage != "claims" for problem in _unknown(job, found)]:
         raise together(problems)
     for job in shown:
         _add(job, found)
@@ -62,8 +64,8 @@ def jobs(project: Project) -> dict[str, Job]:
     for paper in project.papers:
         _add(notebook_job(project, paper, found), found)
     for paper in project.papers:
+        _add(lineage_job(project, paper, found), found)
         _add(page_job(project, paper, found), found)
-    _add(lineage_job(project, found), found)
     if project.scale.forecast:
         _add(_forecast_job(project, project.scale.forecast, found), found)
     _add(report_job(project, found), found)
@@ -82,7 +84,7 @@ def _unknown(job: Job, found: dict[str, Job]) -> list[ConfigError]:
     return [
         ConfigError(
             f"config/papers/{job.papers[0] if job.papers else ''}.yaml",
-            f"{job.id}: {role}",
+            job.named_at.get(role, f"{job.id}: {role}"),
             f"there is no artifact {producer!r}",
             _remedy(producer, found),
         )
@@ -110,6 +112,8 @@ def _remedy(wanted: str, found: dict[str, Job]) -> str:
     if stage in SETTINGS and not any(job.stage == stage for job in found.values()):
         return f"give the stage's settings, measures.{stage}, in the paper's file"
     same = sorted(name for name in found if stage_of(name) == stage)
+    if near := difflib.get_close_matches(wanted, same, n=3):
+        return f"such as {', '.join(near)}"
     return f"one of {', '.join(same or STAGES)}"
 
 
