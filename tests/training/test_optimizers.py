@@ -1,0 +1,78 @@
+"""Who steps which parameter, and that an interrupted training with two optimizers for a group loses nothing."""
+
+import json
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from tesserae.tokenizers import detok
+from tesserae.training.optimizers import hidden_matrices, optimizers_of
+from tests.small import SMALLER
+from tests.training.together import TRAINING, ended, fit, same, start, wait_for
+
+MUON = {"lr": 0.02, "momentum": 0.95}
+
+
+def optimizers(muon: dict | None = MUON, lr: float = 1e-3):
+    model = detok.build(SMALLER)
+    group = model.parameter_groups()["autoencoder"]
+    return model, group, optimizers_of(model, group, TRAINING | {"muon": muon, "lr": lr})
+
+
+def test_hidden_matrices_are_those_of_blocks_alone():
+    model, group, _ = optimizers()
+    hidden = hidden_matrices(model)
+    shapes = {name: tuple(p.shape) for name, p in group}
+    assert {name.rsplit(".", 2)[-2] for name in hidden} == {"qkv", "proj", "w12", "w3"}
+    assert all(len(shapes[name]) == 2 and ".blocks." in name for name in hidden)
+    assert not hidden & {"encoder.latent_head.weight", "decoder.decoder_embed.weight", "decoder.head.weight"}
+
+
+def test_embeddings_and_modulations_of_blocks_are_not_hidden():
+    block = nn.ModuleDict(
+        {
+            "adaLN_modulation": nn.Sequential(nn.SiLU(), nn.Linear(4, 8)),
+            "table": nn.Embedding(3, 4),
+            "fc": nn.Linear(4, 4),
+        }
+    )
+    assert hidden_matrices(nn.ModuleDict({"blocks": nn.ModuleList([block])})) == {"blocks.0.fc.weight"}
+
+
+@pytest.mark.parametrize("muon", [None, MUON])
+def test_every_parameter_is_stepped_by_one_optimizer(muon):
+    _, group, found = optimizers(muon)
+    stepped = [id(p) for p in found.parameters()]
+    assert sorted(stepped) == sorted(id(p) for _, p in group)
+
+
+def test_rates_keep_their_ratio_all_along_the_schedule():
+    _, group, found = optimizers()
+    for _, p in group:
+        p.grad = torch.ones_like(p)
+    for lr in (1e-4, 1e-3):
+        found.step(lr)
+        rates = [settings["lr"] for one in found._all for settings in one.param_groups]
+        assert rates == pytest.approx([MUON["lr"] / 1e-3 * lr] + [lr] * (len(rates) - 1))
+
+
+def test_weight_decay_spares_what_the_model_spares():
+    model, group, found = optimizers()
+    decay = {id(p): s["weight_decay"] for one in found._all for s in one.param_groups for p in s["params"]}
+    for name, p in group:
+        assert decay[id(p)] == (0.0 if model.no_weight_decay(name, p) else TRAINING["weight_decay"]), name
+
+
+def test_a_training_with_muon_that_is_stopped_ends_in_the_same_bytes(tmp_path):
+    fit(tmp_path / "straight", "detok", muon=MUON)
+    stopped = tmp_path / "stopped"
+    processes = start(1, tmp_path / "log", fit, stopped, "detok", muon=MUON, slow=0.03, save_every=0.1)
+    wait_for(stopped / "state", 9, processes)
+    processes[0].terminate()
+    assert ended(processes) == [128 + signal.SIGTERM]
+    fit(stopped, "detok", muon=MUON)
+    assert same(stopped, tmp_path / "straight")
+    curve = [json.loads(line) for line in (stopped / "curves.jsonl").read_text().splitlines()]
+    assert len(curve) == TRAINING["steps"]
