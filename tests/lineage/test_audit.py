@@ -72,7 +72,7 @@ def test_results_that_nobody_touched_are_clean(results):
     report = results.audit()
     assert report.clean and report.findings == ()
     assert [note.kind for note in report.notes] == ["anchor"]
-    assert report.artifacts == 21
+    assert report.artifacts == 25
     files = [file for file in (results.root / TOP).rglob("*") if file.is_file() and file.suffix != ".log"]
     files += [results.root / CORPUS, results.root / PUBLISHED]
     assert (report.files, report.bytes) == (len(files), sum(map(os.path.getsize, files)))

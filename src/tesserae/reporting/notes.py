@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tesserae.lineage.measures.texts import setting
-from tesserae.reporting.printed import BLANK, CITED, OURS
-from tesserae.reporting.tables import Cell, Column, Table
+from tesserae.reporting.printed import BEHIND, BLANK, CITED, OURS
+from tesserae.reporting.tables import Cell, Column, Table, control_words
 
+NAMES = {"fid": "FID", "rfid": "rFID", "is": "IS", "ris": "rIS"}
 INCOMPARABLE = (
     "Numbers of different scales or {} are not comparable in absolute value: compare the order of the rows within one "
     "column."
@@ -18,7 +19,7 @@ def notes(table: Table, *, bold: bool) -> list[str]:
 
     bold: whether it marks the best numbers.
     """
-    cells = list(table.cells.values())
+    cells = [cell for column in table.columns for cell in table.compared(column).values()]
     both = len(table.kinds) == 2
     printed = "Published: printed in the paper" if both else "The paper prints no number"
     lines = [f"{printed} ({table.source}). Measured: scale {table.scale}{_measured_with(table)}."]
@@ -31,8 +32,8 @@ def notes(table: Table, *, bold: bool) -> list[str]:
     if bold:
         apart = ", among the published and among the measured numbers separately" if both else ""
         lines.append(f"Bold: the best of its column{apart}.")
-    if any(cell.deviation is not None for cell in cells):
-        lines.append("±: standard deviation over the splits of the one set of samples, not over training seeds.")
+    lines += _spread(cells)
+    lines += _controls(table)
     for ran, found in table.settings:
         lines += _selected(ran, found)
     lines += _identities(table)
@@ -41,6 +42,47 @@ def notes(table: Table, *, bold: bool) -> list[str]:
     if any(cell.blank == CITED for cell in cells):
         lines.append(f"{CITED}: cited by the paper, not run here.")
     return [*lines, table.note] if table.note else lines
+
+
+def _spread(cells: Sequence[Cell]) -> list[str]:
+    """What ± is, of numbers of one seed."""
+    over = {
+        "over the splits of the one set of images": ("is", "ris"),
+        "over draws of as many images, by a jackknife over groups of them": ("fid", "rfid"),
+    }
+    found = {cell.value for cell in cells if cell.deviation is not None}
+    said = [
+        f"of {', '.join(NAMES[name] for name in names if name in found)} {how}"
+        for how, names in over.items()
+        if found & {*names}
+    ]
+    return [f"±: standard deviation, {'; '.join(said)}; not over training seeds."] if said else []
+
+
+def _controls(table: Table) -> list[str]:
+    """What the controls are, what † says, and which columns say nothing."""
+    beside: dict[str, dict[str, None]] = {}
+    for column in table.columns:
+        for cell in table.compared(column).values():
+            if cell.control is not None:
+                beside.setdefault(cell.control_words, {})[column.setting or column.name] = None
+    if not beside:
+        return []
+    words = "; ".join(f"{', '.join(names)}: {text}" for text, names in beside.items())
+    lines = [
+        f"Control (ours), below each number: what nothing was trained for, and what the number has to beat. {words}."
+    ]
+    for key, label in table.rows:
+        if key in table.control_rows:
+            of_row = [table.cells[key, column.name] for column in table.columns]
+            texts = dict.fromkeys(control_words(cell.measure) for cell in of_row if cell.measure is not None)
+            lines += [f"{label}: {'; '.join(texts)}."] if texts else []
+    if any(cell.behind for cell in table.cells.values()):
+        lines.append(f"{BEHIND}: does not beat its control.")
+    if silent := [column for column in table.columns if table.uninformative(column)]:
+        names = ", ".join(_named(silent, table.columns))
+        lines.append(f"No number beats its control, so that these columns carry no information: {names}.")
+    return lines
 
 
 def _seeds(cells: Sequence[Cell]) -> list[str]:
