@@ -312,9 +312,9 @@ def _false_marks(subject: _Subject, spec: _Spec, sources: Sources, beside: Sourc
     directions = {cells.plain(column.name): column.direction for column in spec.columns}
     numbers = {(row, column): _mean(subject, source) for row, column, source in sources}
     for row, column, source in beside:
-        line = lines.get((cells.plain(labels[row]), column, 0), {})
+        line = lines.get((cells.plain(labels[row]), column, 0))
         measured, control = numbers[row, column], _mean(subject, source)
-        if measured is None or control is None:
+        if line is None or measured is None or control is None:
             continue  # a finding already
         better = measured < control if directions[column] == "lower" else measured > control
         if line.get("behind") != ("no" if better else "yes"):

@@ -8,6 +8,7 @@ from tesserae.reporting.printed import BEHIND, BLANK, CITED, OURS
 from tesserae.reporting.tables import Cell, Column, Table, control_words
 
 NAMES = {"fid": "FID", "rfid": "rFID", "is": "IS", "ris": "rIS"}
+CONTROL = "Control (ours), below each number: what it has to beat, a closed-form model of which nothing is trained:"
 INCOMPARABLE = (
     "Numbers of different scales or {} are not comparable in absolute value: compare the order of the rows within one "
     "column."
@@ -33,7 +34,7 @@ def notes(table: Table, *, bold: bool) -> list[str]:
         apart = ", among the published and among the measured numbers separately" if both else ""
         lines.append(f"Bold: the best of its column{apart}.")
     lines += _spread(cells)
-    lines += _controls(table)
+    lines += [*_controls(table), *caveats(table)]
     for ran, found in table.settings:
         lines += _selected(ran, found)
     lines += _identities(table)
@@ -60,7 +61,7 @@ def _spread(cells: Sequence[Cell]) -> list[str]:
 
 
 def _controls(table: Table) -> list[str]:
-    """What the controls are, what † says, and which columns say nothing."""
+    """What the controls are."""
     beside: dict[str, dict[str, None]] = {}
     for column in table.columns:
         for cell in table.compared(column).values():
@@ -68,21 +69,33 @@ def _controls(table: Table) -> list[str]:
                 beside.setdefault(cell.control_words, {})[column.setting or column.name] = None
     if not beside:
         return []
-    words = "; ".join(f"{', '.join(names)}: {text}" for text, names in beside.items())
-    lines = [
-        f"Control (ours), below each number: what nothing was trained for, and what the number has to beat. {words}."
-    ]
+    lines = [f"{CONTROL} {_grouped(beside)}."]
     for key, label in table.rows:
-        if key in table.control_rows:
-            of_row = [table.cells[key, column.name] for column in table.columns]
-            texts = dict.fromkeys(control_words(cell.measure) for cell in of_row if cell.measure is not None)
-            lines += [f"{label}: {'; '.join(texts)}."] if texts else []
+        shown: dict[str, dict[str, None]] = {}
+        for column in table.columns if key in table.control_rows else ():
+            measure = table.cells[key, column.name].measure
+            if measure is not None:
+                shown.setdefault(control_words(measure), {})[column.setting or column.name] = None
+        lines += [f"{label}: {_grouped(shown)}."] if shown else []
+    return lines
+
+
+def caveats(table: Table) -> list[str]:
+    """What † says, and which columns say nothing: what nobody may miss."""
+    lines = []
     if any(cell.behind for cell in table.cells.values()):
         lines.append(f"{BEHIND}: does not beat its control.")
     if silent := [column for column in table.columns if table.uninformative(column)]:
         names = ", ".join(_named(silent, table.columns))
         lines.append(f"No number beats its control, so that these columns carry no information: {names}.")
     return lines
+
+
+def _grouped(found: Mapping[str, Mapping[str, None]]) -> str:
+    """Text -> whom it is said of, as one sentence; a text that stands alone is said of all."""
+    if len(found) == 1:
+        return next(iter(found))
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in found.items())
 
 
 def _seeds(cells: Sequence[Cell]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tesserae.reporting.escape import escape_latex, escape_markdown
-from tesserae.reporting.notes import notes
+from tesserae.reporting.notes import caveats, notes
 from tesserae.reporting.printed import BEHIND, BLANK, marked_own
 from tesserae.reporting.style import page, template
 from tesserae.reporting.table_csv import to_csv
@@ -94,6 +94,7 @@ class Line:
     label: str
     kind: str  # of all its numbers; "" where both kinds stand side by side
     fields: tuple[Field, ...]
+    height: int = 1  # lines of its row, of which this is the first; 0: it is a further one
 
 
 def lines(table: Table) -> list[tuple[str, list[Line]]]:
@@ -104,7 +105,8 @@ def lines(table: Table) -> list[tuple[str, list[Line]]]:
     def field(key: str, label: str, column: Column, kind: str, first: bool) -> Field:
         cell, good = table.cells[key, column.name], (key, column.name) in marked[kind]
         if kind == "published":
-            return Field(kind, cell.printed or (BLANK if cell.blank else ""), "", good, cell.note, "", first)
+            blank = BLANK if cell.blank and key not in table.control_rows else ""
+            return Field(kind, cell.printed or blank, "", good, cell.note, "", first)
         if cell.measured is None:
             return Field(kind, cell.blank, "", False, cell.reason, "", first)
         hint, link = f"{cell.artifact}, measure {cell.measure_id}", table.lineage(label, column)
@@ -121,9 +123,11 @@ def lines(table: Table) -> list[tuple[str, list[Line]]]:
         if not found or found[-1][0] != table.groups[key]:
             found.append((table.groups[key], []))
         if table.wide:
-            for kind in kinds:
+            halves = ("measured",) if key in table.control_rows else kinds  # no paper prints controls
+            for kind in halves:
                 half = (field(key, label, *place) for place in zip(table.columns, itertools.repeat(kind), table.starts))
-                found[-1][1].append(Line(shown, kind, tuple(half)))
+                height = len(halves) if kind == halves[0] else 0
+                found[-1][1].append(Line(shown, kind, tuple(half), height))
         else:
             both = (field(key, label, column, kind, kind == kinds[0]) for column in table.columns for kind in kinds)
             found[-1][1].append(Line(shown, "", tuple(both)))
@@ -156,7 +160,7 @@ def to_markdown(table: Table) -> str:
             text.append(f"| {' | '.join([f'*{escape_markdown(group)}*', *([''] * (len(header) - 1))])} |")
         for line in found:
             fields = [
-                escape_markdown(line.label) if line.kind != "measured" else "",
+                escape_markdown(line.label) if line.height else "",
                 *([line.kind] if line.kind else []),
             ]
             for field in line.fields:
@@ -201,7 +205,7 @@ def to_latex(table: Table) -> str:
         if group:
             text.append(f"\\multicolumn{{{width}}}{{l}}{{\\textit{{{escape_latex(group)}}}}} \\\\")
         for line in found:
-            fields = [escape_latex(line.label) if line.kind != "measured" else "", *([line.kind] if line.kind else [])]
+            fields = [escape_latex(line.label) if line.height else "", *([line.kind] if line.kind else [])]
             for field in line.fields:
                 spread = f"{{\\scriptsize$\\pm${field.spread}}}" if field.spread else ""
                 fields.append(_above(_bold(escape_latex(field.text), field.best) + spread, field.control))
@@ -257,8 +261,8 @@ HTML = """
 {%- endif %}
 {%- for line in found %}
 <tr{% if line.kind %} class="{{ line.kind }}"{% endif %}>
-{%- if line.kind != "measured" %}
-<th scope="row"{% if line.kind %} rowspan="2"{% endif %}>{{ line.label }}</th>
+{%- if line.height %}
+<th scope="row"{% if line.kind %} rowspan="{{ line.height }}"{% endif %}>{{ line.label }}</th>
 {%- endif %}
 {%- if line.kind %}<td class="kind">{{ line.kind }}</td>{% endif %}
 {%- for field in line.fields -%}
@@ -278,6 +282,9 @@ HTML = """
 </table>
 </div>
 <figcaption>
+{%- for line in caveats %}
+<p>{{ line }}</p>
+{%- endfor %}
 <details><summary>{{ notes[0] }}</summary>
 {%- for note in notes[1:] %}
 <p>{{ note }}</p>
@@ -296,7 +303,8 @@ def html_fragment(table: Table) -> str:
         levels=_levels(table),
         kinds=("publ.", "meas.") if table.dense else ("published", "measured"),
         groups=lines(table),
-        notes=notes(table, bold=any(best(table))),
+        caveats=caveats(table),
+        notes=[line for line in notes(table, bold=any(best(table))) if line not in caveats(table)],
         span=span,
         width=stubs + span * len(table.columns),
     )

@@ -346,6 +346,8 @@ def _controlled(
     if column.direction == "none":
         raise TableError(f"{where}: a number that has a control needs a direction")
     like_its_control(cell.measure, metrics["measure"], where=where)
+    if not control_words(metrics["measure"]):
+        raise TableError(f"{where}: {origin.artifacts[0]} is no control")
     control, measure = float(metrics["values"][origin.value]), metrics["measure"]
     return replace(
         cell,
@@ -357,8 +359,8 @@ def _controlled(
 
 
 def control_words(measure: Mapping[str, Any]) -> str:
-    """What a control is, as its measure says."""
-    return measure.get("latents") or measure["sampler"]["control"]
+    """What a control is, as its measure says; "" for a measure of no control."""
+    return measure.get("latents") or (measure.get("sampler") or {}).get("control", "")
 
 
 def _cell(

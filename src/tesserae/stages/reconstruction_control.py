@@ -73,9 +73,9 @@ def _rebuilt(
 def _kept(control: dict[str, Any]) -> str:
     """What is kept of an image, in words."""
     if control["kind"] == "real":
-        return "all: real images"
+        return "all of an image: validation images themselves"
     if control["kind"] == "mean":
-        return "its mean colour"
+        return "the mean colour of an image"
     patches = control["grid"] ** 2
     if control["kind"] == "components":
         k = control["components"]

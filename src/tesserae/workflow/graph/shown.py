@@ -135,7 +135,7 @@ def _drawn_from(project: Project, figure: Figure, made: Iterable[str]) -> dict[s
     return {name: tuple(sorted(files[name])) for name in made}
 
 
-def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
+def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: Mapping[str, Controls]) -> Iterator[Job]:
     """A verdict for every statement of a paper, from the cells of its tables and the curves of its figures."""
     entry = project.papers[paper]
     if entry.claims is None:
@@ -156,6 +156,10 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
             roles = roles_of_seeds(project, number.artifact)
             inputs |= roles
             cell |= {"artifacts": list(roles), "value": number.value}
+            if number.artifact in controls:
+                beside = roles_of_seeds(project, controls[number.artifact].own.id)
+                inputs |= beside
+                cell |= {"controls": list(beside)}
         else:
             cell |= {"reason": reason}
         cells.append(cell)

@@ -56,7 +56,7 @@ def jobs(project: Project) -> dict[str, Job]:
         shown += [
             *table_jobs(project, paper, found, controls),
             *figure_jobs(project, paper, found),
-            *claims_jobs(project, paper, found),
+            *claims_jobs(project, paper, found, controls),
         ]
     if problems := [problem for job in shown for problem in _unknown(job, found)]:
         raise together(problems)
