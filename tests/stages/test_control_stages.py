@@ -143,7 +143,7 @@ def differing(folder, row: dict, control: dict) -> set[str]:
 
 
 def sampled(folder, images, kind: str) -> dict:
-    spec = SAMPLED | {"kind": kind, "images": SAMPLES}
+    spec = SAMPLED | {"control": {"kind": kind}, "images": SAMPLES}
     return made(image_control, folder, spec, {"dataset": images.dataset, "reference": images.reference})
 
 

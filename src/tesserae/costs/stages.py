@@ -320,7 +320,7 @@ def _features(task: Task, rates: Rates) -> Need:
 def _image_control(task: Task, rates: Rates) -> Need:
     """Real images twice: those of precision and recall are others."""
     images = min(task.spec["images"], _split(task, "val"))
-    return _features_of(task, rates, (2 if task.spec["kind"] == "real" else 1) * images)._replace(disk=PAGE)
+    return _features_of(task, rates, (2 if task.spec["control"]["kind"] == "real" else 1) * images)._replace(disk=PAGE)
 
 
 def _generation_control(task: Task, rates: Rates) -> Need:

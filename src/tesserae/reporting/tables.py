@@ -271,8 +271,9 @@ def build_table(
         measures = {labels[key]: cell.measure for key, cell in table.compared(column).items()}
         same_measure(measures, where=where)
         measured = [measure for measure in measures.values() if measure is not None]
-        for key in foot if measured else ():
-            like_its_control(measured[0], joined[key, column.name].measure, where=f"{where}, row {labels[key]!r}")
+        for key, label in rows if measured else ():
+            if key in foot:
+                like_its_control(measured[0], joined[key, column.name].measure, where=f"{where}, row {label!r}")
     return table
 
 

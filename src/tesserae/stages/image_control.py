@@ -23,12 +23,13 @@ REAL = {"control": "validation images; of precision and recall, training images"
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json: fid, is, precision, recall of as many images as samples are drawn, if there are as many."""
     spec, device, reference = work.spec, pick_device(work.device), work.inputs["reference"]
+    kind = spec["control"]["kind"]
     images = _spread(work, "val")
-    if spec["kind"] == "mean":
+    if kind == "mean":
         images = _mean_colours(work, images, device)
     numbers = of_samples(score(images, spec, device), reference, spec["neighbourhood"])
     values = dict(numbers.values)
-    if spec["kind"] == "real":
+    if kind == "real":
         training = score(_spread(work, "train"), spec, device).features
         real = np.load(reference / "val_features.npy")
         values |= precision_recall(training, real, neighbourhood=spec["neighbourhood"])._asdict()
@@ -41,7 +42,7 @@ def run(work: Work) -> dict[str, float]:
         splits=spec["splits"],
         samples=len(images),
         rounding=spec["rounding"],
-        sampler=MEAN if spec["kind"] == "mean" else REAL,
+        sampler=MEAN if kind == "mean" else REAL,
     )
     return write_numbers(work, values, measure, deviation=numbers.deviation)
 

@@ -80,7 +80,7 @@ def _of_samples(project: Project, job: Job, found: Mapping[str, Job]) -> Control
         spec.set("batch", features.spec["batch"], features.origins["batch"])
         spec.set("images", samples.spec["samples"], samples.origins["samples"])
         spec.set("rounding", samples.spec["rounding"], samples.origins["rounding"])
-        spec.set("kind", what, "what the control is")
+        spec.set("control", {"kind": what}, "what the control is")
         inputs = {"dataset": reference.inputs["dataset"], "reference": reference.id}
         return _job("image_control", f"{_measured_on(job)}-{what}", spec, inputs, job)
 
