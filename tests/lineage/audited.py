@@ -1,7 +1,8 @@
 """Small results of a made-up scale with true manifests, to be tampered with.
 
-The road: dataset -> reference, tokenizers a and b, two seeds each -> samples -> metrics -> table, figure and claims
--> notebook -> page. The table also has numbers of a third row's, which was not run, and of a cited one.
+The road: dataset -> reference, tokenizers a and b, two seeds each -> samples -> metrics, and what these are worth
+(generation_control) -> table, figure and claims -> notebook -> page. The table also has numbers of a third row's, which
+was not run, and of a cited one. Row a's FID does not beat its control.
 """
 
 import hashlib
@@ -42,8 +43,11 @@ COLUMNS = [
 ]  # fmt: skip
 SEEDS = [1, 2]
 FID = {"a": (45.0, 46.0), "b": (40.0, 40.25)}  # of each seed
+CONTROL = {"a": (44.0, 44.5), "b": (50.0, 51.0)}  # what stands beside them
 MISSING = [{"row": "c", "column": "MAR-B FID", "reason": "omitted: too dear"}]
 READ = [f"metrics/{row}{seed}" for row in FID for seed in ("", ".seed2")]  # what the table reads of them
+CONTROLS = {f"metrics/{row}": f"generation_control/{row}" for row in FID}
+BESIDE = [name.replace("metrics", "generation_control") for name in READ]
 WEIGHTS = {"file": "official.pth", "sha256": hashlib.sha256(b"published").hexdigest(), "bytes": 9}
 DRAW = {"table": table.run, "claims": claims.run}
 MODULE = "tesserae.config.errors"  # what all stages but the table pretend to consist of: small
@@ -183,7 +187,7 @@ def build(root: Path) -> Results:
     _make(results, "reference/few-8", extracted, {"train.npz": b"statistics"}, dataset)
     for row, numbers in FID.items():
         for seed, fid in enumerate(numbers):
-            _seed(results, f"{row}.seed2" if seed else row, seed, fid)
+            _seed(results, f"{row}.seed2" if seed else row, seed, fid, CONTROL[row][seed])
     counted = {"kind": "counted", "counted": "at the paper's sizes"}
     sizes = {"values": {"parameters": 9.0, "decoder_parameters": 7.0}, "deviation": {}, "measure": counted}
     sizes |= {"measure_id": fingerprint.digest(counted), "selection": None}
@@ -206,8 +210,8 @@ def build(root: Path) -> Results:
     return results
 
 
-def _seed(results: Results, name: str, seed: int, fid: float) -> None:
-    """A tokenizer, its samples and their metrics; row b's first tokenizer takes published weights."""
+def _seed(results: Results, name: str, seed: int, fid: float, control: float) -> None:
+    """A tokenizer, its samples, their metrics and control; row b's first tokenizer takes published weights."""
     dataset, reference = {"dataset/few-8": ["train.npy", "index.json"]}, {"reference/few-8": ["train.npz"]}
     extracted = {"extractor": "embedded", "layer": "320"}
     spec = {"gamma": 3.0 if name.startswith("a") else 1.5, "training": {"seed": seed, "steps": 4}}
@@ -232,6 +236,11 @@ def _seed(results: Results, name: str, seed: int, fid: float) -> None:
     reads = {f"samples/{name}": ["samples.npy", "index.json"], **reference}
     files = {"metrics.json": _json(metrics), "preview.npy": b"images"}
     _make(results, f"metrics/{name}", extracted, files, reads, papers=["paper"], numbers=values)
+    values = {"fid": control, "is": 1.5}
+    policy |= {"sampler": {"control": "of each class"}}
+    metrics |= {"values": values, "measure": policy, "measure_id": fingerprint.digest(policy)}
+    files = {"metrics.json": _json(metrics), "preview.npy": b"images"}
+    _make(results, f"generation_control/{name}", extracted, files, reference, papers=["paper"], numbers=values)
 
 
 def _table(results: Results) -> None:
@@ -246,9 +255,11 @@ def _table(results: Results) -> None:
         "seeds": SEEDS,
         "unseeded": ["sizes"],
         "missing": MISSING,
+        "controls": CONTROLS,
         "note": None,
     }
     reads = {name: ["metrics.json", "preview.npy"] for name in READ} | {"sizes/small": ["metrics.json"]}
+    reads |= {name: ["metrics.json"] for name in BESIDE}
     _show(results, "table/paper_table_1", spec, reads)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tokenize
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tesserae.audit.findings import KINDS, Report, render
 from tesserae.config.types import Equivalent
 from tesserae.lineage import fingerprint
 from tesserae.reporting.table_files import fragment_of
-from tests.lineage.audited import CORPUS, FID, MODULE, PUBLISHED, SCALE, TOP, WEIGHTS, Results, build, sign
+from tests.lineage.audited import CONTROLS, CORPUS, FID, MODULE, PUBLISHED, SCALE, TOP, WEIGHTS, Results, build, sign
 
 TABLE = "table/paper_table_1"
 CLAIMS = "claims/paper"
@@ -72,7 +73,7 @@ def test_results_that_nobody_touched_are_clean(results):
     report = results.audit()
     assert report.clean and report.findings == ()
     assert [note.kind for note in report.notes] == ["anchor"]
-    assert report.artifacts == 21
+    assert report.artifacts == 25
     files = [file for file in (results.root / TOP).rglob("*") if file.is_file() and file.suffix != ".log"]
     files += [results.root / CORPUS, results.root / PUBLISHED]
     assert (report.files, report.bytes) == (len(files), sum(map(os.path.getsize, files)))
@@ -827,8 +828,69 @@ def scatter_edited_and_all_manifests_too(results):
 
 @case(at("number", TABLE, f"{TABLE}/table.csv"))
 def number_of_seeds_edited_and_all_manifests_too(results):
-    line = (results.folder(TABLE) / "table.csv").read_text().splitlines()[1]
-    edit_table(results, "table.csv", line, line[:-1] + "9")
+    edit_table(results, "table.csv", ",2,44.25,", ",9,44.25,")
+
+
+# controls
+
+
+@case(at("control", TABLE, f"{TABLE}/table.csv"))
+def mark_taken_off_and_all_manifests_too(results):
+    edit_table(results, "table.csv", "generation_control/a,yes", "generation_control/a,no")
+
+
+@case(at("control", TABLE, f"{TABLE}/table.csv"))
+def control_made_easier_and_all_manifests_too(results):
+    edit_table(results, "table.csv", ",44.25,", ",54.25,")
+
+
+@case(at("table", TABLE, f"{TABLE}/table.md"))
+def mark_taken_off_the_page_and_all_manifests_too(results):
+    edit_table(results, "table.md", "45.50†", "45.50")
+
+
+def redrawn_with(results: Results, controls: dict[str, str], dropped: str, **more) -> None:
+    """Let the table show other controls, without reading `dropped` ones, and make all that follows agree."""
+
+    def change(record):
+        record["spec"].update(controls=controls)
+        record["inputs"] = {name: read for name, read in record["inputs"].items() if not name.startswith(dropped)}
+        sign(record)
+
+    results.change(TABLE, change)
+    draw_everywhere(results)
+    results.rehash(TABLE, *PAGES)
+    results.agree()
+    left = results.planned[TABLE]
+    reads = {name: files for name, files in left.reads.items() if not name.startswith(dropped)}
+    results.planned[TABLE] = replace(left, reads=reads)
+
+
+@case(at("control", TABLE, f"{TABLE}/table.csv"))
+def controls_that_a_table_does_without(results):
+    redrawn_with(results, {}, "generation_control/")
+
+
+@case(at("control", TABLE, f"{TABLE}/table.csv"))
+def control_of_one_row_left_out(results):
+    redrawn_with(results, {"metrics/b": "generation_control/b"}, "generation_control/a")
+
+
+@case(at("control", TABLE, f"{TABLE}/table.csv"), at("table", TABLE))
+def number_whose_control_is_another_number(results):
+    respec(results, TABLE, controls=CONTROLS | {"metrics/a": "metrics/b"})
+
+
+@case(at("control", TABLE, f"{TABLE}/table.csv"))
+def control_of_another_tokenizer(results):
+    for name in ("generation_control/b", "generation_control/b.seed2"):
+        tokenizer = name.replace("generation_control", "tokenizer")
+        read = results.read(name.replace("generation_control", "samples"))["inputs"][tokenizer]
+        results.change(name, lambda record, read=read, tokenizer=tokenizer: record["inputs"].update({tokenizer: read}))
+        results.rehash(name)
+        reads = {**results.planned[name].reads, tokenizer: results.planned[tokenizer].outputs}
+        results.planned[name] = replace(results.planned[name], reads=reads)
+    redrawn_with(results, CONTROLS | {"metrics/a": "generation_control/b"}, "generation_control/a")
 
 
 def respec(results: Results, artifact: str, **spec: object) -> None:
@@ -1196,7 +1258,7 @@ def test_what_is_no_failure_is_a_note(results):
     said = notes(report)
     assert said["libraries"].startswith("numpy 1.0, here ") and "(tokenizer/a)" in said["libraries"]
     assert said["commit"] == "made from a dirty tree at commit 0123456: 1 artifacts (tokenizer/b)"
-    assert said["not-made"] == "1 of 22 planned artifacts: tokenizer/c"
+    assert said["not-made"] == "1 of 26 planned artifacts: tokenizer/c"
 
 
 def test_published_weights_are_verified_where_they_are(results, weights, monkeypatch):
@@ -1317,7 +1379,7 @@ def text(report: Report, width: int = 100) -> str:
 
 def test_the_list_reads_well_at_a_hundred_columns(results):
     clean = text(results.audit())
-    assert "no findings, 1 note" in clean and "Clean: 21 artifacts, " in clean
+    assert "no findings, 1 note" in clean and "Clean: 25 artifacts, " in clean
     weights_of_two_tokenizers_swapped(results)
     report = results.audit()
     shown = text(report)
@@ -1336,4 +1398,4 @@ def test_json_and_order_do_not_depend_on_the_moment(results):
     assert content["clean"] is False and content["scale"] == SCALE
     assert [it["kind"] for it in content["findings"]] == ["edited", "edited", "source", "source"]
     assert set(content["findings"][0]) == {"kind", "artifact", "path", "what", "since", "remedy"}
-    assert content["verified"]["artifacts"] == 21
+    assert content["verified"]["artifacts"] == 25

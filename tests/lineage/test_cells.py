@@ -6,7 +6,7 @@ import pytest
 
 from tesserae.config.project import read_project
 from tesserae.config.seeds import of_seed, of_seeds, seed_of
-from tesserae.lineage.cells import CITED, NO_NUMBER, Source, Summary, over_seeds, rows, source, sources
+from tesserae.lineage.cells import CITED, NO_NUMBER, Source, Summary, controls, over_seeds, rows, source, sources
 from tesserae.workflow.graph.whole import jobs
 from tests.conftest import ROOT
 
@@ -77,6 +77,7 @@ def test_the_cells_of_every_table_are_what_its_job_reads(scale):
     assert tables
     for job in tables:
         found = [cell for _, _, cell in sources(job.spec)]
-        assert {artifact for cell in found for artifact in cell.artifacts} == set(job.inputs)
+        beside = [cell for _, _, cell in controls(job.spec)]
+        assert {artifact for cell in [*found, *beside] for artifact in cell.artifacts} == set(job.inputs)
         assert all((cell.status == "measured") == bool(cell.artifacts) for cell in found)
         assert all(bool(cell.reason) == (not cell.artifacts) for cell in found)

@@ -7,7 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tesserae.metrics.fidelity import Statistics, fid, inception_score, kid, precision_recall, statistics
+from tesserae.metrics import fidelity
+from tesserae.metrics.fidelity import (
+    Statistics,
+    fid,
+    fid_deviation,
+    inception_score,
+    kid,
+    precision_recall,
+    statistics,
+)
 
 
 def gaussian(count: int, features: int, seed: int = 0) -> torch.Tensor:
@@ -249,3 +258,46 @@ FIVE = gaussian(5, 3)
 def test_impossible_requests_are_refused(measure, error, message):
     with pytest.raises(error, match=message):
         measure()
+
+
+# ---- how far FID may stray --------------------------------------------------------------------------------------
+
+
+def test_the_jackknife_leaves_out_groups_of_the_very_fid(monkeypatch):
+    """Its replicates are torch-fidelity's FID of what is left."""
+    rng = np.random.default_rng(0)
+    features, real = rng.normal(size=(30, 4)), statistics(rng.normal(1.0, 2.0, size=(200, 4)))
+    order = np.random.default_rng(fidelity.SHUFFLE_SEED).permutation(30)
+    kept = [np.delete(features, part, axis=0) for part in np.array_split(order, fidelity.GROUPS)]
+    found = [fid(statistics(rest), real) for rest in kept]
+    expected = ((len(found) - 1) * np.var(found)) ** 0.5
+    assert fid_deviation(features, real) == pytest.approx(expected, rel=1e-5)
+
+
+def test_it_is_about_what_other_draws_scatter_by():
+    rng = np.random.default_rng(1)
+    real = statistics(rng.normal(size=(5000, 6)))
+    draws = [rng.normal(0.7, 1.5, size=(300, 6)) for _ in range(40)]
+    scatter = np.std([fid(statistics(draw), real) for draw in draws], ddof=1)
+    told = np.mean([fid_deviation(draw, real) for draw in draws])
+    assert told == pytest.approx(scatter, rel=0.35)  # 40 draws know their scatter to 11 %, a jackknife of 10 to 24 %
+    fewer = np.mean([fid_deviation(draw[:75], real) for draw in draws])
+    assert 1.5 < fewer / told < 2.7  # a quarter of the images scatter twice as far
+
+
+def test_it_does_not_depend_on_the_order_of_classes_nor_on_a_shift():
+    rng = np.random.default_rng(2)
+    classes = np.repeat(rng.normal(scale=5, size=(10, 3)), 30, axis=0) + rng.normal(size=(300, 3))
+    real = statistics(rng.normal(size=(500, 3)))
+    mixed = rng.permutation(classes)
+    assert fid_deviation(classes, real) == pytest.approx(fid_deviation(mixed, real), rel=0.6)
+    moved = fidelity.Statistics(real.mu + 1e4, real.sigma, real.count)
+    assert fid_deviation(classes + 1e4, moved) == pytest.approx(fid_deviation(classes, real), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("features", "told"), [(np.zeros((2, 3)), "at least 3"), (np.zeros((9, 4)), "4 and 3 features")]
+)
+def test_a_jackknife_of_what_has_none_is_refused(features, told):
+    with pytest.raises(ValueError, match=told):
+        fid_deviation(features, statistics(np.random.default_rng(0).normal(size=(9, 3))))

@@ -58,7 +58,7 @@ def test_numbers_and_how_they_were_measured_are_written(job, monkeypatch, contra
     monkeypatch.setattr(reconstruction.weights, "load", lambda file: Faded(contrast))
     values = reconstruction.run(job)
     written = read_json(job.out / "metrics.json")
-    assert written["values"] == values and set(written["deviation"]) == {"ris"}
+    assert written["values"] == values and set(written["deviation"]) == {"ris", "rfid"}
     assert (values["rfid"] < 1e-3) == (contrast == 1.0) == (values["psnr"] > 90)
     measure = {"extractor": "plain", "layer": "1", "reference": "few-8 val", "samples": COUNT, "splits": 2}
     measure |= {"rounding": "round", "weights": "averaged", "latents": "posterior mean"}

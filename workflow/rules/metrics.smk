@@ -3,6 +3,8 @@ for STAGE in (
     "search",
     "features",
     "metrics",
+    "image_control",
+    "generation_control",
 ):
     rule:
         name: STAGE

@@ -2,6 +2,7 @@
 for STAGE in (
     "tokenizer",
     "reconstruction",
+    "reconstruction_control",
     "denoising",
     "concept_f1",
     "concept_examples",

@@ -27,6 +27,7 @@ KINDS = {
     "published": "a published number that is not the paper's, as transcribed",
     "table": "a page or table that its inputs do not give",
     "measure": "how a number was measured is not what its records say",
+    "control": "a number of images without the control that says what it is worth, or with a mark that is not so",
     "mixed": "numbers of two extractors, scales or measures in one column",
     "unrecorded": "files that no manifest names",
     "clock": "times that cannot be",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,9 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tesserae.audit.audit import Check
 from tesserae.audit.evidence import Evidence, File, Manifest
 from tesserae.audit.findings import Finding, Note
+from tesserae.config.stages import STAGES, stage_of
 from tesserae.lineage import cells, code, fingerprint
 from tesserae.lineage.measures.base import identity
 from tesserae.lineage.measures.registry import problem
+from tesserae.lineage.walk import upstream
 from tesserae.lineage.work import Work
 from tesserae.reporting import seeds, tables
 
@@ -34,6 +36,7 @@ PAGES = ("page", "report")  # stages whose pages show each table and figure that
 FRAGMENT = re.compile(r'<figure class="tesserae-table">.*?</figure>', re.DOTALL)
 # Which kind of finding a differing column of table.csv is; all others make the table another table.
 CSV_KINDS = {"published": "published"} | dict.fromkeys(("measured", "deviation", "sd", "n"), "number")
+CSV_KINDS |= dict.fromkeys(("control", "control_artifact", "behind", "is_control"), "control")
 CSV_KINDS |= dict.fromkeys(("extractor", "kind", "scale", "measure_id"), "mixed")
 
 
@@ -45,6 +48,7 @@ REFUSALS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
 class _Column(BaseModel):
     name: str
     value: str
+    direction: Literal["lower", "higher", "none"]
     artifact: str
     rows: list[str] | None = None
     values: dict[str, str] = {}
@@ -66,6 +70,8 @@ class _Spec(BaseModel):
     columns: list[_Column]
     seeds: list[int] = Field([1], min_length=1)
     missing: list[_Missing] = []
+    controls: dict[str, str] = {}
+    control_rows: list[str] = []
 
 
 class _Metrics(BaseModel):
@@ -188,7 +194,7 @@ def _table(subject: _Subject, draw: Draw) -> Iterator[Finding | Note]:
     evidence, manifest = subject.evidence, subject.evidence.manifest(subject.artifact)
     try:
         spec = _Spec.model_validate(subject.record.spec)
-        sources = list(cells.sources(subject.record.spec))
+        sources, beside = (list(found(subject.record.spec)) for found in (cells.sources, cells.controls))
     except (ValidationError, LookupError, ValueError):
         yield subject.finding("table", manifest, "its settings describe no table")
         return
@@ -198,7 +204,9 @@ def _table(subject: _Subject, draw: Draw) -> Iterator[Finding | Note]:
         )
     table = subject.output("table.csv")
     path = table.path if table else manifest
-    unbacked = [subject.finding(*wrong) for wrong in _unbacked(subject, sources, path)]
+    unbacked = [subject.finding(*wrong) for wrong in _unbacked(subject, [*sources, *beside], path)]
+    yield from (subject.finding("control", path, what) for what in _uncontrolled(subject, sources, beside))
+    yield from (subject.finding("control", path, what) for what in _false_marks(subject, spec, sources, beside))
     mixed = [subject.finding("mixed", path, what) for what in _mixed(subject, sources)]
     yield from unbacked
     yield from mixed
@@ -235,7 +243,10 @@ def _unbacked(subject: _Subject, sources: Sources, path: str) -> Iterator[tuple[
 def _mixed(subject: _Subject, sources: Sources) -> Iterator[str]:
     """Columns with numbers of two measures."""
     columns: dict[str, dict[str, list[_Metrics]]] = {}  # name -> row -> what its seeds measured
+    foot = subject.record.spec.get("control_rows", ())
     for row, column, source in sources:
+        if row in foot:  # measured alike, but of other images: `_drawn_again` compares them
+            continue
         made = [_source_of(subject, artifact) for artifact in source.artifacts]
         read = [metrics for it in made if it and (metrics := _read_metrics(it))]
         columns.setdefault(column, {}).update({row: read} if read else {})
@@ -248,6 +259,77 @@ def _mixed(subject: _Subject, sources: Sources) -> Iterator[str]:
             tables.same_measure(measures, where=f"column {column!r}")
         except (tables.TableError, seeds.SeedError) as error:
             yield str(error)
+
+
+def _uncontrolled(subject: _Subject, sources: Sources, beside: Sources) -> Iterator[str]:
+    """Numbers of images without a control, or with one that is of something else than what it says the worth of."""
+    controls = {(row, column): source.artifacts for row, column, source in beside}
+    for row, column, source in sources:
+        if not source.artifacts or (stage := STAGES.get(stage_of(source.artifacts[0]))) is None:
+            continue
+        if stage.control is None or source.value not in STAGES[stage.control].values:
+            continue
+        found = controls.get((row, column), ())
+        if not found:
+            yield f"{row}, {column}: no control stands beside the number of {source.artifacts[0]}"
+        elif any(stage_of(artifact) != stage.control for artifact in found):
+            yield f"{row}, {column}: {found[0]} is no {stage.control}"
+        elif what := _of_another(subject, source.artifacts[0], found[0]):
+            yield f"{row}, {column}: {what}"
+
+
+def _of_another(subject: _Subject, artifact: str, control: str) -> str:
+    """What a control is made from and the images of an artifact are not, of what both are made from; "" for nothing.
+
+    So the control of a row's samples is that of its own tokens and decoder. (A generator of published weights never saw
+    codes: those of its control are nobody's else.)
+    """
+    made, worth = (_producers(subject, name) for name in (artifact, control))
+    for stage in ("tokenizer", "tokens", "codes", "reference"):
+        if made.get(stage) and (other := worth.get(stage, set()) - made[stage]):
+            return (
+                f"{control} is made from {', '.join(sorted(other))}, {artifact} from {', '.join(sorted(made[stage]))}"
+            )
+    return ""
+
+
+def _producers(subject: _Subject, artifact: str) -> dict[str, set[str]]:
+    """Stage -> all artifacts of it that one is made from, by the manifests."""
+    found: dict[str, set[str]] = {}
+    records = subject.evidence.records
+    for name in upstream(lambda name: records[name].inputs if name in records else (), [artifact]):
+        found.setdefault(stage_of(name), set()).add(name)
+    return found
+
+
+def _false_marks(subject: _Subject, spec: _Spec, sources: Sources, beside: Sources) -> Iterator[str]:
+    """Lines of table.csv whose mark does not follow from the numbers of the metrics.json files themselves."""
+    try:
+        lines = _rows((subject.text("table.csv") or "").encode())
+    except (csv.Error, KeyError, TypeError):
+        return  # a finding of the comparison with what is drawn again
+    labels = dict(cells.rows(subject.record.spec))
+    directions = {cells.plain(column.name): column.direction for column in spec.columns}
+    numbers = {(row, column): _mean(subject, source) for row, column, source in sources}
+    for row, column, source in beside:
+        line = lines.get((cells.plain(labels[row]), column, 0))
+        measured, control = numbers[row, column], _mean(subject, source)
+        if line is None or measured is None or control is None:
+            continue  # a finding already
+        better = measured < control if directions[column] == "lower" else measured > control
+        if line.get("behind") != ("no" if better else "yes"):
+            says = {"yes": "does not beat", "no": "beats"}.get(line.get("behind", ""), "says nothing of")
+            found = f"{_plain(measured)} was measured, of the control {_plain(control)}"
+            yield f"{labels[row]}, {column}: {says} its control, but {found}"
+
+
+def _mean(subject: _Subject, source: cells.Source) -> float | None:
+    """A number over its seeds, as the files say; None if one is not there."""
+    made = [_source_of(subject, artifact) for artifact in source.artifacts]
+    read = [_read_metrics(it) for it in made if it]
+    found = [metrics.values.get(source.value) for metrics in read if metrics]
+    complete = bool(found) and len(found) == len(source.artifacts) and None not in found
+    return sum(found) / len(found) if complete else None
 
 
 def _source_of(subject: _Subject, artifact: str) -> _Subject | None:

@@ -47,6 +47,7 @@ class Stage:
     resumes: bool = False  # an interrupted job goes on where it was
     seeded: bool = True  # a scale with several seeds makes it once for each
     numbers: str | None = None  # the file whose numbers tables and claims can show
+    control: str | None = None  # the stage whose numbers of the same names say what those of this one are worth
     values: tuple[str, ...] = ()  # the names of those numbers; none: they are known when it has run
     listed: tuple[str, ...] | None = None  # files that the report reads beside the manifest; None: it lists no such job
     shows: Literal["paper", "scale"] | None = None  # results for a reader: of one paper, or of the whole scale
@@ -142,7 +143,28 @@ STAGES: dict[str, Stage] = {
         diagnostic=Diagnostic(
             ("extractor", "layer", "splits", "rounding", "batch", "shown"), measures.Reconstruction, by_prompt=True
         ),
+        control="reconstruction_control",
         colour="#cc79a7",
+    ),
+    "reconstruction_control": Stage(
+        "what reconstructions have to beat: a closed-form tokenizer of the same size, mean colours, real images",
+        {"metrics": METRICS, "images": "images.npz"},
+        {"dataset": ALL, "reference": ALL},
+        seeded=False,  # nothing of it is trained
+        numbers=METRICS,
+        values=("rfid", "ris", "psnr"),  # of real images no psnr: it is infinite
+        listed=(),
+        colour="#e7b8cf",
+    ),
+    "image_control": Stage(
+        "what samples can reach at best and must not be: real images, mean colours",
+        {"metrics": METRICS},
+        {"dataset": ALL, "reference": ALL},
+        seeded=False,
+        numbers=METRICS,
+        values=("fid", "is", "precision", "recall"),
+        listed=(),
+        colour="#c7c7c7",
     ),
     "denoising": Stage(
         "l-DeTok's Figures A.1 and A.2: decoding corrupted latents",
@@ -192,6 +214,15 @@ STAGES: dict[str, Stage] = {
         diagnostic=Diagnostic(("batch", "seed"), measures.ConceptExamples, naming=True),
         colour="#cab2d6",
     ),
+    "generation_control": Stage(
+        "what samples have to beat: a closed-form generator of the same tokens",
+        {"metrics": METRICS, "preview": "preview.npy"},
+        {"tokens": ALL, "codes": ALL, "tokenizer": WEIGHTS, "reference": ALL},
+        numbers=METRICS,
+        values=("fid", "is", "precision", "recall"),
+        listed=(),
+        colour="#8dd3c7",
+    ),
     "generator": Stage(
         "tokens -> trained generator",
         {"weights": "weights.safetensors", "curves": CURVES},
@@ -235,6 +266,7 @@ STAGES: dict[str, Stage] = {
         numbers=METRICS,
         values=("fid", "is", "precision", "recall"),
         listed=(),
+        control="generation_control",
     ),
     "sizes": Stage(
         "parameters of a network at the paper's size: counted, not run",

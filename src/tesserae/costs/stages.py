@@ -242,6 +242,12 @@ def _reconstruction(task: Task, rates: Rates) -> Need:
     return Need(seconds, memory, _pictures(task, 2 * task.spec["shown"]))
 
 
+def _reconstruction_control(task: Task, rates: Rates) -> Need:
+    """Patches are fitted and rebuilt in seconds, which are left out."""
+    features = _features_of(task, rates, _split(task, "val"))
+    return features._replace(disk=_pictures(task, 2 * task.spec["shown"]) + PAGE)
+
+
 def _denoising(task: Task, rates: Rates) -> Need:
     coded, levels = _coded(task), len(task.spec["taus"]) + len(task.spec["ratios"])
     seconds = task.spec["batch"] * (rates.seconds(coded["encode"]) + levels * rates.seconds(coded["decode"]))
@@ -311,6 +317,21 @@ def _features(task: Task, rates: Rates) -> Need:
     return _features_of(task, rates, images)._replace(disk=kept)
 
 
+def _image_control(task: Task, rates: Rates) -> Need:
+    """Real images twice: those of precision and recall are others."""
+    images = min(task.spec["images"], _split(task, "val"))
+    return _features_of(task, rates, (2 if task.spec["control"]["kind"] == "real" else 1) * images)._replace(disk=PAGE)
+
+
+def _generation_control(task: Task, rates: Rates) -> Need:
+    """Tokens decoded and measured; drawing them is left out."""
+    coded, images = _coded(task), task.spec["samples"]
+    features = _features_of(task, rates, images)
+    seconds = images * rates.seconds(coded["decode"]) + features.seconds
+    memory = coded["weights"] + max(coded["peak"], features.memory)
+    return Need(seconds, memory, _pictures(task, task.spec["shown"]) + PAGE)
+
+
 NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "dataset": _dataset,
     "reference": _reference,
@@ -319,6 +340,9 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "concepts": _concepts,
     "tokenizer": _training,
     "reconstruction": _reconstruction,
+    "reconstruction_control": _reconstruction_control,
+    "image_control": _image_control,
+    "generation_control": _generation_control,
     "denoising": _denoising,
     "concept_f1": _concept_f1,
     "concept_examples": _concept_examples,

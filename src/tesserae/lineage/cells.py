@@ -49,22 +49,56 @@ def source(spec: Mapping[str, Any], row: str, column: str) -> Source:
     """Where the number of a cell comes from, by its table's spec, the row's key and the column's name.
 
     A spec has `rows`, `published_rows`, `columns` (config.types.Column with a name), `seeds`, `unseeded` (stages whose
-    artifacts no seed changes) and `missing`; all but rows and columns may be absent. KeyError for a row or column that
-    the table does not have.
+    artifacts no seed changes), `missing`, `controls` and `control_rows` (workflow/graph/shown.py); all but rows and
+    columns may be absent. KeyError for a row or column that the table does not have.
     """
-    column = plain(column)
-    described = next((described for described in spec["columns"] if plain(described["name"]) == column), None)
-    if described is None or row not in dict(rows(spec)):
-        raise KeyError(f"no cell {row!r}, {column!r}")
-    value = (described.get("values") or {}).get(row, described["value"])
+    described, value = _column(spec, row, column)
     if row not in dict(spec["rows"]):
         return Source((), value, "cited", CITED)
     if described.get("rows") is not None and row not in described["rows"]:
         return Source((), value, "blank", NO_NUMBER)
     for entry in spec.get("missing", ()):
-        if (entry["row"], plain(entry["column"])) == (row, column):
+        if (entry["row"], plain(entry["column"])) == (row, plain(column)):
             return Source((), value, "omitted", entry["reason"])
-    artifact = (described.get("artifacts") or {}).get(row) or described["artifact"].format(row=row)
+    return _measured(spec, _artifact(described, row), value)
+
+
+def control(spec: Mapping[str, Any], row: str, column: str) -> Source | None:
+    """Where the control of a cell's number comes from; None for a cell without one. KeyError as `source`."""
+    if source(spec, row, column).status != "measured":
+        return None
+    described, value = _column(spec, row, column)
+    artifact = spec.get("controls", {}).get(_artifact(described, row))
+    return None if artifact is None else _measured(spec, artifact, value)
+
+
+def controls(spec: Mapping[str, Any]) -> Iterator[tuple[str, str, Source]]:
+    """(row key, column name, source of the control) of every cell that has one, row by row."""
+    for key, name, _ in sources(spec):
+        found = control(spec, key, name)
+        if found is not None:
+            yield key, name, found
+
+
+def beats(number: float, control: float, direction: str) -> bool:
+    """Whether a number is better than its control; `direction` says which way is."""
+    return number < control if direction == "lower" else number > control
+
+
+def _column(spec: Mapping[str, Any], row: str, column: str) -> tuple[Mapping[str, Any], str]:
+    """A column as its table describes it, and the name of the row's number there."""
+    described = next((it for it in spec["columns"] if plain(it["name"]) == plain(column)), None)
+    if described is None or row not in dict(rows(spec)):
+        raise KeyError(f"no cell {row!r}, {plain(column)!r}")
+    return described, (described.get("values") or {}).get(row, described["value"])
+
+
+def _artifact(described: Mapping[str, Any], row: str) -> str:
+    """The artifact of a row's number, of the first seed."""
+    return (described.get("artifacts") or {}).get(row) or described["artifact"].format(row=row)
+
+
+def _measured(spec: Mapping[str, Any], artifact: str, value: str) -> Source:
     seeds = (1,) if artifact.partition("/")[0] in spec.get("unseeded", ()) else spec.get("seeds", (1,))
     return Source(tuple(of_seeds(artifact, seeds)), value, "measured")
 

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tesserae.lineage.cells import beats
 from tesserae.lineage.measures.base import CHOSEN
 from tesserae.lineage.measures.registry import MeasureError, kind_of
 from tesserae.reporting import published as published_numbers
@@ -23,6 +24,7 @@ FULL = ("paper", "released")  # scales whose numbers may be held against the pap
 MARKS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "?", "not run": "–"}  # in the order of counts
 SIGNS = {"lt": 1, "le": 1, "increasing": 1, "gt": -1, "ge": -1, "decreasing": -1}  # of (next - previous)
 ORDERS = ("lt", "le", "gt", "ge")
+NOTHING_BEATS = "; none of its numbers beats its control, so that they carry no information"
 EQUAL = ("le", "ge")  # here no difference supports the claim
 
 
@@ -108,7 +110,7 @@ def evaluate(
     """The record of one claim: what was printed, what was measured, the effect, and a verdict with its reason.
 
     cells: (table, row, column) -> {"values": (K,), "artifacts": (K,), "measures": (K,)} in the order of the seeds, or
-    {"reason": why there is no number}; printed: from `published.load`.
+    {"reason": why there is no number}; "controls" as well where numbers have some. printed: from `published.load`.
 
     A cell of one number, or of K equal ones (released weights, a count), varies with no seed: it stands beside each
     seed's number of the others, and a claim about such cells alone has no interval. Nothing is corrected for the
@@ -140,6 +142,7 @@ def evaluate(
         found = [step | {"from": a, "to": b} for step, a, b in zip(found, labels, labels[1:], strict=False)]
     effect = estimate(whole, equal)
     word, reason = _judged(found, equal, seeds=max(len(cell["values"]) for cell in found_cells))
+    reason += NOTHING_BEATS if _all_behind(found_cells, lines) else ""
     relative = effect["mean"] / base if base else None
     return record | {
         "n": len(whole),
@@ -149,6 +152,14 @@ def evaluate(
         "verdict": word,
         "reason": reason,
     }
+
+
+def _all_behind(cells: Sequence[Mapping[str, Any]], lines: "Sequence[pd.Series]") -> bool:
+    """Whether every number has a control and does not beat it. It changes no verdict, and a reader must know it."""
+    return all(
+        cell["control"] is not None and not beats(cell["mean"], cell["control"], line["direction"])
+        for cell, line in zip(cells, lines, strict=True)
+    )
 
 
 def evaluate_all(
@@ -182,6 +193,7 @@ def _cell(key: tuple[str, ...], line: "pd.Series", measured: Mapping[str, Any]) 
         "artifacts": list(measured.get("artifacts", ())),
         "mean": statistics.fmean(values) if values else None,
         "sd": statistics.stdev(values) if len(values) > 1 else None,
+        "control": statistics.fmean(measured["controls"]) if measured.get("controls") else None,
         "reason": "" if values else measured["reason"],
     }
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tesserae.lineage.measures.texts import setting
-from tesserae.reporting.printed import BLANK, CITED, OURS
-from tesserae.reporting.tables import Cell, Column, Table
+from tesserae.reporting.printed import BEHIND, BLANK, CITED, OURS
+from tesserae.reporting.tables import Cell, Column, Table, control_words
 
+NAMES = {"fid": "FID", "rfid": "rFID", "is": "IS", "ris": "rIS"}
+CONTROL = "Control (ours), below each number: what it has to beat, a closed-form model of which nothing is trained:"
 INCOMPARABLE = (
     "Numbers of different scales or {} are not comparable in absolute value: compare the order of the rows within one "
     "column."
@@ -18,7 +20,7 @@ def notes(table: Table, *, bold: bool) -> list[str]:
 
     bold: whether it marks the best numbers.
     """
-    cells = list(table.cells.values())
+    cells = [cell for column in table.columns for cell in table.compared(column).values()]
     both = len(table.kinds) == 2
     printed = "Published: printed in the paper" if both else "The paper prints no number"
     lines = [f"{printed} ({table.source}). Measured: scale {table.scale}{_measured_with(table)}."]
@@ -31,8 +33,8 @@ def notes(table: Table, *, bold: bool) -> list[str]:
     if bold:
         apart = ", among the published and among the measured numbers separately" if both else ""
         lines.append(f"Bold: the best of its column{apart}.")
-    if any(cell.deviation is not None for cell in cells):
-        lines.append("±: standard deviation over the splits of the one set of samples, not over training seeds.")
+    lines += _spread(cells)
+    lines += [*_controls(table), *caveats(table)]
     for ran, found in table.settings:
         lines += _selected(ran, found)
     lines += _identities(table)
@@ -41,6 +43,59 @@ def notes(table: Table, *, bold: bool) -> list[str]:
     if any(cell.blank == CITED for cell in cells):
         lines.append(f"{CITED}: cited by the paper, not run here.")
     return [*lines, table.note] if table.note else lines
+
+
+def _spread(cells: Sequence[Cell]) -> list[str]:
+    """What ± is, of numbers of one seed."""
+    over = {
+        "over the splits of the one set of images": ("is", "ris"),
+        "over draws of as many images, by a jackknife over groups of them": ("fid", "rfid"),
+    }
+    found = {cell.value for cell in cells if cell.deviation is not None}
+    said = [
+        f"of {', '.join(NAMES[name] for name in names if name in found)} {how}"
+        for how, names in over.items()
+        if found & {*names}
+    ]
+    return [f"±: standard deviation, {'; '.join(said)}; not over training seeds."] if said else []
+
+
+def _controls(table: Table) -> list[str]:
+    """What the controls are."""
+    beside: dict[str, dict[str, None]] = {}
+    for column in table.columns:
+        for cell in table.compared(column).values():
+            if cell.control is not None:
+                beside.setdefault(cell.control_words, {})[column.setting or column.name] = None
+    if not beside:
+        return []
+    lines = [f"{CONTROL} {_grouped(beside)}."]
+    for key, label in table.rows:
+        shown: dict[str, dict[str, None]] = {}
+        for column in table.columns if key in table.control_rows else ():
+            measure = table.cells[key, column.name].measure
+            if measure is not None:
+                shown.setdefault(control_words(measure), {})[column.setting or column.name] = None
+        lines += [f"{label}: {_grouped(shown)}."] if shown else []
+    return lines
+
+
+def caveats(table: Table) -> list[str]:
+    """What † says, and which columns say nothing: what nobody may miss."""
+    lines = []
+    if any(cell.behind for cell in table.cells.values()):
+        lines.append(f"{BEHIND}: does not beat its control.")
+    if silent := [column for column in table.columns if table.uninformative(column)]:
+        names = ", ".join(_named(silent, table.columns))
+        lines.append(f"No number beats its control, so that these columns carry no information: {names}.")
+    return lines
+
+
+def _grouped(found: Mapping[str, Mapping[str, None]]) -> str:
+    """Text -> whom it is said of, as one sentence; a text that stands alone is said of all."""
+    if len(found) == 1:
+        return next(iter(found))
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in found.items())
 
 
 def _seeds(cells: Sequence[Cell]) -> list[str]:

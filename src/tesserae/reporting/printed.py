@@ -2,6 +2,7 @@
 
 OURS = "(ours)"  # stands after a row or column that the paper does not print in its table
 BLANK = "–"  # not measured, though it could be
+BEHIND = "†"  # follows a measured number that does not beat its control
 CITED = "—"  # not ours to measure: the paper quotes it from other work
 
 

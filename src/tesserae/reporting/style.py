@@ -160,6 +160,9 @@ figure.tesserae-table .cells td a { color: inherit; text-decoration: underline d
   text-decoration-color: rgba(128, 128, 128, .6); }
 figure.tesserae-table .cells td a:hover { text-decoration-style: solid; text-decoration-color: currentColor; }
 figure.tesserae-table .cells td small { font-weight: 400; opacity: .7; }
+figure.tesserae-table .cells td small.control { display: block; line-height: 1.2; }
+figure.tesserae-table .cells td small.control a { text-decoration: none; }
+figure.tesserae-table .cells td.behind { font-style: italic; color: color-mix(in srgb, currentColor 62%, transparent); }
 figure.tesserae-table .cells tr .first { padding-left: .75rem; border-left: 1px solid rgba(128, 128, 128, .3); }
 figure.tesserae-table figcaption { font-size: .95em; margin-top: .6rem; max-width: 84em; opacity: .85; }
 figure.tesserae-table summary { cursor: pointer; }

@@ -34,6 +34,10 @@ CSV_COLUMNS = (
     "deviation",
     "sd",
     "n",
+    "control",
+    "control_artifact",
+    "behind",
+    "is_control",
 )
 
 
@@ -65,6 +69,10 @@ def to_csv(table: Table) -> str:
                     "" if cell.deviation is None else repr(cell.deviation),
                     "" if cell.sd is None else repr(cell.sd),
                     cell.seeds or "",
+                    "" if cell.control is None else repr(cell.control),
+                    cell.control_artifact,
+                    "" if cell.control is None else "yes" if cell.behind else "no",
+                    "yes" if key in table.control_rows else "",
                 ]
             )
     return file.getvalue()
@@ -80,7 +88,7 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
     Guidance and temperature are text: where seeds chose different ones, all of them with ";" between.
     """
-    numbers = ("published", "measured", "samples", "deviation", "sd", "n")
+    numbers = ("published", "measured", "samples", "deviation", "sd", "n", "control")
     import pandas as pd
 
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -93,7 +101,7 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 def summary(frame: pd.DataFrame) -> str:
     """One Markdown paragraph on `read_csv`'s frame: scale, what measured, how much of it, and what was not run."""
-    ours = frame[frame["artifact"] != ""]
+    ours = frame[(frame["artifact"] != "") & (frame["is_control"] == "")]
     ran = ours[ours["measured"].notna()]
     instruments = [kind for kind in dict.fromkeys(ran["kind"]) if KINDS[kind].instrument]
     extractors = ", ".join(f"`{name}`" for name in dict.fromkeys(ran["extractor"]) if name)

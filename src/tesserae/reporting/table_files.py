@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tesserae.reporting.escape import escape_latex, escape_markdown
-from tesserae.reporting.notes import notes
-from tesserae.reporting.printed import BLANK, marked_own
+from tesserae.reporting.notes import caveats, notes
+from tesserae.reporting.printed import BEHIND, BLANK, marked_own
 from tesserae.reporting.style import page, template
 from tesserae.reporting.table_csv import to_csv
 from tesserae.reporting.tables import ARROWS, Column, Table, TableError
@@ -30,7 +30,7 @@ def best(table: Table) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """(row key, column name) of the best published and of the best measured numbers, column by column.
 
     Ties (numbers printed alike) are all best; blanks never are; a number alone in its column is compared with nothing
-    and is not marked; nor is anything in a column without direction.
+    and is not marked; nor is anything in a column without direction. Controls do not take part.
     """
     marked: tuple[set, set] = (set(), set())
     for column in table.columns:
@@ -38,10 +38,7 @@ def best(table: Table) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
             continue
         choose = min if column.direction == "lower" else max
         for kind, marks in enumerate(marked):
-            texts = {
-                key: (cell.printed, cell.shown)[kind]
-                for (key, _), cell in zip(table.rows, table.column_cells(column), strict=True)
-            }
+            texts = {key: (cell.printed, cell.shown)[kind] for key, cell in table.compared(column).items()}
             numbers = {key: float(text) for key, text in texts.items() if text}
             if len(numbers) > 1:
                 winner = choose(numbers.values())
@@ -85,6 +82,10 @@ class Field:
     link: str
     first: bool  # of its group of columns
     left_out: bool = False  # the text is the reason why there is no number
+    control: str = ""  # what stands below it: the number that it has to beat
+    control_hint: str = ""
+    control_link: str = ""
+    behind: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Line:
     label: str
     kind: str  # of all its numbers; "" where both kinds stand side by side
     fields: tuple[Field, ...]
+    height: int = 1  # lines of its row, of which this is the first; 0: it is a further one
 
 
 def lines(table: Table) -> list[tuple[str, list[Line]]]:
@@ -104,20 +106,29 @@ def lines(table: Table) -> list[tuple[str, list[Line]]]:
     def field(key: str, label: str, column: Column, kind: str, first: bool) -> Field:
         cell, good = table.cells[key, column.name], (key, column.name) in marked[kind]
         if kind == "published":
-            return Field(kind, cell.printed or (BLANK if cell.blank else ""), "", good, cell.note, "", first)
+            blank = BLANK if cell.blank and key not in table.control_rows else ""
+            return Field(kind, cell.printed or blank, "", good, cell.note, "", first)
         if cell.measured is None:
             return Field(kind, cell.blank, "", False, cell.reason, "", first, cell.left_out)
         hint, link = f"{cell.artifact}, measure {cell.measure_id}", table.lineage(label, column)
-        return Field(kind, cell.shown, cell.spread, good, hint, link, first)
+        text = cell.shown + (BEHIND if cell.behind else "")
+        if cell.control is None:
+            return Field(kind, text, cell.spread, good, hint, link, first)
+        words = f"control: {cell.control_words} ({cell.control_artifact})"
+        beside = {"control_hint": words, "control_link": table.lineage_of(cell.control_artifact)}
+        shown = {"control": cell.control_shown, "behind": cell.behind, **beside}
+        return Field(kind, text, cell.spread, good, hint, link, first, **shown)
 
     for key, label in table.rows:
         shown = marked_own(label, key in table.own_rows)
         if not found or found[-1][0] != table.groups[key]:
             found.append((table.groups[key], []))
         if table.wide:
-            for kind in kinds:
+            halves = ("measured",) if key in table.control_rows else kinds  # no paper prints controls
+            for kind in halves:
                 half = (field(key, label, *place) for place in zip(table.columns, itertools.repeat(kind), table.starts))
-                found[-1][1].append(Line(shown, kind, tuple(half)))
+                height = len(halves) if kind == halves[0] else 0
+                found[-1][1].append(Line(shown, kind, tuple(half), height))
         else:
             both = (field(key, label, column, kind, kind == kinds[0]) for column in table.columns for kind in kinds)
             found[-1][1].append(Line(shown, "", tuple(both)))
@@ -131,7 +142,8 @@ def _span(table: Table) -> int:
 
 def to_markdown(table: Table) -> str:
     """A pipe table: for each metric a published and a measured column, or in a wide table two lines per row, or the
-    measured column alone where no paper prints the table; best in bold; the notes as a list below.
+    measured column alone where no paper prints the table; best in bold; the notes as a list below. A number's control
+    stands below it.
     """
     stub = ["Setup", ""] if table.wide else ["Setup"]
     kinds = [""] if _span(table) == 1 else [f"<br>{kind}" for kind in table.kinds]
@@ -149,11 +161,12 @@ def to_markdown(table: Table) -> str:
             text.append(f"| {' | '.join([f'*{escape_markdown(group)}*', *([''] * (len(header) - 1))])} |")
         for line in found:
             fields = [
-                escape_markdown(line.label) if line.kind != "measured" else "",
+                escape_markdown(line.label) if line.height else "",
                 *([line.kind] if line.kind else []),
             ]
             for field in line.fields:
-                fields.append(_wrap(field.text, "**", field.best) + (f" ± {field.spread}" if field.spread else ""))
+                number = _wrap(field.text, "**", field.best) + (f" ± {field.spread}" if field.spread else "")
+                fields.append(number + (f"<br>control {field.control}" if field.control else ""))
             text.append(f"| {' | '.join(fields)} |")
     return "\n".join([*text, "", *(f"- {escape_markdown(note)}" for note in notes(table, bold=any(best(table)))), ""])
 
@@ -193,10 +206,10 @@ def to_latex(table: Table) -> str:
         if group:
             text.append(f"\\multicolumn{{{width}}}{{l}}{{\\textit{{{escape_latex(group)}}}}} \\\\")
         for line in found:
-            fields = [escape_latex(line.label) if line.kind != "measured" else "", *([line.kind] if line.kind else [])]
+            fields = [escape_latex(line.label) if line.height else "", *([line.kind] if line.kind else [])]
             for field in line.fields:
                 spread = f"{{\\scriptsize$\\pm${field.spread}}}" if field.spread else ""
-                fields.append(_bold(escape_latex(field.text), field.best) + spread)
+                fields.append(_above(_bold(escape_latex(field.text), field.best) + spread, field.control))
             text.append(" & ".join(fields) + " \\\\")
     text += ["\\bottomrule", "\\end{tabular}}", "\\par\\smallskip", "\\begin{minipage}{\\linewidth}\\footnotesize"]
     text += [
@@ -206,6 +219,11 @@ def to_latex(table: Table) -> str:
         "",
     ]
     return "\n".join(text)
+
+
+def _above(number: str, control: str) -> str:
+    """A number with its control, if it has one, below it."""
+    return f"\\shortstack[r]{{{number}\\\\{{\\scriptsize control {control}}}}}" if control else number
 
 
 def _bold(text: str, on: bool) -> str:
@@ -244,15 +262,19 @@ HTML = """
 {%- endif %}
 {%- for line in found %}
 <tr{% if line.kind %} class="{{ line.kind }}"{% endif %}>
-{%- if line.kind != "measured" %}
-<th scope="row"{% if line.kind %} rowspan="2"{% endif %}>{{ line.label }}</th>
+{%- if line.height %}
+<th scope="row"{% if line.kind %} rowspan="{{ line.height }}"{% endif %}>{{ line.label }}</th>
 {%- endif %}
 {%- if line.kind %}<td class="kind">{{ line.kind }}</td>{% endif %}
 {%- for field in line.fields -%}
-<td class="{{ field.kind }}{{ ' first' if field.first }}{{ ' best' if field.best }}{{ ' left-out' if field.left_out }}"
+<td class="{{ field.kind }}{{ ' first' if field.first }}{{ ' best' if field.best }}
+{{- ' behind' if field.behind }}{{ ' left-out' if field.left_out }}"
 {%- if field.hint %} title="{{ field.hint }}"{% endif -%}
 >{% if field.link %}<a href="{{ field.link }}">{{ field.text }}</a>{% else %}{{ field.text }}{% endif %}
 {%- if field.spread %} <small>±&hairsp;{{ field.spread }}</small>{% endif -%}
+{%- if field.control %} <small class="control" title="{{ field.control_hint }}">
+{%- if field.control_link %}<a href="{{ field.control_link }}">control {{ field.control }}</a>
+{%- else %}control {{ field.control }}{% endif %}</small>{% endif -%}
 </td>
 {%- endfor %}</tr>
 {%- endfor %}
@@ -261,6 +283,9 @@ HTML = """
 </table>
 </div>
 <figcaption>
+{%- for line in caveats %}
+<p>{{ line }}</p>
+{%- endfor %}
 <details><summary>{{ notes[0] }}</summary>
 {%- for note in notes[1:] %}
 <p>{{ note }}</p>
@@ -279,7 +304,8 @@ def html_fragment(table: Table) -> str:
         levels=_levels(table),
         kinds=("publ.", "meas.") if table.dense else ("published", "measured"),
         groups=lines(table),
-        notes=notes(table, bold=any(best(table))),
+        caveats=caveats(table),
+        notes=[line for line in notes(table, bold=any(best(table))) if line not in caveats(table)],
         span=span,
         width=stubs + span * len(table.columns),
     )

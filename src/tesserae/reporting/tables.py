@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tesserae.lineage import cells as mapping
@@ -23,6 +23,10 @@ from tesserae.reporting.printed import BLANK, CITED
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd
 
+CONTROLS = "Controls (ours)"  # heading over the rows at the foot
+# Fields in which a control and its number differ: what was measured, and how each sample came about. And how many there
+# are, where validation images are fewer than samples.
+DIFFERENT = (*CHOSEN, "sampler", "selection", "latents", "prompt", "weights", "labels", "seed", "samples")
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 DENSE = 12  # columns of numbers: tables with more are set narrower
 WIDE = 9  # columns of both kinds: tables with more give published and measured numbers a line each
@@ -71,6 +75,7 @@ class Cell:
     printed: str  # the published number as printed ("16.70"), "" for a blank
     note: str  # the published file's note
     artifact: str = ""  # "" where there is none: a row that the paper cites, or no such number at all
+    value: str = ""  # name of the measured number in the artifact
     decimals: int | None = 2  # of the measured number in print; None: those it has
     measured: float | None = None  # mean over the seeds
     deviation: float | None = None  # over the metric's splits or subsets, where it has them and there is one seed
@@ -79,6 +84,10 @@ class Cell:
     measure: Mapping[str, Any] | None = None  # how the measured number was obtained
     measure_id: str = ""
     selection: Mapping[str, Any] | None = None  # which guidance or temperature was chosen, and on what
+    control: float | None = None  # the same number of what it has to beat; mean over the seeds
+    control_artifact: str = ""
+    control_words: str = ""  # what that is
+    behind: bool = False  # whether the measured number does not beat its control
     reason: str = ""  # why nothing was measured, if that is known
     blank: str = BLANK  # what stands in place of a measured number: of what the scale leaves out, the reason
 
@@ -95,9 +104,18 @@ class Cell:
     @property
     def shown(self) -> str:
         """The measured number as the table prints it, "" for a blank."""
-        if self.measured is None:
+        return self._printed(self.measured)
+
+    @property
+    def control_shown(self) -> str:
+        """Its control as the table prints it, "" for none."""
+        return self._printed(self.control)
+
+    def _printed(self, number: float | None) -> str:
+        if number is None:
             return ""
-        return f"{self.measured:g}" if self.decimals is None else f"{self.measured:.{self.decimals}f}"
+        text = f"{number:g}" if self.decimals is None else f"{number:.{self.decimals}f}"
+        return text.removeprefix("-") if float(text) == 0 else text  # no "-0.00" of rounding
 
     @property
     def spread(self) -> str:
@@ -109,8 +127,8 @@ class Cell:
 @dataclass(frozen=True)
 class Table:
     """Rows by columns of cells. `rows` are (key, label) in the paper's order, those of ours (`own_rows`) where the
-    configuration puts them; `groups` is the heading over each row by key, "" where all have the same; `cells` has one
-    entry for each (row key, column name).
+    configuration puts them, and controls (`control_rows`) at the foot; `groups` is the heading over each row by key, ""
+    where all have the same; `cells` has one entry for each (row key, column name).
     """
 
     source: str
@@ -124,6 +142,7 @@ class Table:
     recipe: str = ""  # under which the workflow makes it; "" if it is none of its tables
     own_rows: frozenset[str] = frozenset()  # keys of rows that the paper does not print in this table
     paper: str = ""  # whose lineage page leads to its numbers; "" if none does
+    control_rows: frozenset[str] = frozenset()  # keys of those that say what the others' numbers are worth
 
     @property
     def caption(self) -> str:
@@ -159,8 +178,18 @@ class Table:
             return ""
         return f"../../{lineage_page(self.paper)}#{anchor(f'table/{self.recipe}', label, column.name)}"
 
-    def column_cells(self, column: Column) -> list[Cell]:
-        return [self.cells[key, column.name] for key, _ in self.rows]
+    def lineage_of(self, artifact: str) -> str:
+        """Where an artifact came from, likewise."""
+        return f"../../{lineage_page(self.paper)}#{anchor(artifact)}" if self.recipe and self.paper else ""
+
+    def compared(self, column: Column) -> dict[str, Cell]:
+        """Cells of a column by row key, without the controls at the foot."""
+        return {key: self.cells[key, column.name] for key, _ in self.rows if key not in self.control_rows}
+
+    def uninformative(self, column: Column) -> bool:
+        """Whether numbers of a column have controls, and none beats its own."""
+        behind = [cell.behind for cell in self.compared(column).values() if cell.control is not None]
+        return bool(behind) and all(behind)
 
     @property
     def settings(self) -> list[tuple[str, list[tuple[str, Cell]]]]:
@@ -169,7 +198,10 @@ class Table:
         for column in self.columns:
             first.setdefault(column.artifact, column)
         return [
-            (column.setting or column.name, [(label, self.cells[key, column.name]) for key, label in self.rows])
+            (
+                column.setting or column.name,
+                [(label, self.cells[key, column.name]) for key, label in self.rows if key not in self.control_rows],
+            )
             for column in first.values()
         ]
 
@@ -181,6 +213,7 @@ def build_table(
     *,
     scale: str,
     recipe: str = "",
+    controls: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> Table:
     """Join a table's description with its measured and published numbers.
 
@@ -190,7 +223,8 @@ def build_table(
     columns (`own`), or the whole table (`own`), which need no line there. cells: the content of metrics.json, or what
     `seeds.over_seeds` makes of several, for each (row key, column name) that is to be measured, None where nothing was
     run. published: from `published.load`. recipe: the name of the table's artifact, with which each measured number
-    leads to the lineage page of the description's `paper` in HTML.
+    leads to the lineage page of the description's `paper` in HTML. controls: as cells, of what stands beside each
+    number that has a control.
 
     Raises PublishedError for a row or column that the published file does not have, and TableError for: a cell that
     is not given, or given though nothing of it is run, metrics without the wanted value, a value that is not finite, a
@@ -209,7 +243,7 @@ def build_table(
         )
         for item in description["columns"]
     }
-    own = frozenset(description.get("own_rows", ()))
+    own, foot = frozenset(description.get("own_rows", ())), frozenset(description.get("control_rows", ()))
     for column in columns.values():
         if column.direction not in ARROWS:
             raise TableError(
@@ -219,19 +253,24 @@ def build_table(
     joined = {}
     for key, name, origin in mapping.sources(spec):
         where, place = f"{source}, row {labels[key]!r}, column {name!r}", (key, name)
-        ours = description.get("own") or key in own or columns[name].own
+        ours = description.get("own") or key in own | foot or columns[name].own
         line = None if ours else published_numbers.cell(published, source, labels[key], name)
         if place not in cells and origin.status == "measured":
             raise TableError(f"{where}: no cell is given (None would be a blank)")
         if origin.status != "measured" and cells.get(place) is not None:
             raise TableError(f"{where}: there are numbers, though {origin.reason}")
         joined[place] = _cell(columns[name], key, origin, cells.get(place), line, where)
+    for key, name, beside in mapping.controls(spec):
+        place, where = (key, name), f"{source}, row {labels[key]!r}, column {name!r}"
+        joined[place] = _controlled(joined[place], columns[name], beside, (controls or {}).get(place), where)
+    compared = {key: label for key, label in labels.items() if key not in foot}
     if description.get("own"):
-        groups = dict.fromkeys(labels, "")
+        groups = dict.fromkeys(compared, "")
     else:
-        groups = _in_print(labels, own, published_numbers.rows(published, source))
+        groups = _in_print(compared, own, published_numbers.rows(published, source))
     if len(set(groups.values())) < 2:
         groups = dict.fromkeys(groups, "")
+    groups |= {key: CONTROLS for key in labels if key in foot}
     rows = tuple((key, labels[key]) for key in groups)
     title = " ".join(str(description["title"]).split()).rstrip(".")
     note = mapping.plain(description.get("note") or "")
@@ -246,12 +285,17 @@ def build_table(
         note,
         recipe,
         own,
+        control_rows=foot,
         paper=description.get("paper", ""),
     )
     for column in table.columns:
-        same_measure(
-            {label: joined[key, column.name].measure for key, label in rows}, where=f"{source}, column {column.name!r}"
-        )
+        where = f"{source}, column {column.name!r}"
+        measures = {labels[key]: cell.measure for key, cell in table.compared(column).items()}
+        same_measure(measures, where=where)
+        measured = [measure for measure in measures.values() if measure is not None]
+        for key, label in rows if measured else ():
+            if key in foot:
+                like_its_control(measured[0], joined[key, column.name].measure, where=f"{where}, row {label!r}")
     return table
 
 
@@ -298,6 +342,50 @@ def same_measure(measures: Mapping[str, Mapping[str, Any] | None], *, where: str
             raise TableError(f"{where} mixes measures: {'; '.join(differing)}")
 
 
+def like_its_control(measure: Mapping[str, Any], control: Mapping[str, Any] | None, *, where: str) -> None:
+    """Raise TableError unless a number and its control (None: not measured) were measured alike.
+
+    They differ in what is measured (see DIFFERENT) and in nothing else: the same extractor, reference, rounding, ...
+    """
+    if control is None:
+        return
+    differing = [
+        f"{name} {setting(measure.get(name))} and {setting(control.get(name))}"
+        for name in sorted({*measure, *control} - set(DIFFERENT))
+        if measure.get(name) != control.get(name)
+    ]
+    if differing:
+        raise TableError(f"{where}: the control was measured otherwise: {'; '.join(differing)}")
+
+
+def _controlled(
+    cell: Cell, column: Column, origin: mapping.Source, metrics: Mapping[str, Any] | None, where: str
+) -> Cell:
+    """A cell with its control; TableError if there is none, or none of its kind."""
+    if cell.measured is None:
+        return cell
+    if metrics is None or not math.isfinite(metrics["values"].get(origin.value, math.nan)):
+        raise TableError(f"{where}: its control, {origin.artifacts[0]}, has no {origin.value!r}")
+    if column.direction == "none":
+        raise TableError(f"{where}: a number that has a control needs a direction")
+    like_its_control(cell.measure, metrics["measure"], where=where)
+    if not control_words(metrics["measure"]):
+        raise TableError(f"{where}: {origin.artifacts[0]} is no control")
+    control, measure = float(metrics["values"][origin.value]), metrics["measure"]
+    return replace(
+        cell,
+        control=control,
+        control_artifact=origin.artifacts[0],
+        control_words=control_words(measure),
+        behind=not mapping.beats(cell.measured, control, column.direction),
+    )
+
+
+def control_words(measure: Mapping[str, Any]) -> str:
+    """What a control is, as its measure says; "" for a measure of no control."""
+    return measure.get("latents") or (measure.get("sampler") or {}).get("control", "")
+
+
 def _cell(
     column: Column,
     key: str,
@@ -335,6 +423,7 @@ def _cell(
             raise TableError(f"{where}: {name} {selection[name]} was selected, but {measure[name]} was measured")
     return Cell(
         **base,
+        value=origin.value,
         measured=measured,
         decimals=column.digits if column.digits is not None else None if exact else DECIMALS.get(origin.value, 2),
         deviation=(metrics.get("deviation") or {}).get(origin.value),

@@ -19,7 +19,7 @@ def run(work: Work) -> dict[str, float]:
     cells = {
         (cell["table"], cell["row"], cell["column"]): {"reason": cell["reason"]}
         if cell.get("reason")
-        else _measured([work.inputs[role] for role in cell["artifacts"]], cell["value"])
+        else _measured(work, cell)
         for cell in spec["cells"]
     }
     found = claims.evaluate_all(
@@ -35,12 +35,15 @@ def run(work: Work) -> dict[str, float]:
     return {word: float(count) for word, count in found["summary"].items()}
 
 
-def _measured(folders: list[Path], value: str) -> dict[str, Any]:
-    numbers = [read(folder, value) for folder in folders]
+def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a cell by seed, and of the control that stands beside it in its table, if there is one."""
+    folders, controls = ([work.inputs[role] for role in cell.get(key, ())] for key in ("artifacts", "controls"))
+    numbers = [read(folder, cell["value"]) for folder in folders]
     return {
         "values": [number for number, _ in numbers],
         "measures": [measure for _, measure in numbers],
         "artifacts": [f"{folder.parent.name}/{folder.name}" for folder in folders],
+        "controls": [read(folder, cell["value"])[0] for folder in controls],
     }
 
 

@@ -6,10 +6,9 @@ import torch
 from tesserae.lineage.measures.base import CHOSEN
 from tesserae.lineage.measures.images import Images
 from tesserae.lineage.work import Work
-from tesserae.metrics.fidelity import Statistics, fid, precision_recall
 from tesserae.stages.shared.common import same_whole
 from tesserae.stages.shared.numbers import write_numbers
-from tesserae.stages.shared.scoring import scored
+from tesserae.stages.shared.scoring import of_samples, scored
 
 
 def run(work: Work) -> dict[str, float]:
@@ -26,15 +25,7 @@ def run(work: Work) -> dict[str, float]:
         for name in ("logits.npy", "preview.npy")
     )
     found = scored(torch.from_numpy(features), torch.from_numpy(logits), spec["splits"])
-    precision, recall = precision_recall(
-        found.features, np.load(reference / "val_features.npy"), neighbourhood=spec["neighbourhood"]
-    )
-    values = {
-        "fid": fid(found.statistics, Statistics.load(reference / "train.npz")),
-        "is": found.inception.mean,
-        "precision": precision,
-        "recall": recall,
-    }
+    numbers = of_samples(found, reference, spec["neighbourhood"])
     chosen = {key: index[key] for key in CHOSEN if index[key] is not None}
     measure = Images(
         extractor=spec["extractor"],
@@ -49,7 +40,7 @@ def run(work: Work) -> dict[str, float]:
     )
     np.save(work.out / "preview.npy", preview[: spec["shown"]])
     selection = index["selection"] and {**chosen, **index["selection"]}
-    return write_numbers(work, values, measure, deviation=found.deviation("is"), selection=selection)
+    return write_numbers(work, numbers.values, measure, deviation=numbers.deviation, selection=selection)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ from tesserae.data.floats import float_images
 from tesserae.data.transforms import to_uint8
 from tesserae.lineage.measures.images import Images
 from tesserae.lineage.work import Work
-from tesserae.metrics.fidelity import Statistics, fid
 from tesserae.metrics.reconstruction import psnr
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
-from tesserae.stages.shared.scoring import score
+from tesserae.stages.shared.scoring import of_reconstructions, score
 from tesserae.stages.shared.side_inputs import open_prompts, shuffled
 from tesserae.stages.shared.tokenizers import decode, encode, is_discrete
 from tesserae.training import weights
@@ -44,12 +43,7 @@ def run(work: Work) -> dict[str, float]:
         decoded = decode(model, encode(model, original, text), text)
         ratios.append(psnr(original, decoded).cpu())
         rebuilt[part] = to_uint8(decoded, mode=spec["rounding"]).cpu().numpy()
-    scored = score(rebuilt, spec, device)
-    values = {
-        "rfid": fid(scored.statistics, Statistics.load(work.inputs["reference"] / "val.npz")),
-        "ris": scored.inception.mean,
-        "psnr": torch.cat(ratios).mean().item(),
-    }
+    numbers = of_reconstructions(score(rebuilt, spec, device), work.inputs["reference"], torch.cat(ratios))
     measure = Images(
         extractor=spec["extractor"],
         layer=spec["layer"],
@@ -63,7 +57,7 @@ def run(work: Work) -> dict[str, float]:
     )
     shown = np.linspace(0, len(images) - 1, spec["shown"]).astype(int)
     np.savez(work.out / "images.npz", originals=images[shown], reconstructions=rebuilt[shown])
-    return write_numbers(work, values, measure, deviation=scored.deviation("ris"))
+    return write_numbers(work, numbers.values, measure, deviation=numbers.deviation)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Images in, features and the scores that need no reference out: what the measuring stages share."""
+"""Images in, scores out: what the measuring stages share, so that numbers of one name are numbers of one kind."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,7 +8,15 @@ import torch
 from torch import Tensor
 
 from tesserae.metrics.features import default_layer, extract
-from tesserae.metrics.fidelity import InceptionScore, Statistics, inception_score, statistics
+from tesserae.metrics.fidelity import (
+    InceptionScore,
+    Statistics,
+    fid,
+    fid_deviation,
+    inception_score,
+    precision_recall,
+    statistics,
+)
 
 
 class Scored(NamedTuple):
@@ -17,9 +26,12 @@ class Scored(NamedTuple):
     statistics: Statistics
     inception: InceptionScore
 
-    def deviation(self, name: str) -> dict[str, float]:
-        """Of the inception score, under its `name`; nothing over one split: a 0 would look certain."""
-        return {} if self.inception.std is None else {name: self.inception.std}
+
+class Numbers(NamedTuple):
+    """Values by name, and how far some of them may stray: over splits (inception score), over samples (FID)."""
+
+    values: dict[str, float]
+    deviation: dict[str, float]
 
 
 def scored(features: Tensor, logits: Tensor, splits: int) -> Scored:
@@ -32,3 +44,30 @@ def score(images: np.ndarray, spec: dict[str, Any], device: torch.device) -> Sco
     classes = default_layer(spec["extractor"], "isc")
     features = extract(images, spec["extractor"], [spec["layer"], classes], batch_size=spec["batch"], device=device)
     return scored(features[spec["layer"]], features[classes], spec["splits"])
+
+
+def of_samples(found: Scored, reference: Path, neighbourhood: int) -> Numbers:
+    """FID, inception score, precision and recall of images as samples; `reference` is an artifact of its stage."""
+    real = np.load(reference / "val_features.npy")
+    precision, recall = precision_recall(found.features, real, neighbourhood=neighbourhood)
+    values, deviation = _distance("fid", "is", found, reference / "train.npz")
+    return Numbers({**values, "precision": precision, "recall": recall}, deviation)
+
+
+def of_reconstructions(found: Scored, reference: Path, psnr: Tensor | None) -> Numbers:
+    """rFID, rIS and PSNR of reconstructed validation images; psnr: of each image, (N,), in dB.
+
+    None for the originals themselves, of which it is infinite: then there is no such number.
+    """
+    values, deviation = _distance("rfid", "ris", found, reference / "val.npz")
+    return Numbers(values | ({} if psnr is None else {"psnr": psnr.mean().item()}), deviation)
+
+
+def _distance(distance: str, score: str, found: Scored, real: Path) -> Numbers:
+    """FID from statistics of real images, and the inception score, by these names."""
+    against = Statistics.load(real)
+    values = {distance: fid(found.statistics, against), score: found.inception.mean}
+    deviation = {distance: fid_deviation(found.features, against)}
+    if found.inception.std is not None:  # over one split a 0 would look certain
+        deviation[score] = found.inception.std
+    return Numbers(values, deviation)

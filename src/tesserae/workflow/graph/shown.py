@@ -1,14 +1,16 @@
 """The graph's tables, figures and claims: which artifacts their cells are read from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tesserae.config.figures import KINDS as FIGURES
 from tesserae.config.figures import module_of
 from tesserae.config.project import Project
 from tesserae.config.shown import is_cited, number_behind
 from tesserae.config.stages import METRICS, STAGES, stage_of
-from tesserae.config.types import Figure
+from tesserae.config.types import Figure, Table
+from tesserae.workflow.graph.controls import ROWS, Controls
 from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of
 
 
@@ -32,7 +34,8 @@ def _shown(project: Project, found: dict[str, Job], cells: dict[tuple[str, str],
     return dict(sorted(inputs.items())), missing
 
 
-def table_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
+def table_jobs(project: Project, paper: str, found: dict[str, Job], controls: Mapping[str, Controls]) -> Iterator[Job]:
+    """controls: of the jobs that measure images, by their ids."""
     for name, table in project.papers[paper].tables.items():
         cells = {
             (row, column): entry.of(row)
@@ -54,6 +57,9 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[
             "seeds": seeds_of(project),
             "missing": missing,
         }
+        controlled = {cell: controls[artifact] for cell, artifact in cells.items() if artifact in controls}
+        if controlled:
+            inputs |= _with_controls(project, spec, table, cells, controlled)
         unseeded = sorted({stage for stage in map(stage_of, inputs) if not STAGES[stage].seeded})
         if unseeded and len(seeds_of(project)) > 1:  # else no cell needs to know
             spec["unseeded"] = unseeded
@@ -61,7 +67,7 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[
             "table",
             f"{paper}_{name}",
             spec,
-            inputs=inputs,
+            inputs=dict(sorted(inputs.items())),
             reads=dict.fromkeys(inputs.values(), (METRICS,)),
             sources={"published": Path(project.papers[paper].published)},
             papers=(paper,),
@@ -76,6 +82,32 @@ def _named_at(project: Project, cells: dict[tuple[str, str], str], keys: dict[tu
         for role in roles_of_seeds(project, artifact):
             found.setdefault(role, keys[place])
     return found
+
+
+def _with_controls(
+    project: Project,
+    spec: dict[str, Any],
+    table: Table,
+    cells: Mapping[tuple[str, str], str],
+    controlled: Mapping[tuple[str, str], Controls],
+) -> dict[str, str]:
+    """Tell a table which control stands beside which number, and of the rows at its foot; returns the inputs for both.
+
+    controlled: row and column -> controls of the number there.
+    """
+    spec["controls"] = dict(sorted((cells[cell], of.own.id) for cell, of in controlled.items()))
+    spec["control_rows"] = list(ROWS)
+    spec["rows"] += [[row, label] for row, (_, label) in ROWS.items()]
+    named = {*spec["controls"].values()}
+    for column in spec["columns"]:
+        column["rows"] = list(table.rows if column["rows"] is None else column["rows"])
+        first = next((of for (_, name), of in controlled.items() if name == column["name"]), None)
+        for row in ROWS if first else ():
+            if (artifact := first.of_row(row, column["value"])) is not None:
+                column["rows"].append(row)
+                column["artifacts"] = column["artifacts"] | {row: artifact}
+                named.add(artifact)
+    return {role: name for artifact in named for role, name in roles_of_seeds(project, artifact).items()}
 
 
 def figure_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
@@ -125,7 +157,7 @@ def _drawn_from(project: Project, figure: Figure, made: Iterable[str]) -> dict[s
     return {name: tuple(sorted(files[name])) for name in made}
 
 
-def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
+def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: Mapping[str, Controls]) -> Iterator[Job]:
     """A verdict for every statement of a paper, from the cells of its tables and the curves of its figures."""
     entry = project.papers[paper]
     if entry.claims is None:
@@ -146,6 +178,10 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
             roles = roles_of_seeds(project, number.artifact)
             inputs |= roles
             cell |= {"artifacts": list(roles), "value": number.value}
+            if number.artifact in controls:
+                beside = roles_of_seeds(project, controls[number.artifact].own.id)
+                inputs |= beside
+                cell |= {"controls": list(beside)}
         else:
             cell |= {"reason": reason}
         cells.append(cell)

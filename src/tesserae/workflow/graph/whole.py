@@ -1,7 +1,7 @@
 """The graph of stages as plain data: which jobs there are, what each reads, writes and is told.
 
 A job is `<stage>/<recipe>`; its artifact lies in results/<scale>/<stage>/<recipe>/. One small function per stage, in
-the order of the road: tokenizers.py, diagnostics.py, generators.py, recipes.py, shown.py, report.py.
+the order of the road: tokenizers.py, diagnostics.py, generators.py, controls.py, recipes.py, shown.py, report.py.
 Nothing in them imports torch or runs anything.
 """
 
@@ -15,6 +15,7 @@ from tesserae.config.project import Project, read_project
 from tesserae.config.stages import SETTINGS, STAGES, stage_of
 from tesserae.config.types import Forecast
 from tesserae.costs.describe import describe
+from tesserae.workflow.graph.controls import Controls, controls_of
 from tesserae.workflow.graph.diagnostics import diagnostic_jobs
 from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
 from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
@@ -41,16 +42,22 @@ def jobs(project: Project) -> dict[str, Job]:
     shown_ids = _shown_ids(project)
     found: dict[str, Job] = {}
     clashes: dict[str, ConfigError] = {}  # of what is made only if it is needed
+    controls: dict[str, Controls] = {}
     for job in _made(project, shown_ids):
-        if job.id in found and (clash := _clash(found[job.id], job)):
-            clashes[job.id] = clash
-        _add(job, found)
+        made = [job]
+        if STAGES[job.stage].control is not None:
+            controls[job.id] = controls_of(project, job, found)
+            made += controls[job.id]
+        for one in made:
+            if one.id in found and (clash := _clash(found[one.id], one)):
+                clashes[one.id] = clash
+            _add(one, found)
     shown: list[Job] = []
     for paper in project.papers:
         shown += [
-            *table_jobs(project, paper, found),
+            *table_jobs(project, paper, found, controls),
             *figure_jobs(project, paper, found),
-            *claims_jobs(project, paper, found),
+            *claims_jobs(project, paper, found, controls),
         ]
     # A claim takes its artifacts from tables and figures: what is wrong with them is said there.
     if problems := [problem for job in shown if job.stage != "claims" for problem in _unknown(job, found)]:
