@@ -72,6 +72,16 @@ def metrics(
     }
 
 
+def control(fid: float, score: float, **measure) -> dict:
+    """metrics.json of a control."""
+    found = metrics(
+        fid, score, selected=False, **{"sampler": {"control": "a Gaussian of the tokens"}, "seed": 0} | measure
+    )
+    for chosen in ("guidance", "temperature"):
+        del found["measure"][chosen]
+    return found | {"deviation": {}}
+
+
 def cells(**by_row: tuple[dict | None, dict | None]) -> dict:
     """{(row key, column name): metrics} from row key -> (metrics with guidance, metrics without)."""
     return {

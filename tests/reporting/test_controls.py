@@ -11,20 +11,9 @@ from tesserae.reporting import claims, table_csv, table_files
 from tesserae.reporting.notes import caveats, notes
 from tesserae.reporting.table_files import best
 from tesserae.reporting.tables import CONTROLS, TableError, build_table
-from tests.reporting.synthetic import COLUMNS, description, metrics, published_frame
+from tests.reporting.synthetic import COLUMNS, control, description, metrics, published_frame
 
 FID, IS, UNGUIDED = (column["name"] for column in COLUMNS)
-GAUSSIAN = {"control": "a Gaussian of the tokens"}
-
-
-def control(fid: float, score: float, **measure) -> dict:
-    """metrics.json of a control."""
-    found = metrics(fid, score, selected=False, **{"sampler": GAUSSIAN, "seed": 0} | measure)
-    for chosen in ("guidance", "temperature"):
-        del found["measure"][chosen]
-    return found | {"deviation": {}}
-
-
 CELLS = {"baseline": (45.5, 2.5), "joint": (40.0, 3.5)}  # FID and IS of a row
 BESIDE = {"baseline": (44.0, 2.0), "joint": (50.0, 1.5)}
 FOOT = {"real": (5.0, 9.0), "mean": (90.0, 1.0)}
@@ -69,7 +58,7 @@ def test_a_number_that_does_not_beat_its_control_is_marked_in_every_format(tmp_p
     link = re.search(
         r'title="control: a Gaussian of the tokens \(generation_control/baseline\)"><a href="([^"]+)"', html
     )
-    assert link[1] == "../../lineage/index/lineage.html#generation_control/baseline"
+    assert link[1] == "../../lineage/detok/lineage.html#generation_control/baseline"
     table_files.write(table, tmp_path)
     frame = table_csv.read_csv(tmp_path / "table.csv").set_index(["row", "column"])
     assert frame.loc[("Baseline", FID), ["control", "behind"]].tolist() == [44.0, "yes"]

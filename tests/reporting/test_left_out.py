@@ -20,10 +20,11 @@ from tesserae.workflow.graph.job import Job
 from tesserae.workflow.graph.whole import jobs
 from tests.config.test_config import edit
 from tests.conftest import ROOT
-from tests.reporting.synthetic import metrics, search
+from tests.reporting.synthetic import control, metrics, search
 from tests.stages.works import work
 
 WHY = "at desk"
+CONTROL_STAGES = ("generation_control", "image_control", "reconstruction_control")
 KEPT = {
     *(f"detok_sb_{row}" for row in ("baseline", "masking", "latent", "joint")),
     *("detok_bb_extended", "detok_bb_baseline"),
@@ -33,23 +34,27 @@ KEPT = {
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory) -> dict[str, Job]:
-    """The plan of pocket with the rows that are kept."""
-    root = tmp_path_factory.mktemp("few")
+def plan(root: Path, kept: set[str] | None) -> dict[str, Job]:
+    """All jobs of pocket with the rows that are `kept`; None: with all that can be trained."""
     for name in ("data", "notebooks", "workflow"):
         (root / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "config", root / "config")
-    whole = read_project(ROOT, "pocket")
-    trained = {*whole.saes, *whole.tokenizers, *whole.generators, *whole.decoded}
-    group = {"reason": WHY, "recipes": sorted(trained - KEPT)}
-    edit(root, "scales/pocket.yaml", lambda c: c["omit"].append(group))
+    here = read_project(ROOT, "pocket")
+    trained = {*here.saes, *here.tokenizers, *here.generators, *here.decoded}
+    trained |= {name for name, reason in here.omitted.items() if reason != "at paper and released"}
+    groups = [] if kept is None else [{"reason": WHY, "recipes": sorted(trained - kept)}]
+    edit(root, "scales/pocket.yaml", lambda c: c.update(omit=[c["omit"][0], *groups]))
     return jobs(read_project(root, "pocket"))
 
 
 @pytest.fixture(scope="module")
-def full() -> dict[str, Job]:
-    return jobs(read_project(ROOT, "pocket"))
+def planned(tmp_path_factory) -> dict[str, Job]:
+    return plan(tmp_path_factory.mktemp("few"), KEPT)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> dict[str, Job]:
+    return plan(tmp_path_factory.mktemp("all"), None)
 
 
 def ids(planned: dict[str, Job], stage: str) -> list[Job]:
@@ -67,9 +72,11 @@ def content(stage: str, file: str, values: set[str]) -> object:
     """Made-up content of a stage's file: JSON, or arrays by name; what tokenizers share is the same for all."""
     if file == "search.json":
         return search({1.0: 60.0, 2.0: 50.0, 3.0: 55.0}, 2.0)
-    if file == "metrics.json" and stage in ("metrics", "reconstruction"):
-        found = metrics(50.0, 2.0)
-        return found | {"values": found["values"] | dict.fromkeys(values - found["values"].keys(), 1.5)}
+    if file == "metrics.json" and stage in ("metrics", "reconstruction", *CONTROL_STAGES):
+        found = control(50.0, 2.0) if stage in CONTROL_STAGES else metrics(50.0, 2.0)
+        return found | {
+            "values": found["values"] | dict.fromkeys({*values, *STAGES[stage].values} - found["values"].keys(), 1.5)
+        }
     if file == "metrics.json":
         told = dict.fromkeys((*STAGES[stage].values, *sorted(values)), 1.5)
         return {"values": told, "measure": {"kind": "counted", "counted": stage, "first": 3}, "measure_id": "ab"}

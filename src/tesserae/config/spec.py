@@ -174,10 +174,11 @@ def _training(spec: Spec, recipe: ResolvedRecipe, scaled: TrainingScale, data: D
     )
     for key in ("warmup", "final", "decay_fraction", "ema_warmup", "betas", "weight_decay", "clip", "seed"):
         spec.set(f"training.{key}", recipe[f"training.{key}"])
-    for key in ("muon", "first_weights"):
-        ours = getattr(scaled, key)
-        if ours is not None:
-            spec.set(f"training.{key}", ours if isinstance(ours, str) else ours.model_dump(), f"{where}.{key}")
+    if scaled.muon is not None:
+        for key, value in scaled.muon.model_dump().items():
+            spec.set(f"training.muon.{key}", value, f"{where}.muon.{key}")
+    if scaled.first_weights is not None:
+        spec.set("training.first_weights", scaled.first_weights, f"{where}.first_weights")
     if batch.value % scaled.microbatches:
         raise ConfigError(
             context.scale_file,
