@@ -78,7 +78,7 @@ def test_concepts_are_asked_of_those_that_name_them_alone(project):
         (
             DETOK,
             lambda c: c["measures"].pop("denoising"),
-            "detok_figure_a1",
+            "figures.figure_a1.inputs",
             "give the stage's settings, measures.denoising",
         ),
         (DETOK, lambda c: c["measures"]["denoising"].update(taus=[]), "measures.denoising.taus", "at least 1 item"),
