@@ -172,10 +172,10 @@ def test_how_well_other_scales_predict_this_one(plans, tmp_path):
 
 
 def test_what_was_never_measured_is_named_with_what_to_run(plans, tmp_path):
-    with pytest.raises(Unmeasured, match=r"images dataset/emoji_few-32 has .* results/smoke/dataset/emoji_few-32/man"):
+    with pytest.raises(Unmeasured, match=r"images dataset/emoji_few-32 has .* reproduce dataset/emoji_few-32"):
         forecast(tmp_path, plans.smoke, WANTED)
     write(tmp_path, plans.smoke, left_out=("tokens", "features"))
-    with pytest.raises(Unmeasured, match=r"none of tokens, features did: .*results/smoke/tokens/detok_sb_joint/manif"):
+    with pytest.raises(Unmeasured, match=r"none of tokens, features did: .*reproduce .*tokens/detok_sb_joint"):
         forecast(tmp_path, plans.smoke, WANTED)
 
 
@@ -191,7 +191,7 @@ def test_far_beyond_the_measured_is_a_warning(plans, tmp_path):
     write(tmp_path, plans.pocket, stages=("dataset",))
     told = "\n".join(forecast(tmp_path, plans.pocket, WANTED)["warnings"])
     assert "far beyond the largest measured job" in told
-    assert "results/pocket/generator/sit_b_joint/manifest.json" in told
+    assert "reproduce" in told and "generator/sit_b_joint" in told.split("reproduce", 1)[1]
 
 
 def test_manifests_of_gpus_and_of_other_versions_do_not_count(plans, tmp_path):
