@@ -80,7 +80,7 @@ def generator_point(folders: Folders, job: Job, spec: dict[str, Any], name: str)
     trained, seconds = folders.run(job, spec, name, {})
     sampled = folders.plan.jobs[f"search_samples/{job.recipe}"]
     fewer = {**sampled.spec, "search_samples": 4 * sampled.spec["search_samples"], "unguided": False}
-    fewer["search"] = {"guidance": sampled.spec["search"]["guidance"][:1], "temperature": [1.0]}
+    fewer["search"] = {**sampled.spec["search"], "guidance": sampled.spec["search"]["guidance"][:1]}
     samples, _ = folders.run(sampled, fewer, name, {"generator": trained})
     searched = folders.plan.jobs[f"search/{job.recipe}"]
     found, _ = folders.run(searched, searched.spec, name, {"search_samples": samples})
