@@ -52,7 +52,7 @@ def test_what_means_nothing_makes_nothing_stale(copy, edit):
 
 
 def test_a_loss_of_tokenizers(copy):
-    found = changed(copy, ("src/tesserae/losses/adversarial.py", "0.5 * (F.relu", "0.4 * (F.relu"))
+    found = changed(copy, ("src/tesserae/losses/adversarial.py", "0.5 * (F.relu", "0.4 * (F.relu"), scale="desk")
     expected = {"tokenizer", "sizes"} | SHOWING  # `sizes` builds every network, so its code is all of them
     while more := {name for name, stage in STAGES.items() if expected & stage.reads.keys()} - expected:
         expected |= more
@@ -114,16 +114,16 @@ def test_a_data_transform(copy):
 
 def test_a_new_row_leaves_the_others_alone(copy):
     paper, before = "config/papers/detok.yaml", copy.fingerprints()
-    copy.edit(paper, "  detok_sb_gamma2:", "  detok_sb_gamma5: {base: detok_sb, gamma: 5.0}\n  detok_sb_gamma2:")
+    copy.edit(paper, "  detok_sb_gamma2:", "  detok_sb_latent5: {base: detok_sb, gamma: 5.0}\n  detok_sb_gamma2:")
     for kind in ("mar_b", "sit_b"):
-        row = f"  {kind}_gamma5: {{base: {kind}, tokenizer: detok_sb_gamma5}}\n  {kind}_gamma2:"
+        row = f"  {kind}_latent5: {{base: {kind}, tokenizer: detok_sb_latent5}}\n  {kind}_gamma2:"
         copy.edit(paper, f"  {kind}_gamma2:", row)
     assert copy.fingerprints() == before  # nothing shows them yet
-    copy.edit(paper, "gamma4: gamma=4.0}", "gamma4: gamma=4.0, gamma5: gamma=5.0}")
-    copy.edit(paper, "latent: 3.0, gamma4: 4.0}}", "latent: 3.0, gamma4: 4.0, gamma5: 5.0}}")
+    copy.edit(paper, "gamma4: gamma=4.0}", "gamma4: gamma=4.0, latent5: gamma=5.0}")
+    copy.edit(paper, "latent: 3.0, gamma4: 4.0}}", "latent: 3.0, gamma4: 4.0, latent5: 5.0}}")
     after = copy.fingerprints()
-    row = {f"{stage}/detok_sb_gamma5" for stage in ("tokenizer", "tokens")} | {
-        f"{stage}/{kind}_gamma5" for stage in ("generator", "search_samples", "search") for kind in ("mar_b", "sit_b")
+    row = {f"{stage}/detok_sb_latent5" for stage in ("tokenizer", "tokens")} | {
+        f"{stage}/{kind}_latent5" for stage in ("generator", "search_samples", "search") for kind in ("mar_b", "sit_b")
     }
     assert {job for job in after if after[job] != before.get(job)} == row | {
         *("figure/detok_figure_2b", "notebook/detok", "page/detok", "lineage/detok", "forecast/paper", "report/index")
