@@ -18,10 +18,10 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.flop_counter import FlopCounterMode
 
-from tesserae.training.batches import Share
+from tesserae.training.batches import Microbatch
 from tesserae.training.loop import StopRequest, learner_of, train_step
 from tesserae.training.order import Stream
-from tesserae.training.processes import make_fabric, own_shares, sum_over_processes
+from tesserae.training.processes import make_fabric, own_microbatches, sum_over_processes
 from tesserae.workflow.plan import read_plan
 
 
@@ -39,9 +39,16 @@ def peak(seconds: float = 2.0, side: int = 1024) -> float:
 def batch_of(spec: dict, classes: int = 9) -> dict[str, torch.Tensor]:
     model, size = spec["model"], spec["training"]["batch"]
     labels = torch.randint(0, classes, (size,))
+    if "vocabulary" in model:
+        return {"tokens": torch.randint(0, model["vocabulary"], (size, model["token_length"])), "labels": labels}
     if "token_length" in model:
         return {"tokens": torch.randn(size, model["token_length"], model["token_width"]), "labels": labels}
-    return {"images": torch.rand(size, 3, model["image_size"], model["image_size"]) * 2 - 1, "labels": labels}
+    batch = {"images": torch.rand(size, 3, model["image_size"], model["image_size"]) * 2 - 1, "labels": labels}
+    if model.get("text", "none") != "none":
+        batch["text"] = torch.randn(size, model["text_tokens"], model["text_width"])
+    if model.get("concepts"):
+        batch["concepts"] = torch.randint(0, model["concepts"], (size, spec["concept_set"]))
+    return batch
 
 
 def measure(spec: dict, fabric: Fabric, steps: int, microbatches: int = 1) -> tuple[float, float]:
@@ -54,11 +61,13 @@ def measure(spec: dict, fabric: Fabric, steps: int, microbatches: int = 1) -> tu
 
     def step(number: int) -> None:
         parts = [
-            Share(microbatch, torch.empty(0), {name: x[microbatch::microbatches] for name, x in whole.items()}, stream)
-            for microbatch in own_shares(fabric, microbatches)
+            Microbatch(
+                microbatch, torch.empty(0), {name: x[microbatch::microbatches] for name, x in whole.items()}, stream
+            )
+            for microbatch in own_microbatches(fabric, microbatches)
             for stream in [Stream(0, microbatch, number, fabric.device)]
         ]
-        for _ in train_step(fabric, learner, parts, first + number, 1e-4, training, stop):
+        for _ in train_step(fabric, learner, parts, first + number, training, stop):
             pass
 
     with FlopCounterMode(display=False) as counter:
