@@ -19,7 +19,7 @@ from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.sampling import FINAL, labels_of, seeds_of
-from tesserae.stages.shared.scoring import of_samples, score
+from tesserae.stages.shared.scoring import as_samples, of_samples, score
 from tesserae.stages.shared.token_shards import Tokens, open_codes, open_tokens
 from tesserae.training import weights
 
@@ -49,12 +49,7 @@ def run(work: Work) -> dict[str, float]:
         images[part] = decoded
     numbers = of_samples(score(images, spec, device), reference, spec["neighbourhood"])
     measure = Images(
-        extractor=spec["extractor"],
-        layer=spec["layer"],
-        reference=f"{reference.name} train",
-        precision_recall_reference=f"{reference.name} val",
-        neighbourhood=spec["neighbourhood"],
-        splits=spec["splits"],
+        **as_samples(spec, reference),
         weights="averaged",
         samples=count,
         rounding=spec["rounding"],

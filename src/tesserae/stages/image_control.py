@@ -12,7 +12,7 @@ from tesserae.metrics.fidelity import precision_recall
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
-from tesserae.stages.shared.scoring import of_samples, score
+from tesserae.stages.shared.scoring import as_samples, of_samples, score
 
 MEAN = {"control": "mean colours of validation images"}
 # The reference of precision and recall is validation images themselves: those of real images are of training images.
@@ -34,12 +34,7 @@ def run(work: Work) -> dict[str, float]:
         real = np.load(reference / "val_features.npy")
         values |= precision_recall(training, real, neighbourhood=spec["neighbourhood"])._asdict()
     measure = Images(
-        extractor=spec["extractor"],
-        layer=spec["layer"],
-        reference=f"{reference.name} train",
-        precision_recall_reference=f"{reference.name} val",
-        neighbourhood=spec["neighbourhood"],
-        splits=spec["splits"],
+        **as_samples(spec, reference),
         samples=len(images),
         rounding=spec["rounding"],
         sampler=MEAN if kind == "mean" else REAL,

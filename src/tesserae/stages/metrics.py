@@ -8,7 +8,7 @@ from tesserae.lineage.measures.images import Images
 from tesserae.lineage.work import Work
 from tesserae.stages.shared.common import same_whole
 from tesserae.stages.shared.numbers import write_numbers
-from tesserae.stages.shared.scoring import of_samples, scored
+from tesserae.stages.shared.scoring import as_samples, of_samples, scored
 
 
 def run(work: Work) -> dict[str, float]:
@@ -28,12 +28,7 @@ def run(work: Work) -> dict[str, float]:
     numbers = of_samples(found, reference, spec["neighbourhood"])
     chosen = {key: index[key] for key in CHOSEN if index[key] is not None}
     measure = Images(
-        extractor=spec["extractor"],
-        layer=spec["layer"],
-        reference=f"{reference.name} train",
-        precision_recall_reference=f"{reference.name} val",
-        neighbourhood=spec["neighbourhood"],
-        splits=spec["splits"],
+        **as_samples(spec, reference),
         weights="averaged",
         **{key: index[key] for key in ("samples", "rounding", "labels", "sampler", "seed", "selection")},
         **chosen,

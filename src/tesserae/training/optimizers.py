@@ -12,9 +12,8 @@ import torch
 from torch import nn
 
 Named = list[tuple[str, nn.Parameter]]
-MODULATION = (
-    "adaLN_modulation"  # starts at zero and says how strong a block is: more like a last layer than a hidden one
-)
+# Modulations start at zero and say how strong a block is: more like last layers than hidden ones.
+MODULATION = "adaLN_modulation"
 
 
 def hidden_matrices(model: nn.Module) -> set[str]:

@@ -54,6 +54,18 @@ def of_samples(found: Scored, reference: Path, neighbourhood: int) -> Numbers:
     return Numbers({**values, "precision": precision, "recall": recall}, deviation)
 
 
+def as_samples(spec: dict[str, Any], reference: Path) -> dict[str, Any]:
+    """What measures of samples, and of what stands beside them as a control, have in common: see `of_samples`."""
+    return {
+        "extractor": spec["extractor"],
+        "layer": spec["layer"],
+        "reference": f"{reference.name} train",
+        "precision_recall_reference": f"{reference.name} val",
+        "neighbourhood": spec["neighbourhood"],
+        "splits": spec["splits"],
+    }
+
+
 def of_reconstructions(found: Scored, reference: Path, psnr: Tensor | None) -> Numbers:
     """rFID, rIS and PSNR of reconstructed validation images; psnr: of each image, (N,), in dB.
 
