@@ -85,6 +85,50 @@ def test_vb_is_the_kl_to_the_true_posterior(schedule, t):
     assert terms.mse.item() == pytest.approx((predicted - noise).square().mean().item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("t", [0, 1, 40, 500, 900])
+def test_a_velocity_is_judged_as_the_noise_that_says_the_same(t):
+    betas = make_betas("cosine", 1000)
+    by_noise, by_velocity = GaussianDiffusion(betas), GaussianDiffusion(betas, "velocity")
+    x0, noise, off, logits = (normal(7, 4, seed=s) for s in range(4))
+    signal, scale = by_noise.signal[t], by_noise.noise[t]
+    predicted = noise + 0.1 * off
+    x_t = signal * x0 + scale * noise
+    velocity = (predicted - scale * x_t) / signal  # x_0 and x_t on one circle: noise = scale x_t + signal velocity
+    times = torch.full((7,), t)
+    one = by_noise.losses(torch.cat([predicted, logits], -1), x0, times, noise)
+    other = by_velocity.losses(torch.cat([velocity, logits], -1), x0, times, noise)
+    torch.testing.assert_close(other.vb, one.vb, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(other.mse * signal**2, one.mse, rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(by_velocity.clean(x_t, velocity, t), by_noise.clean(x_t, predicted, t), rtol=1e-3, atol=1e-4)
+
+
+def test_velocities_sample_what_noises_sample():
+    betas, noise = make_betas("cosine", 1000), normal(20, 50, 3)
+    by_noise, by_velocity = (DDPMSampler(GaussianDiffusion(betas, kind), 20) for kind in ("noise", "velocity"))
+    process = by_noise.process
+
+    def velocity(x, i):  # of data that are all zero: x_t is noise alone, so it is x_t / scale
+        return torch.cat([process.signal[i] / process.noise[i] * x, torch.zeros_like(x)], -1)
+
+    def same_as_noise(x, i):
+        return torch.cat([x / process.noise[i], torch.zeros_like(x)], -1)
+
+    torch.testing.assert_close(by_velocity.sample(velocity, noise, 1.0), by_noise.sample(same_as_noise, noise, 1.0))
+
+
+def test_an_unknown_prediction_is_refused():
+    with pytest.raises(ValueError, match="unknown prediction 'x0'; known: noise, velocity"):
+        GaussianDiffusion(make_betas("linear", 10), "x0")
+
+
+def test_a_wrong_velocity_stays_in_range_where_a_wrong_noise_explodes():
+    betas, noise = make_betas("cosine", 1000), normal(20, 50, 3)
+    wrong = lambda x, i: torch.zeros(50, 6)
+    by_noise, by_velocity = (DDPMSampler(GaussianDiffusion(betas, kind), 20) for kind in ("noise", "velocity"))
+    assert by_noise.sample(wrong, noise, 1.0).abs().max() > 1000
+    assert by_velocity.sample(wrong, noise, 1.0).abs().max() < 10
+
+
 def test_vb_at_the_first_step_is_the_discretised_likelihood():
     betas = make_betas("cosine", 1000)
     process = GaussianDiffusion(betas)

@@ -114,9 +114,11 @@ class DiffLoss(Strict):
     batch_multiplier: int = Field(gt=0, description="draws of (t, noise) per condition in a training step")
     steps: int = Field(gt=0, description="length of the training diffusion")
     schedule: Literal["cosine", "linear"]
+    prediction: Literal["noise", "velocity"] = Field("noise", description="what the head predicts of a noisy token")
 
 
 class DiffLossScale(Strict):
     width: int = Field(gt=0)
     blocks: int = Field(gt=0)
     batch_multiplier: int = Field(gt=0)
+    prediction: Literal["noise", "velocity"] | None = None

@@ -29,7 +29,7 @@ def spaced_timesteps(total: int, count: int) -> list[int]:
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """Guided model output (B, ..., 2C): u + scale (c - u) on the noise of all C channels, variance logits of c."""
+    """Guided model output (B, ..., 2C): u + scale (c - u) on all C channels' prediction, variance logits of c."""
     noise, logits = conditional.chunk(2, dim=-1)
     base, _ = unconditional.chunk(2, dim=-1)
     return torch.cat([base + scale * (noise - base), logits], dim=-1)
@@ -46,7 +46,7 @@ class DDPMSampler:
     def __init__(self, diffusion: GaussianDiffusion, steps: int, x0_limit: float | None = None):
         self.timesteps = spaced_timesteps(diffusion.steps, steps)
         kept = diffusion.alpha_bar[self.timesteps]
-        self.process = GaussianDiffusion(1 - kept / np.append(1.0, kept[:-1]))
+        self.process = GaussianDiffusion(1 - kept / np.append(1.0, kept[:-1]), diffusion.prediction)
         self.steps, self.x0_limit = steps, x0_limit
 
     def step(self, x: Tensor, output: Tensor, i: int, noise: Tensor | None, temperature: float) -> Tensor:
@@ -56,7 +56,7 @@ class DDPMSampler:
         """
         p = self.process
         predicted, logits = output.float().chunk(2, dim=-1)
-        x0 = (x - p.noise[i] * predicted) / p.signal[i]  # DDPM Eq. 15
+        x0 = p.clean(x, predicted, i)
         if self.x0_limit is not None:
             x0 = x0.clamp(-self.x0_limit, self.x0_limit)
         mean = p.mean_from_x0[i] * x0 + p.mean_from_xt[i] * x  # DDPM Eq. 7

@@ -1,7 +1,8 @@
 """Discrete-time Gaussian diffusion with a learned variance: schedules, forward process, training loss.
 
 Sources: DDPM (arXiv 2006.11239), Sec. 2-3; improved DDPM (arXiv 2102.09672), Eq. 15-17; used by DiT (arXiv 2212.09748)
-and by the diffusion loss of MAR (arXiv 2406.11838). The model predicts the noise and a variance logit per channel.
+and by the diffusion loss of MAR (arXiv 2406.11838). The model predicts the noise and a variance logit per channel; or,
+instead of the noise, the velocity of arXiv 2202.00512.
 
 Shapes: B items, C channels (always last), T steps; x is (B, ..., C); t is int64 (B,) in 0..T-1, 0 nearest to the data.
 Tables are computed in float64 and kept as float32 on each device that asks for them.
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 SCHEDULES = ("linear", "cosine")
+PREDICTIONS = ("noise", "velocity")
 
 
 def make_betas(schedule: str, steps: int) -> np.ndarray:
@@ -30,22 +32,29 @@ def make_betas(schedule: str, steps: int) -> np.ndarray:
 class DiffusionLoss(NamedTuple):
     """Per-item terms, each (B,): their sum is the loss."""
 
-    mse: Tensor  # squared error of the predicted noise
+    mse: Tensor  # squared error of what is predicted: the noise, or the velocity
     vb: Tensor  # variational bound in bits per value; teaches the variance only
 
 
 class GaussianDiffusion:
     """The forward process of given betas, float64 (T,), and the loss of a model that predicts (noise, variance logit).
 
+    With `prediction` "velocity" the model predicts signal * noise - scale * x_0 in place of the noise, for x_t = signal *
+    x_0 + scale * noise (arXiv 2202.00512, Sec. 4 and App. D). Its squared error is that of the noise over signal^2. So
+    times of little signal, where a prediction has to come from the condition, weigh more; and x_0 follows from it
+    without a division by the signal.
+
     Not a module: it has no weights, and its tables must survive neither `.to(bfloat16)` nor a checkpoint.
     """
 
-    def __init__(self, betas: np.ndarray):
+    def __init__(self, betas: np.ndarray, prediction: str = "noise"):
+        if prediction not in PREDICTIONS:
+            raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}")
         betas = np.asarray(betas, dtype=np.float64)
         if betas.ndim != 1 or len(betas) < 2 or not ((betas > 0) & (betas <= 1)).all():
             raise ValueError("betas must be a vector of at least two values in (0, 1]")
         self.steps = len(betas)
-        self.betas = betas
+        self.betas, self.prediction = betas, prediction
         self.alpha_bar = np.cumprod(1 - betas)
         previous = np.append(1.0, self.alpha_bar[:-1])
         # q(x_t | x_0), and x_0 back from x_t and the noise (DDPM Eq. 4 and 15)
@@ -71,18 +80,29 @@ class GaussianDiffusion:
         signal, scale, *_ = self._at(t, x0.ndim)
         return signal * x0 + scale * noise
 
+    def clean(self, x: Tensor, predicted: Tensor, i: int) -> Tensor:
+        """The x_0 (B, ..., C) that a prediction (B, ..., C) at x = x_i says (DDPM Eq. 15; arXiv 2202.00512, App. D)."""
+        if self.prediction == "velocity":
+            return self.signal[i] * x - self.noise[i] * predicted
+        return (x - self.noise[i] * predicted) / self.signal[i]
+
     def losses(self, output: Tensor, x0: Tensor, t: Tensor, noise: Tensor) -> DiffusionLoss:
-        """Terms for the model's output (B, ..., 2C) = (noise, variance logits) at x_t = q_sample(x0, t, noise).
+        """Terms for the model's output (B, ..., 2C) = (prediction, variance logits) at x_t = q_sample(x0, t, noise).
 
         L_hybrid of improved DDPM (Eq. 16) in the form of DiT: MSE + VB, the latter averaged over values, in bits, *not*
-        scaled down by 1/1000, and with the predicted noise detached. All in float32.
+        scaled down by 1/1000, and with the prediction detached. All in float32.
         """
         signal, scale, mean_from_x0, log_posterior, log_beta = self._at(t, x0.ndim)
         predicted, logits = output.float().chunk(2, dim=-1)
-        x0, error = x0.float(), predicted - noise
-        # The posterior mean is linear in x_0, and x_0 = (x_t - scale noise) / signal: the true and the predicted mean
-        # differ by a multiple of the noise error. Nothing cancels at large t. At t = 0 it is x_0 minus the model mean.
-        gap = (mean_from_x0 * scale / signal) * error.detach()
+        x0 = x0.float()
+        # The posterior mean is linear in x_0, and x_0 = (x_t - scale noise) / signal = signal x_t - scale velocity: the
+        # true and the predicted mean differ by a multiple of the prediction's error. Nothing cancels at large t. At
+        # t = 0 it is x_0 minus the model mean.
+        if self.prediction == "velocity":
+            error, weight = predicted - (signal * noise - scale * x0), mean_from_x0 * scale
+        else:
+            error, weight = predicted - noise, mean_from_x0 * scale / signal
+        gap = weight * error.detach()
         widening = (logits + 1) / 2 * (log_beta - log_posterior)  # log of model variance / posterior variance, Eq. 15
         log_variance = log_posterior + widening
         kl = 0.5 * (widening - 1 + torch.exp(-widening) + gap.square() * torch.exp(-log_variance))

@@ -43,7 +43,7 @@ class FinalLayer(nn.Module):
 
 
 class DenoisingMLP(nn.Module):
-    """Noisy token, time and condition -> (noise, variance logits)."""
+    """Noisy token, time and condition -> (prediction, variance logits)."""
 
     def __init__(self, channels: int, condition_width: int, width: int, blocks: int):
         super().__init__()
@@ -91,7 +91,7 @@ class DenoisingMLP(nn.Module):
         return self.modulated(x, self.modulations(embedded))
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """x (M, C), t (M,) in 0..T-1, z (M, Z) -> (M, 2C): predicted noise, then variance logits."""
+        """x (M, C), t (M,) in 0..T-1, z (M, Z) -> (M, 2C): predicted noise or velocity, then variance logits."""
         return self.denoise(x, self.time_embed(t) + self.cond_embed(z))
 
 
@@ -108,12 +108,13 @@ class DiffLoss(nn.Module):
         batch_multiplier: int,
         steps: int,
         schedule: str,
+        prediction: str = "noise",
     ):
         super().__init__()
         self.channels = channels
         self.batch_multiplier = batch_multiplier
         self.net = DenoisingMLP(channels, condition_width, width, blocks)
-        self.diffusion = GaussianDiffusion(make_betas(schedule, steps))
+        self.diffusion = GaussianDiffusion(make_betas(schedule, steps), prediction)
 
     def losses_at(self, z: Tensor, target: Tensor, t: Tensor, noise: Tensor) -> DiffusionLoss:
         """Terms (M,) for conditions z (m, Z), targets (m, C), times (M,) and noise (M, C); M is a multiple of m.
