@@ -175,8 +175,9 @@ def _training(spec: Spec, recipe: ResolvedRecipe, scaled: TrainingScale, data: D
     for key in ("warmup", "final", "decay_fraction", "ema_warmup", "betas", "weight_decay", "clip", "seed"):
         spec.set(f"training.{key}", recipe[f"training.{key}"])
     if scaled.muon is not None:
-        for key, value in scaled.muon.model_dump().items():
-            spec.set(f"training.muon.{key}", value, f"{where}.muon.{key}")
+        rate = f"lrs.{system}" if system in scaled.muon.lrs else "lr"
+        spec.set("training.muon.lr", scaled.muon.lrs.get(system, scaled.muon.lr), f"{where}.muon.{rate}")
+        spec.set("training.muon.momentum", scaled.muon.momentum, f"{where}.muon.momentum")
     if scaled.first_weights is not None:
         spec.set("training.first_weights", scaled.first_weights, f"{where}.first_weights")
     if batch.value % scaled.microbatches:

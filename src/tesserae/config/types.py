@@ -176,6 +176,7 @@ class Muon(Strict):
     """The optimizer of the matrices in a network's blocks (training/optimizers.py)."""
 
     lr: float = Field(gt=0, description="peak learning rate; its schedule is that of the others")
+    lrs: dict[str, float] = Field({}, description="system -> its peak learning rate, where `lr` does not suit it")
     momentum: float = Field(0.95, ge=0, lt=1)
 
 
