@@ -201,6 +201,22 @@ def test_what_a_claim_needs_survives_the_mapping(scale):
     )
 
 
+def test_a_system_has_its_own_rates_where_the_scale_names_it(project):
+    def rates(content):
+        content["tokenizer_training"].update(
+            lr=1e-3, lrs={"concepttok": 2e-3}, muon={"lr": 0.02, "lrs": {"concepttok": 0.01}}
+        )
+
+    edit(project, "scales/smoke.yaml", rates)
+    found = read_project(project, "smoke")
+    plain, own = (
+        specs.tokenizer(found.tokenizers[name], found.context) for name in ("detok_sb_baseline", "concepttok_bb64")
+    )
+    assert (plain.values["training"]["lr"], plain.values["training"]["muon"]) == (1e-3, {"lr": 0.02, "momentum": 0.95})
+    assert (own.values["training"]["lr"], own.values["training"]["muon"]) == (2e-3, {"lr": 0.01, "momentum": 0.95})
+    assert own.origins["training.muon.lr"].endswith("smoke.yaml: tokenizer_training.muon.lrs.concepttok")
+
+
 def test_every_value_of_a_spec_has_an_origin():
     project = read_project(ROOT, "pocket")
     for job in jobs(project).values():
