@@ -201,6 +201,13 @@ def test_what_a_claim_needs_survives_the_mapping(scale):
     )
 
 
+def test_a_table_of_settings_shows_what_the_paper_says_where_a_scale_trains_without_it(project):
+    told = read_project(project, "pocket")
+    assert told.tokenizers["concepttok_bb64"]["gan_start_epoch"].value is None
+    spec = jobs(told)["settings/concepttok_bb64"].spec
+    assert spec["gan_start_epoch"] == 80
+
+
 def test_a_system_has_its_own_rates_where_the_scale_names_it(project):
     def rates(content):
         content["tokenizer_training"].update(

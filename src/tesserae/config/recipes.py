@@ -37,7 +37,7 @@ def read_recipe(
         for key, settings in systems[system].Recipe.model_fields.items()
         if not settings.is_required()
     }
-    exception = scale.exceptions.get(name)
+    exception, replaced = scale.exceptions.get(name), {}
     for key, value in (exception.set if exception else {}).items():
         if key not in merged | defaults:
             raise ConfigError(
@@ -46,7 +46,7 @@ def read_recipe(
                 "no such key in the recipe",
                 f"one of {', '.join(sorted(merged | defaults))}",
             )
-        paper = (defaults | merged)[key].value
+        replaced[key] = paper = (defaults | merged)[key].value
         merged[key] = Sourced(value, f"{scale_file}: exceptions.{name} ({exception.reason}; the paper: {paper})")
         places[key] = scale_file, f"exceptions.{name}.set.{key}"
     try:
@@ -56,7 +56,7 @@ def read_recipe(
         raise together(_placed(problem, places, here, base) for problem in error.problems) from None
     complete = _leaves(typed.model_dump(), "")
     leaves = {key: merged.get(key, Sourced(value, "default of the type")) for key, (value, _) in complete.items()}
-    return ResolvedRecipe(name, typed, leaves, file, section)
+    return ResolvedRecipe(name, typed, leaves, file, section, replaced)
 
 
 def concrete(entries: dict[str, dict]) -> list[str]:

@@ -24,6 +24,7 @@ class ResolvedRecipe:
     leaves: dict[str, Sourced]
     file: Path
     section: str
+    replaced: dict[str, Any] = field(default_factory=dict)  # what the paper says where the scale's exceptions differ
 
     def __getitem__(self, key: str) -> Sourced:
         return self.leaves[key]

@@ -149,8 +149,11 @@ def _wrong_cell(
 
 
 def stated(recipe: ResolvedRecipe) -> list[str]:
-    """Names of the numbers of a recipe's `settings`: those it says, by dotted key, and those that follow from them."""
-    said = {key: value for key, (value, _) in recipe.leaves.items()}
+    """Names of the numbers of a recipe's `settings`: those it says, by dotted key, and those that follow from them.
+
+    As at the scale `paper`, whose settings are shown at every scale.
+    """
+    said = {key: value for key, (value, _) in recipe.leaves.items()} | recipe.replaced
     numbers = [key for key, value in said.items() if isinstance(value, int | float) and not isinstance(value, bool)]
     lists = {key: value for key, value in said.items() if isinstance(value, list)}
     return [*numbers, *(f"{key}.{place}" for key, value in lists.items() for place in range(len(value))), *FOLLOWING]
