@@ -40,9 +40,9 @@ class GaussianDiffusion:
     """The forward process of given betas, float64 (T,), and the loss of a model that predicts (noise, variance logit).
 
     With `prediction` "velocity" the model predicts signal * noise - scale * x_0 in place of the noise, for
-    x_t = signal * x_0 + scale * noise (arXiv 2202.00512, Sec. 4 and App. D). Its squared error is that of the noise over
-    signal^2. So times of little signal, where a prediction has to come from the condition, weigh more; and x_0 follows
-    from it without a division by the signal.
+    x_t = signal * x_0 + scale * noise (arXiv 2202.00512, Sec. 4 and App. D). Its squared error is that of the noise
+    over signal^2. So times of little signal, where a prediction has to come from the condition, weigh more; and x_0
+    follows from it without a division by the signal.
 
     Not a module: it has no weights, and its tables must survive neither `.to(bfloat16)` nor a checkpoint.
     """
