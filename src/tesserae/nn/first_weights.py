@@ -28,7 +28,8 @@ def start_narrow(model: nn.Module) -> None:
         if name.startswith(DISCRIMINATOR):
             continue
         if isinstance(module, nn.Conv2d) and module.in_channels == module.out_channels == COLOURS:
-            nn.init.dirac_(module.weight)
+            if module.weight.any():
+                nn.init.dirac_(module.weight)
         elif isinstance(module, nn.Linear | nn.Conv2d):
             _fan_in(module.weight, DAMPED if name.endswith(RESIDUAL) else 1.0)
         elif isinstance(module, nn.MultiheadAttention):

@@ -6,11 +6,14 @@ logged and never optimised. And it may have
 - `collected(group)`: tensors that each micro-batch leaves after its forward pass, of the same shapes in all;
 - `after_backward(group, collected)`: when the gradients are joined, before clipping and the optimizer, with those of
   all micro-batches of the global batch, stacked in order; codebooks are renewed here, gradients projected;
-- `after_step(group)`: after the optimizer's step.
+- `after_step(group)`: after the optimizer's step;
+- `settle(batches)`: after the last step, with averaged weights in place, in the first process alone: buffers that are
+  fitted to them. It takes as many batches of the training's first steps as it wants, and returns numbers of the run.
 What such a model keeps between steps are buffers. Lightning Fabric brings devices, precision and
 processes (docs/decisions.md says why). Nothing here knows a model, evaluates or plots.
 """
 
+import itertools
 import json
 import math
 import os
@@ -139,12 +142,16 @@ def train(
     weights = {**model.state_dict(), **learner.averaged}
     if not writer:
         return Trained(weights, {})
+    settled: dict[str, float] = {}
+    if hasattr(model, "settle"):
+        weights, settled = _settle(fabric, learner, weights, source, training)
     shutil.copyfile(log, curves)
     last = json.loads(log.read_text().splitlines()[-1])
     numbers = {name: value for name, value in last.items() if name not in ("step", "images", "lr")}
     numbers |= {
         "images_per_second": round((steps - first) * batch_size / seconds, 1),
         "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        **settled,
     }
     return Trained(weights, numbers)
 
@@ -263,6 +270,18 @@ def _average(learner: Learner, decay: float) -> None:
     present = dict(learner.model.named_parameters())
     averaged = learner.averaged
     torch._foreach_lerp_(list(averaged.values()), [present[name] for name in averaged], 1 - decay)
+
+
+def _settle(
+    fabric: Fabric, learner: Learner, weights: dict[str, Tensor], source: Source, training: dict[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Averaged weights with what the model fits to them, which it keeps, and the numbers that it returns."""
+    own = range(training["microbatches"])
+    learner.model.load_state_dict(weights)
+    learner.model.eval()
+    with closing(batches(source, training["seed"], fabric.device, itertools.count(), own, 0)) as prepared:
+        numbers = learner.model.settle(each.batch for parts in prepared for each in parts)
+    return learner.model.state_dict(), numbers
 
 
 # ---- state ----------------------------------------------------------------------------------------------------
