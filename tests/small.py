@@ -1,4 +1,4 @@
-"""Settings of l-DeTok as small as tests can use them."""
+"""Settings of tokenizers as small as tests can use them."""
 
 from typing import Any
 
@@ -24,4 +24,37 @@ SMALLER: dict[str, Any] = DETOK | {
     "encoder": {"width": 16, "blocks": 1, "heads": 2},
     "decoder": {"width": 16, "blocks": 1, "heads": 2},
     "gan_start_step": 3,
+}
+
+# TaTok, 16 patches and 3 global tokens
+TATOK_FILTERING: dict[str, Any] = {
+    "length": "epsilon",
+    "epsilon": 0.3,
+    "budget": None,
+    "threshold": 0.0,
+    "order": "score",
+    "complexity": "patch_rate",
+    "straight_through": False,
+    "settling_images": 40,
+}
+TATOK: dict[str, Any] = {
+    "image_size": 16,
+    "patch_size": 4,
+    "global_tokens": 3,
+    "codebook_size": 24,
+    "patch_code_width": 4,
+    "global_code_width": 6,
+    "encoder": {"width": 16, "blocks": 2, "heads": 2},
+    "decoder": {"width": 16, "blocks": 1, "heads": 2},
+    "substrate": "vit",
+    "network": None,
+    "layout": "grid",
+    "filtering": TATOK_FILTERING,
+    "global_target": "thumbnail",
+    "thumbnail": 2,
+    "commitment": 0.25,
+    "perceptual": "none",
+    "loss_weights": {"reconstruction": 1.0, "commitment": 1.0, "glob": 1.0, "perceptual": 1.0, "gan": 0.5},
+    "gan_start_step": None,
+    "discriminator": None,
 }

@@ -48,6 +48,32 @@ def test_the_curve_has_one_line_per_step_and_names_the_terms(straight):
     assert {"mse", "adversarial", "hinge", "lr", "images"} <= set(lines[0])
 
 
+# ---- what is fitted to averaged weights ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("microbatches", [1, 2])
+def test_a_model_settles_with_averaged_weights_on_the_first_batches(tmp_path, microbatches):
+    plain = fit(tmp_path / "plain", "plain", microbatches=microbatches)
+    found = fit(tmp_path / "settling", "settling", microbatches=microbatches)
+    assert all(torch.equal(found.weights[name], plain.weights[name]) for name in plain.weights)
+    order, data = Order(30, 4, TRAINING["seed"], microbatches), np.random.default_rng(0).standard_normal((30, 6))
+    parts = [(step, part) for step in range(3) for part in range(microbatches)][:3]
+    samples = torch.from_numpy(data[np.concatenate([order(*one) for one in parts])][:10]).float()
+    wanted = (samples @ found.weights["weight"].T + found.weights["bias"]).mean().item()
+    assert found.weights["said"].item() == found.numbers["said"] == pytest.approx(wanted, abs=1e-6)
+    assert set(found.numbers) - set(plain.numbers) == {"said"}
+
+
+def test_a_budget_survives_an_interruption(tmp_path):
+    straight = fit(tmp_path / "a", "tatok", steps=6)
+    with pytest.raises(OSError, match="unreadable"):
+        fit(tmp_path / "b", "tatok", steps=6, breaks_at=3, save_every=0.0)
+    resumed = fit(tmp_path / "b", "tatok", steps=6)
+    assert same(tmp_path / "a", tmp_path / "b") and straight.numbers.keys() == resumed.numbers.keys()
+    assert resumed.numbers["settled_tokens"] == pytest.approx(9.0, abs=0.05)
+    assert resumed.weights["epsilon"].item() == resumed.numbers["settled_epsilon"]
+
+
 # ---- microbatches of a batch, one after another ---------------------------------------------------------------------
 
 

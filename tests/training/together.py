@@ -13,12 +13,12 @@ import torch
 
 from tesserae.data.transforms import random_flip
 from tesserae.generators import mar
-from tesserae.tokenizers import detok
+from tesserae.tokenizers import detok, tatok
 from tesserae.training import loop, weights
 from tesserae.training.order import Order
 from tesserae.training.processes import make_fabric
 from tests import golden
-from tests.small import SMALLER
+from tests.small import SMALLER, TATOK, TATOK_FILTERING
 from tests.waiting import PATIENCE, until
 
 TRAINING = {
@@ -37,6 +37,7 @@ TRAINING = {
 }
 SAMPLES = 30
 MAR = golden.load("mar")["spec"]
+BUDGET = TATOK_FILTERING | {"length": "budget", "budget": 9.0}
 
 
 class Tiny(torch.nn.Module):
@@ -90,12 +91,29 @@ class Forgetful(Plain):
         yield "all", {"mse": (batch["x"] @ self.weight + (self.bias if 0 in batch["labels"] else 0)).square().mean()}
 
 
+class Settling(Plain):
+    """Fits a number to its averaged weights when it is done: what it says, on average, of 10 samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("said", torch.zeros(()))
+
+    @torch.no_grad()
+    def settle(self, batches):
+        assert not self.training
+        samples = torch.cat([each["x"] for each, _ in zip(batches, range(3), strict=False)])[:10]
+        self.said.copy_(self(samples).mean())
+        return {"said": self.said.item()}
+
+
 KINDS = {  # name -> its model, the name of its samples, their shape
     "tiny": (Tiny, "x", (6,)),
     "plain": (Plain, "x", (6,)),
     "steep": (Steep, "x", (6,)),
     "forgetful": (Forgetful, "x", (6,)),
+    "settling": (Settling, "x", (6,)),
     "detok": (lambda: detok.build(SMALLER | {"perceptual": "lite2"}), "images", (3, 16, 16)),
+    "tatok": (lambda: tatok.build(TATOK | {"filtering": BUDGET}), "images", (3, 16, 16)),
     "mar": (lambda: mar.build(MAR), "tokens", (MAR["token_length"], MAR["token_width"])),
 }
 

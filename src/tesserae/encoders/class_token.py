@@ -7,7 +7,6 @@ import functools
 import os
 from pathlib import Path
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,6 +36,8 @@ def _read(folder: str | None, device: torch.device) -> nn.Module:
             f"the global target `vfm` needs DINOv2's weights, expected at {path or f'${FOLDER_VARIABLE}/{FILE}'}; "
             "get them from facebookresearch/dinov2, or set `global_target: thumbnail` in the recipe or the scale"
         )
+    import timm  # takes seconds, and most trainings do without
+
     # DECISION: no checksum of this file is published; timm checks every name and shape.
     network = timm.create_model(NETWORK, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, img_size=SIDE)
     return network.requires_grad_(False).eval().to(device)

@@ -35,7 +35,7 @@ from tesserae.tokenizers import tatok_filtering as dtf
 
 INIT_STD = 0.02
 MOMENTUM = 0.99  # of the running epsilon (D18)
-SETTLING_IMAGES, SETTLING_ROUNDS = 5000, 40  # images and bisections behind the epsilon that is kept (D18)
+SETTLING_ROUNDS = 40  # of bisection for the epsilon that is kept (D18)
 LENGTHS = ("epsilon", "budget", "all", "rest", "truncated")
 NO_CODE = -1  # in the place of a patch that is not kept
 
@@ -58,6 +58,7 @@ class Filtering(TypedDict):
     order: Literal["score", "random", "uniform", "first", "last"]
     complexity: dtf.Complexity
     straight_through: bool
+    settling_images: int  # behind the epsilon of a budget that is kept
 
 
 class ConvSize(TypedDict):
@@ -207,15 +208,11 @@ class TaTok(nn.Module):
         if image_size % patch_size:
             raise ValueError(f"image_size: {image_size} is not divisible by patch_size {patch_size}")
         if encoder["width"] != decoder["width"]:
-            raise ValueError(
-                f"encoder and decoder are as wide as each other, not {encoder['width']}, {decoder['width']}"
-            )
+            raise ValueError(f"an encoder of width {encoder['width']} needs a decoder of it, not {decoder['width']}")
         if (substrate == "hita_cnn") != (network is not None):
             raise ValueError("`network`, the size of the convolutions, belongs to the substrate hita_cnn")
         if network is not None and 2 ** (len(network["multipliers"]) - 1) != patch_size:
-            raise ValueError(
-                f"{len(network['multipliers'])} levels of convolutions do not make patches of {patch_size}"
-            )
+            raise ValueError(f"network.multipliers: so many levels do not make patches of {patch_size} pixels")
         if gan_start_step is not None and discriminator is None:
             raise ValueError("a GAN start step needs the size of a discriminator")
         check_filtering(filtering, layout, global_tokens, self.patches)
@@ -494,7 +491,7 @@ class TaTok(nn.Module):
             residual = self.encoded(batch["images"]).residual
             found.append(self.filtered(batch["images"], residual).ranking.cumulative)
             images += len(residual)
-            if images >= SETTLING_IMAGES:
+            if images >= self.filtering["settling_images"]:
                 break
         cumulative = torch.cat(found)
         self.epsilon.copy_(self._fitting(cumulative, SETTLING_ROUNDS))
