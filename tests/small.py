@@ -53,6 +53,7 @@ TATOK: dict[str, Any] = {
     "global_target": "thumbnail",
     "thumbnail": 2,
     "commitment": 0.25,
+    "losses": "hita_gan",
     "perceptual": "none",
     "loss_weights": {"reconstruction": 1.0, "commitment": 1.0, "glob": 1.0, "perceptual": 1.0, "gan": 0.5},
     "gan_start_step": None,

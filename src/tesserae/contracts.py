@@ -83,11 +83,11 @@ class Discrete(Tokenizer, Protocol):
 class OfVariableLength(Discrete, Protocol):
     """A discrete tokenizer that makes more tokens of one image than of another.
 
-    The real codes of an image come first; up to N the row is filled with any code, which `decode` does not read.
+    Its rows hold -1 in the places where an image has no code: at the end, or anywhere if places mean something.
     """
 
     def lengths(self, codes: Tensor, /) -> Tensor:
-        """Codes int64 (B, N) -> how many of each image are real, int64 (B,), from 0 to N."""
+        """Codes int64 (B, N) -> how many each image has, int64 (B,), from 0 to N."""
 
 
 class Prompted(Tokenizer, Protocol):

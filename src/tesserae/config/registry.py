@@ -22,6 +22,7 @@ from tesserae.config.systems import (
     randomar,
     rasterar,
     sit,
+    tatok,
     topk_sae,
     va_vae,
 )
@@ -34,6 +35,7 @@ TOKENIZERS: dict[str, ModuleType] = {
     "maetok": maetok,
     "concepttok": concepttok,
     "llamagen_vq": llamagen_vq,
+    "tatok": tatok,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,

@@ -41,6 +41,7 @@ class Tokens(NamedTuple):
     width: int  # values of a token; of a code's entry in the codebook
     layout: str  # grid (row-major square) or sequence
     vocabulary: int | None = None  # how many different codes there are; None: tokens are continuous
+    ragged: bool = False  # images have codes in some places of a row only, `length` of them at most
 
 
 class Text(NamedTuple):

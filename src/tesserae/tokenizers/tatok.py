@@ -173,8 +173,10 @@ class TaTok(nn.Module):
     epsilon that is moved in training until an image has `budget` tokens on average, global ones included; "all";
     "rest", as many as leave M tokens with the global ones; "truncated", in training a random part, at use all.
 
-    `discriminator` is there only with `gan_start_step`, `glob_head` only with global tokens, `epsilon`, the one that
-    is used, where scores decide. Frozen networks of losses are in no state dict and are read at first use.
+    `losses` are the three terms of the paper, "literal", or Hita's perceptual and adversarial ones as well, "hita_gan".
+
+    `discriminator` is there only with the latter and `gan_start_step`, `glob_head` only with global tokens, `epsilon`,
+    the one that is used, where scores decide. Frozen networks of losses are in no state dict, and read at first use.
     """
 
     TRAINING_ONLY = ("discriminator.", "glob_head.", "batches")  # prefixes of what is not part of the tokenizer
@@ -197,6 +199,7 @@ class TaTok(nn.Module):
         global_target: Literal["thumbnail", "vfm"],
         thumbnail: int,
         commitment: float,
+        losses: Literal["literal", "hita_gan"],
         perceptual: Literal["lpips", "lite2", "none"],
         loss_weights: LossWeights,
         gan_start_step: int | None,
@@ -218,7 +221,11 @@ class TaTok(nn.Module):
         check_filtering(filtering, layout, global_tokens, self.patches)
         self.vocabulary = codebook_size
         self.tokens = self.patches + (global_tokens if layout == "grid" else 0)  # of an image at most
-        self.filtering, self.loss_weights, self.gan_start_step = dict(filtering), dict(loss_weights), gan_start_step
+        self.filtering, self.loss_weights = dict(filtering), dict(loss_weights)
+        # DECISION (D16): the paper prints three terms, "literal"; an rFID near 1.5 takes the two more of Hita.
+        if losses == "literal":
+            perceptual, gan_start_step = "none", None
+        self.gan_start_step = gan_start_step
         self.perceptual_loss = perceptual_loss(perceptual, loss_weights["perceptual"])
         self.target, self.thumbnail = global_target, thumbnail
         width = encoder["width"]
@@ -424,7 +431,6 @@ class TaTok(nn.Module):
             pulled = pulled + global_tokens.distances.mean()
             terms["global"] = weights["glob"] * self._global_loss(images, output.global_embeddings.float())
         terms["commitment"] = weights["commitment"] * pulled
-        # DECISION (D16): the paper prints the three terms above; an rFID near 1.5 takes these two as well.
         if self.perceptual_loss is not None:
             terms["perceptual"] = weights["perceptual"] * self.perceptual_loss(images, output.images)
         if adversarial:

@@ -3,7 +3,6 @@
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 
@@ -38,8 +37,5 @@ def decode(tokenizer: Any, tokens: Tensor, text: Tensor | None = None) -> Tensor
 
 
 def real_codes(tokenizer: Any, codes: Tensor) -> Tensor:
-    """Codes int64 (B, N) -> those that belong to an image, int64 (at most B N,): all but what fills up a row."""
-    if not hasattr(tokenizer, "lengths"):  # `OfVariableLength` has it
-        return codes.flatten()
-    places = torch.arange(codes.shape[1], device=codes.device)
-    return codes[places < tokenizer.lengths(codes)[:, None]]
+    """Codes int64 (B, N) -> those that belong to an image, int64 (at most B N,): all but -1, which stands for none."""
+    return codes[codes >= 0] if hasattr(tokenizer, "lengths") else codes.flatten()  # `OfVariableLength` has it
