@@ -81,7 +81,7 @@ class Discrete(Tokenizer, Protocol):
 
 
 class OfVariableLength(Discrete, Protocol):
-    """A discrete tokenizer that makes more tokens of one image than of another.
+    """A discrete tokenizer that may make more tokens of one image than of another.
 
     Its rows hold -1 in the places where an image has no code: at the end, or anywhere if places mean something.
     """

@@ -85,14 +85,14 @@ def described(module, recipe, scaled=None, image_size=None):
 )
 def test_published_networks_make_256_tokens(module, recipe, width):
     spec = described(module, recipe)
-    assert module.tokens(spec.values["model"]) == (256, width, "grid", None)
+    assert module.tokens(spec.values["model"]) == (256, width, "grid", None, False)
     assert spec.values["model"]["channels"] == 128
 
 
 @pytest.mark.parametrize(("module", "recipe"), [(kl_vae, MAR_VAE), (kl_vae, SD_VAE), (va_vae, VA_VAE)])
 def test_networks_shrink_by_the_pixels_of_a_latent(module, recipe):
     spec = described(module, recipe, SMALL, {256: 32})
-    assert module.tokens(spec.values["model"]) == (64, 8, "grid", None)
+    assert module.tokens(spec.values["model"]) == (64, 8, "grid", None, False)
     assert spec.values["model"]["multipliers"] == ([1, 2] if recipe is SD_VAE else [1, 1, 2])
     assert spec.values["model"]["perceptual"] == "none"
     assert "scale.yaml: systems" in spec.origins["model.channels"] and "128" in spec.origins["model.channels"]

@@ -25,10 +25,13 @@ from tesserae.config.project import Project, read_project
 from tesserae.config.recipes import concrete, read_recipe
 from tesserae.config.registry import GENERATORS, TOKENIZERS, tokens_of
 from tesserae.config.resolve import ResolvedRecipe, Tokens
+from tesserae.config.stages import STAGES
 from tesserae.costs.counts import count
 from tesserae.costs.networks import FOUNDED
+from tesserae.data.ragged import write_ragged
 from tesserae.lineage import fingerprint
-from tesserae.stages import codes, generator, tokenizer
+from tesserae.stages import codes, generator, ragged_codes, tokenizer
+from tesserae.stages.shared.ragged_codes import open_ragged_codes
 from tesserae.stages.shared.tokenizers import (
     decode,
     encode,
@@ -36,7 +39,6 @@ from tesserae.stages.shared.tokenizers import (
     masks_patches,
     names_concepts,
     prompted,
-    real_codes,
 )
 from tesserae.training import weights
 from tesserae.workflow.graph.tokenizers import tokenizer_spec_of
@@ -46,6 +48,7 @@ from tests.training.together import TRAINING
 
 SCALES = ("smoke", "pocket", "desk", "released", "paper")  # the smallest first
 B = 2
+SHARD = {"tokenizer": "toy", "batch": 4, "shard": 1}
 
 
 class Case(NamedTuple):
@@ -183,7 +186,6 @@ def test_a_tokenizer_makes_what_the_configuration_says_and_images_of_it(case):
     assert_tokens(found, told)
     if is_discrete(model):
         assert model.vocabulary == told.vocabulary
-        assert torch.equal(real_codes(model, found), found[found >= 0])
         assert not told.ragged or torch.equal(model.lengths(found), (found >= 0).sum(1))
     else:
         posterior = model.posterior(pictures)
@@ -429,7 +431,7 @@ def corpus(monkeypatch) -> SimpleNamespace:
     pictures = np.full((6, 16, 16, 3), 200, np.uint8)
     pictures[::2] = 30
     data = SimpleNamespace(images=pictures, labels=np.zeros(6, np.int64))
-    for stage in (tokenizer, codes):
+    for stage in (tokenizer, codes, ragged_codes):
         monkeypatch.setattr(stage, "open_cache", lambda folder, split: data)
     return data
 
@@ -461,16 +463,56 @@ def test_prompts_go_to_who_reads_them(reader):
     assert prompted(Codes()) == "none" and decode(Codes(), torch.zeros(1, 4), "prompt").shape == (1, 3, 16, 16)
 
 
-def test_codes_that_fill_up_a_row_are_not_counted(corpus, tmp_path, monkeypatch):
-    spec = {"tokenizer": "toy", "batch": 4, "shard": 1, "shards": 1}
-    counts = {}
-    for kind in (Codes, Halves):
-        monkeypatch.setattr(codes.weights, "load", lambda file, kind=kind: kind())
-        job = work("codes", tmp_path, spec, inputs={"dataset": tmp_path, "tokenizer": tmp_path})
-        codes.run(job)
-        assert np.load(job.out / "codes.npy").shape == (6, 2, 4)
-        counts[kind] = np.load(job.out / "counts.npy").tolist()
-    assert counts == {Codes: [12, 0, 0, 0, 0, 0, 12, 0], Halves: [6, 0, 0, 0, 0, 0, 12, 0]}
+def test_codes_are_kept_and_counted(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(codes.weights, "load", lambda file: Codes())
+    job = work("codes", tmp_path, SHARD | {"shards": 1}, inputs={"dataset": tmp_path, "tokenizer": tmp_path})
+    codes.run(job)
+    assert np.load(job.out / "codes.npy").tolist() == [[[0] * 4] * 2, [[6] * 4] * 2] * 3
+    assert np.load(job.out / "counts.npy").tolist() == [12, 0, 0, 0, 0, 0, 12, 0]
+
+
+def test_codes_of_different_length_are_kept_with_their_places(corpus, tmp_path, monkeypatch):
+    """In parts of images, which are read as one."""
+    corpus.images[3, :8, :8] = 100  # its second code differs, and that of its mirror image
+    corpus.labels[:] = range(6)
+    monkeypatch.setattr(ragged_codes.weights, "load", lambda file: Halves())
+    folders = []
+    for shard in (1, 2):
+        folder = tmp_path / str(shard)
+        folder.mkdir()
+        job = work(
+            "ragged_codes",
+            folder,
+            SHARD | {"shards": 2, "shard": shard},
+            inputs={"dataset": tmp_path, "tokenizer": tmp_path},
+        )
+        numbers = ragged_codes.run(job)
+        folders.append(job.out)
+    assert {path.name for path in job.out.iterdir()} == set(STAGES["ragged_codes"].files)
+    lengths = {"length": 8 / 3, "length_sd": pytest.approx(8**0.5 / 3), "shortest": 2, "longest": 4}
+    assert numbers == {"images": 3, "vocabulary": 8, **lengths}
+    found = open_ragged_codes(folders)
+    assert found.lengths().tolist() == [2, 4, 2, 2, 2, 4] and found.labels.tolist() == list(range(6))
+    read, places = found.at(np.array([5, 0]), np.array([0, 1]))
+    assert read.tolist() == [[6, 6, 6, 6], [0, 0, -1, -1]] and places.tolist() == [[0, 1, 2, 3], [0, 2, -1, -1]]
+    model = Halves()
+    for views, mirror in ((corpus.images, 0), (corpus.images[:, :, ::-1], 1)):
+        rows = model.encode(torch.from_numpy(views.copy()).permute(0, 3, 1, 2) / 127.5 - 1)
+        read, places = found.at(np.arange(6), np.full(6, mirror))
+        for code, place, wanted in zip(read, places, rows, strict=True):
+            row = torch.full_like(wanted, -1)
+            row[place[place >= 0]] = code[code >= 0]
+            assert torch.equal(row, wanted)
+
+
+def test_parts_of_other_images_are_refused(tmp_path):
+    write_ragged(tmp_path, "codes", np.array([[1, 2], [3, -1]]))
+    write_ragged(tmp_path, "places", np.array([[0, 1], [1, -1]]))
+    np.save(tmp_path / "labels.npy", np.zeros(1, np.int64))
+    assert open_ragged_codes([tmp_path]).lengths().tolist() == [2]
+    write_ragged(tmp_path, "places", np.array([[0, -1], [0, 1]]))
+    with pytest.raises(ValueError, match="not of the same images; make them again"):
+        open_ragged_codes([tmp_path])
 
 
 # ---- what depends on what -----------------------------------------------------------------------------------------

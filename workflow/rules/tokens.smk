@@ -2,6 +2,7 @@
 for STAGE in (
     "tokens",
     "codes",
+    "ragged_codes",
 ):
     rule:
         name: STAGE

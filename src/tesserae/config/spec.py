@@ -93,6 +93,10 @@ def generator(recipe: ResolvedRecipe, tokenizer_spec: Spec, data: Dataset, conte
             f"{system} learns {kinds[not discrete]}, {recipe['tokenizer'].value} makes {kinds[discrete]}",
             "name a tokenizer, or a generator, of the other kind",
         )
+    if tokens.ragged and not getattr(GENERATORS[system], "RAGGED", False):
+        file, key = recipe.where("tokenizer")
+        problem = f"{system} learns as many codes of every image, {recipe['tokenizer'].value} makes more of some"
+        raise ConfigError(file, key, problem, "name a generator of sequences that vary in length, or another tokenizer")
     if discrete:
         spec.set("model.vocabulary", tokens.vocabulary, f"{origin} (its codes)")
     else:

@@ -186,6 +186,19 @@ STAGES: dict[str, Stage] = {
         listed=(),
         colour="#a6cee3",
     ),
+    "ragged_codes": Stage(
+        "as codes, of a tokenizer that makes more of one image than of another",
+        {
+            "codes": "codes_indices.npy",
+            "code_offsets": "codes_offsets.npy",
+            "places": "places_indices.npy",
+            "place_offsets": "places_offsets.npy",
+            "labels": "labels.npy",
+        },
+        {"dataset": ALL, "tokenizer": ALL, "prompts": ALL},
+        listed=(),
+        colour="#80b1d3",
+    ),
     "latent_clusters": Stage(
         "how latents lie by concept",
         {"clusters": "clusters.npz", "metrics": METRICS},

@@ -275,6 +275,12 @@ def _codes(task: Task, rates: Rates) -> Need:
     return _encoded(task, rates, 2 * images)._replace(disk=images * (2 * width * made.length + 8) + 8 * made.vocabulary)
 
 
+def _ragged_codes(task: Task, rates: Rates) -> Need:
+    """Codes and their places, as many as there may be, of each image and its mirror image, and where rows begin."""
+    made, images = _made(task), task.sharded(_split(task, "train"))
+    return _encoded(task, rates, 2 * images)._replace(disk=images * (2 * (2 * 4 * made.length + 2 * 8) + 8))
+
+
 # ---- samples and their numbers ----------------------------------------------------------------------------------
 
 
@@ -349,6 +355,7 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "latent_clusters": _latent_clusters,
     "tokens": _tokens,
     "codes": _codes,
+    "ragged_codes": _ragged_codes,
     "generator": _training,
     "search_samples": _search_samples,
     "search": _search,

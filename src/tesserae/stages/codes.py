@@ -10,7 +10,7 @@ from tesserae.metrics.codebook import health
 from tesserae.stages.shared.common import pick_device, shard_of
 from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.side_inputs import open_prompts
-from tesserae.stages.shared.tokenizers import encode, real_codes
+from tesserae.stages.shared.tokenizers import encode
 from tesserae.training import weights
 
 
@@ -39,7 +39,7 @@ def run(work: Work) -> dict[str, float]:
             kind = np.uint16 if model.vocabulary <= 2**16 else np.int32
             codes = np.lib.format.open_memmap(work.out / "codes.npy", "w+", kind, (len(images), *both.shape[1:]))
         codes[some] = both
-        counts += np.bincount(real_codes(model, plain).cpu().numpy(), minlength=model.vocabulary)
+        counts += np.bincount(plain.flatten().cpu().numpy(), minlength=model.vocabulary)
     codes.flush()
     np.save(work.out / "labels.npy", labels)
     np.save(work.out / "counts.npy", counts)

@@ -34,8 +34,3 @@ def encode(tokenizer: Any, images: Tensor, text: Tensor | None = None) -> Tensor
 def decode(tokenizer: Any, tokens: Tensor, text: Tensor | None = None) -> Tensor:
     """Tokens -> images (B, 3, S, S); prompts `text` (B, T, W) only for who reads them."""
     return tokenizer.decode(tokens, **({"text": text} if prompted(tokenizer) == "decoder" else {}))
-
-
-def real_codes(tokenizer: Any, codes: Tensor) -> Tensor:
-    """Codes int64 (B, N) -> those that belong to an image, int64 (at most B N,): all but -1, which stands for none."""
-    return codes[codes >= 0] if hasattr(tokenizer, "lengths") else codes.flatten()  # `OfVariableLength` has it

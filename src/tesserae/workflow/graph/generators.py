@@ -17,7 +17,7 @@ def generator_job(project: Project, recipe: Any) -> Job:
     spec = specs.generator(recipe, tokenizer_spec, data, project.context)
     kind = tokens_stage(project, tokenizer_recipe.name)
     inputs = gathered(project, kind, "tokens", tokenizer_recipe.name)
-    if recipe.typed.source == "official" and kind == "codes":  # tokens would be read for their statistics
+    if recipe.typed.source == "official" and kind != "tokens":  # tokens would be read for their statistics
         inputs = {}
     return Job(
         "generator",

@@ -155,15 +155,16 @@ def sae_jobs(project: Project, recipe: Any) -> Iterator[Job]:
 
 
 def tokens_stage(project: Project, tokenizer: str) -> str:
-    """The stage that makes a tokenizer's tokens: `codes` of a discrete one."""
+    """The stage that makes a tokenizer's tokens: of a discrete one `codes`, or `ragged_codes` where rows have gaps."""
     spec = specs.tokenizer(project.tokenizers[tokenizer], project.context).values
-    return "tokens" if tokens_of(spec["module"], spec["model"]).vocabulary is None else "codes"
+    made = tokens_of(spec["module"], spec["model"])
+    return "tokens" if made.vocabulary is None else "ragged_codes" if made.ragged else "codes"
 
 
 def token_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job) -> Iterator[Job]:
     inputs = {"dataset": dataset.id, "tokenizer": tokenizer.id}
     kind = tokens_stage(project, recipe.name)
-    if kind == "codes":
+    if kind != "tokens":
         inputs |= _reading(project, recipe, dataset)
     for shard in shards_of(project, "tokens"):
         spec = specs.evaluation(project.context, "batch")
