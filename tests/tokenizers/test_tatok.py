@@ -9,7 +9,7 @@ from tesserae.encoders import class_token
 from tesserae.losses.adversarial import hinge_loss
 from tesserae.nn.first_weights import start_narrow
 from tesserae.tokenizers import tatok_filtering as dtf
-from tesserae.tokenizers.tatok import NO_CODE, build
+from tesserae.tokenizers.tatok import NO_CODE, Quantizer, build
 from tesserae.training import weights
 from tests import golden
 from tests.small import TATOK as TINY
@@ -124,6 +124,26 @@ def test_initialisation():
     assert not model.conv_out.weight.any()
     rows = model.enc_pos @ model.enc_pos.T
     assert rows[0, 1] > rows[0, 3] and rows[0, 4] > rows[0, 12]  # neighbours are alike
+
+
+# ---- parity -------------------------------------------------------------------------------------------------------
+
+
+def test_codebooks_are_those_of_hita():
+    """Codes, losses and gradients of its official code. (Blocks and convolutions: see TiTok's and LlamaGen's tests.)"""
+    wanted = golden.load("tatok")
+    quantizer = Quantizer(24, 6, 6, 0.25)
+    golden.fill_by_name(quantizer)
+    quantizer.embedding.weight.data = golden.seeded_array("codebook", (24, 6))
+    quantizer.get_submodule("in").weight.data = torch.eye(6)
+    quantizer.get_submodule("in").bias.data.zero_()
+    vectors = golden.seeded_array("vectors", (2, 9, 6)).requires_grad_()
+    found = quantizer.of(vectors)
+    assert found.codes.tolist() == wanted["codes"]
+    assert found.distances.mean().item() == pytest.approx(wanted["loss"], rel=1e-5)
+    (found.distances.mean() + (found.vectors * golden.seeded_array("pull", (2, 9, 6))).sum()).backward()
+    assert quantizer.embedding.weight.grad.norm().item() == pytest.approx(wanted["entry_gradient"], rel=1e-5)
+    assert vectors.grad.norm().item() == pytest.approx(wanted["vector_gradient"], rel=1e-5)
 
 
 # ---- codes --------------------------------------------------------------------------------------------------------
