@@ -89,6 +89,7 @@ def test_rows_of_codes(contexts):
         ),
         ({"layout": "literal", "filtering__budget": 450.0}, "layout", "a smaller budget or fewer global tokens"),
         ({"layout": "literal", "filtering__length": "epsilon", "filtering__epsilon": 0.03}, "layout", "larger epsilon"),
+        ({"filtering__length": "rest", "global_tokens": 441}, "global_tokens", "441 leave none of 441 patches"),
         ({"substrate": "hita_cnn", "network__multipliers": [1, 2]}, "network.multipliers", "2 levels .* of 16 pixels"),
     ],
 )

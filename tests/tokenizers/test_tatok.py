@@ -459,6 +459,7 @@ def test_epsilon_is_settled_on_many_images():
         ({"filtering": {"length": "budget", "budget": 3.5}}, "budget: 3.5 tokens are not between 4 and 19"),
         ({"filtering": {"length": "budget", "budget": 20.0}}, "budget: 20.0 tokens are not between 4 and 19"),
         ({"filtering": {"length": "budget", "budget": 9.0, "threshold": 1.0}}, "threshold belongs to"),
+        ({"filtering": {"length": "rest"}, "global_tokens": 16}, "global_tokens: 16 leave none of 16 patches"),
         ({"filtering": {"length": "short"}}, "unknown length 'short'"),
         ({"filtering": {"order": "best"}}, "order 'best'"),
         ({"layout": "literal", "filtering": {"epsilon": 0.15}}, "layout: 3 global tokens .*16 slots.*choose the grid"),

@@ -87,9 +87,9 @@ class Filtered(NamedTuple):
 
 class Reconstruction(NamedTuple):
     images: Tensor  # (B, 3, S, S), about [-1, 1], not clamped
-    global_embeddings: Tensor  # (B, k, D): of the rounded global tokens
+    global_embeddings: Tensor | None  # (B, k, D): of the rounded global tokens, if there are any
     patches: Quantized
-    global_tokens: Quantized
+    global_tokens: Quantized | None
     filtered: Filtered
 
 
@@ -148,6 +148,8 @@ def check_filtering(filtering: Filtering, layout: str, global_tokens: int, patch
         raise ValueError(f"filtering.epsilon: {epsilon} is not in [0, 1)")
     if length == "budget" and (budget is None or not global_tokens + 1 <= budget <= all_tokens):
         raise ValueError(f"filtering.budget: {budget} tokens are not between {global_tokens + 1} and {all_tokens}")
+    if length == "rest" and global_tokens >= patches:
+        raise ValueError(f"global_tokens: {global_tokens} leave none of {patches} patches to the length rest")
     if filtering["threshold"] and length != "epsilon":
         raise ValueError("filtering.threshold belongs to the length epsilon")
     # The most patches that scores can keep are all but epsilon of them: where all scores are equal.
@@ -339,8 +341,10 @@ class TaTok(nn.Module):
             )
         there, read = codes != NO_CODE, codes.clamp(min=0)
         vectors = self.q_patch.lookup(read[:, self.global_tokens :])
-        global_vectors = self.q_glob.lookup(read[:, : self.global_tokens]) if self.global_tokens else None
-        return self.rebuild(self._embedded(global_vectors), self.q_patch.out(vectors), there[:, self.global_tokens :])
+        of_image = None
+        if self.global_tokens:
+            of_image = self.q_glob.out(self.q_glob.lookup(read[:, : self.global_tokens]))
+        return self.rebuild(of_image, self.q_patch.out(vectors), there[:, self.global_tokens :])
 
     def rebuild(self, global_embeddings: Tensor | None, embeddings: Tensor, kept: Tensor) -> Tensor:
         """Embeddings (B, k, D) of global tokens and (B, n, D) of patches, of which some are kept, (B, n) -> images.
@@ -362,9 +366,6 @@ class TaTok(nn.Module):
             x = block(x)
         return self._pixels(self.dec_ln_post(x.transpose(0, 1)[:, read:]))
 
-    def _embedded(self, vectors: Tensor | None) -> Tensor | None:
-        return None if vectors is None else self.q_glob.out(vectors)
-
     def _pixels(self, x: Tensor) -> Tensor:
         """Tokens of patches (B, M, D) -> images (B, 3, S, S)."""
         if hasattr(self, "to_image"):
@@ -380,7 +381,7 @@ class TaTok(nn.Module):
         """Images (B, 3, S, S) in [-1, 1] -> reconstruction from the kept patches; `rng` as in `encode`."""
         residual, global_tokens, patches = self.encoded(images)
         filtered = self.filtered(images, residual, rng)
-        quantized, of_image = self.q_patch.of(patches), None
+        quantized, of_image, global_embeddings = self.q_patch.of(patches), None, None
         vectors, kept = quantized.vectors, filtered.kept
         if self.filtering["straight_through"] and filtered.scores is not None:
             mean = filtered.scores.mean(dim=1, keepdim=True)
@@ -392,7 +393,7 @@ class TaTok(nn.Module):
             embeddings, kept = _to_front(embeddings, kept)[:, fitting], _to_front(kept, kept)[:, fitting]
         if self.global_tokens:
             of_image = self.q_glob.of(global_tokens)
-        global_embeddings = self._embedded(of_image and of_image.vectors)
+            global_embeddings = self.q_glob.out(of_image.vectors)
         rebuilt = self.rebuild(global_embeddings, embeddings, kept)
         return Reconstruction(rebuilt, global_embeddings, quantized, of_image, filtered)
 

@@ -168,6 +168,8 @@ def _faults(model: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             f"a budget of {budget} tokens, and an image has from {k + 1} ({k} global ones and a patch) to {k + patches}"
         )
         yield "filtering.budget", problem, "choose one between them"
+    if length == "rest" and k >= patches:
+        yield "global_tokens", f"{k} leave none of {patches} patches to the length rest", "choose fewer"
     if model["layout"] == "literal":
         # The most that scores can keep are all but epsilon of the patches: where all weigh the same.
         share = 0.0 if filtering["threshold"] else filtering["epsilon"] or 0.0
