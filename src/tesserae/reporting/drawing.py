@@ -77,7 +77,8 @@ def draw_sheet(
     shape = next((images.shape[1:] for _, images in rows if not isinstance(images, str)), (SIDE, SIDE, 3))
     nothing = np.zeros((0, *shape), np.uint8)
     pictures = [nothing if isinstance(images, str) else images for _, images in rows]
-    canvas, xs, ys, heights = mosaic(pictures, breaks=breaks, columns=0 if any(map(len, pictures)) else max(len(heads), 1))
+    columns = 0 if any(map(len, pictures)) else max(len(heads), 1)
+    canvas, xs, ys, heights = mosaic(pictures, breaks=breaks, columns=columns)
     height, width = canvas.shape[:2]
     inches = min(0.95, 9.0 / max(len(heads), 1))  # side of one printed image
     per_pixel = inches / (xs[1] - xs[0] if len(xs) > 1 else width)
