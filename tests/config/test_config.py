@@ -208,6 +208,15 @@ def test_a_table_of_settings_shows_what_the_paper_says_where_a_scale_trains_with
     assert spec["gan_start_epoch"] == 80
 
 
+def test_what_is_left_to_another_scale_is_run_there():
+    left = read_project(ROOT, "pocket").omitted
+    assert {"at desk", "at paper"} <= set(left.values())
+    elsewhere = {name: read_project(ROOT, name) for name in ("desk", "paper")}
+    for recipe, reason in left.items():
+        if reason.startswith("at ") and reason.removeprefix("at ") in elsewhere:
+            assert recipe not in elsewhere[reason.removeprefix("at ")].omitted, (recipe, reason)
+
+
 def test_a_system_has_its_own_rates_where_the_scale_names_it(project):
     def rates(content):
         content["tokenizer_training"].update(
