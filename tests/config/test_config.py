@@ -233,6 +233,19 @@ def test_a_system_has_its_own_rates_where_the_scale_names_it(project):
     assert own.origins["training.muon.lr"].endswith("smoke.yaml: tokenizer_training.muon.lrs.concepttok")
 
 
+@pytest.mark.parametrize("part", ["lrs", "batches", "steps_per_epochs", "muon.lrs"])
+def test_settings_for_a_system_that_there_is_not_are_refused(project, part):
+    def misspell(content):
+        training = content["generator_training"]
+        within = training.setdefault("muon", {"lr": 0.01}) if part.startswith("muon") else training
+        within.setdefault(part.split(".")[-1], {})["llamagenn"] = 1
+
+    edit(project, "scales/smoke.yaml", misspell)
+    with pytest.raises(ConfigError, match=rf"generator_training\.{part}\.llamagenn: no such system") as refused:
+        read_project(project, "smoke")
+    assert "llamagen" in str(refused.value)
+
+
 def test_every_value_of_a_spec_has_an_origin():
     project = read_project(ROOT, "pocket")
     for job in jobs(project).values():
