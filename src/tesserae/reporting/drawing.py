@@ -23,6 +23,7 @@ Point = tuple[float, float, float | None]  # x, mean over seeds, their sample st
 
 GAP = 0.06  # between two images of a sheet, in parts of an image
 EMPTY = 8  # images that a row of a sheet without any would have
+LETTER = 0.068  # inches that a letter of a row's label takes on average
 LOW = 0.35  # height of a row without images, in parts of one with
 SIDE = 128  # smallest side of a printed image in pixels: smaller ones are enlarged without smoothing
 
@@ -82,7 +83,8 @@ def draw_sheet(
     height, width = canvas.shape[:2]
     inches = min(0.95, 9.0 / max(len(heads), 1))  # side of one printed image
     per_pixel = inches / (xs[1] - xs[0] if len(xs) > 1 else width)
-    size = (width * per_pixel + 2.0, height * per_pixel + 0.9 + curves)
+    labels = max(2.0, 0.4 + LETTER * max(len(label) for label, _ in rows))
+    size = (width * per_pixel + labels, height * per_pixel + 0.9 + curves)
     figure = Figure(figsize=(max(size[0], 4.5), size[1]), layout="constrained")
     ratios = (height * per_pixel + 0.5, curves) if curves else (1,)
     grid = figure.add_gridspec(len(ratios), 1, height_ratios=ratios)
