@@ -4,9 +4,10 @@
                                   [--fractions 0.125 0.25 0.5 1] [--out folder]
 
 after `make reproduce`, whose data set, reference and tokens it reads. "before" has AdamW for all parameters, first
-weights as in the papers and the rates that the scales had then; "after" is the spec of the scale. Each point is a
-training of its own, with its whole schedule, of that fraction of the scale's steps: half-way, a longer one would not
-have come to rest. Seconds are those of one thread and of the training alone; a busy machine adds to both alike.
+weights as in the papers, heads that predict noises and the rates that the scales had then; "after" is the spec of the
+scale. Each point is a training of its own, with its whole schedule, of that fraction of the scale's steps: half-way, a
+longer one would not have come to rest. Seconds are those of one thread and of the training alone; a busy machine adds
+to both alike.
 Generators are measured at the first guidance that the scale searches, with the scale's `search_samples` x 4 images:
 more than a search, fewer than a table, so that FIDs compare within this benchmark alone. Writes learning.csv and
 learning.png to `out`.
@@ -45,6 +46,7 @@ def training_of(job: Job, fraction: float, before: bool) -> dict[str, Any]:
     if before:
         training.pop("muon", None)
         training.pop("first_weights", None)
+        spec["model"].get("diffloss", {}).pop("prediction", None)  # heads predicted noises
         training["lr"] = BEFORE_LRS.get(spec["module"].rsplit(".", 1)[-1], BEFORE_LR[job.stage])
     return spec
 
@@ -80,6 +82,9 @@ def generator_point(folders: Folders, job: Job, spec: dict[str, Any], name: str)
     trained, seconds = folders.run(job, spec, name, {})
     sampled = folders.plan.jobs[f"search_samples/{job.recipe}"]
     fewer = {**sampled.spec, "search_samples": 4 * sampled.spec["search_samples"], "unguided": False}
+    head = spec["model"].get("diffloss", {"prediction": "velocity"})
+    if head.get("prediction", "noise") == "noise":  # tokens explode without: see the scale's other heads
+        fewer["sampler"] = {**sampled.spec["sampler"], "x0_limit": 3.0}
     fewer["search"] = {**sampled.spec["search"], "guidance": sampled.spec["search"]["guidance"][:1]}
     samples, _ = folders.run(sampled, fewer, name, {"generator": trained})
     searched = folders.plan.jobs[f"search/{job.recipe}"]

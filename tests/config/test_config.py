@@ -208,6 +208,15 @@ def test_a_table_of_settings_shows_what_the_paper_says_where_a_scale_trains_with
     assert spec["gan_start_epoch"] == 80
 
 
+def test_what_is_left_to_another_scale_is_run_there():
+    left = read_project(ROOT, "pocket").omitted
+    assert {"at desk", "at paper"} <= set(left.values())
+    elsewhere = {name: read_project(ROOT, name) for name in ("desk", "paper")}
+    for recipe, reason in left.items():
+        if reason.startswith("at ") and reason.removeprefix("at ") in elsewhere:
+            assert recipe not in elsewhere[reason.removeprefix("at ")].omitted, (recipe, reason)
+
+
 def test_a_system_has_its_own_rates_where_the_scale_names_it(project):
     def rates(content):
         content["tokenizer_training"].update(
@@ -222,6 +231,19 @@ def test_a_system_has_its_own_rates_where_the_scale_names_it(project):
     assert (plain.values["training"]["lr"], plain.values["training"]["muon"]) == (1e-3, {"lr": 0.02, "momentum": 0.95})
     assert (own.values["training"]["lr"], own.values["training"]["muon"]) == (2e-3, {"lr": 0.01, "momentum": 0.95})
     assert own.origins["training.muon.lr"].endswith("smoke.yaml: tokenizer_training.muon.lrs.concepttok")
+
+
+@pytest.mark.parametrize("part", ["lrs", "batches", "steps_per_epochs", "muon.lrs"])
+def test_settings_for_a_system_that_there_is_not_are_refused(project, part):
+    def misspell(content):
+        training = content["generator_training"]
+        within = training.setdefault("muon", {"lr": 0.01}) if part.startswith("muon") else training
+        within.setdefault(part.split(".")[-1], {})["llamagenn"] = 1
+
+    edit(project, "scales/smoke.yaml", misspell)
+    with pytest.raises(ConfigError, match=rf"generator_training\.{part}\.llamagenn: no such system") as refused:
+        read_project(project, "smoke")
+    assert "llamagen" in str(refused.value)
 
 
 def test_every_value_of_a_spec_has_an_origin():

@@ -238,7 +238,7 @@ def pictures(count: int, side: int = 4, seed: int = 0) -> np.ndarray:
 
 def test_a_mosaic_keeps_every_pixel_and_leaves_gaps_clear():
     rows = [pictures(3, seed=1), pictures(2, seed=2)]
-    sheet, xs, ys = drawing.mosaic(rows)
+    sheet, xs, ys, _ = drawing.mosaic(rows)
     factor = drawing.SIDE // 4
     for row, y in zip(rows, ys, strict=True):
         for image, x in zip(row, xs, strict=False):
@@ -248,6 +248,17 @@ def test_a_mosaic_keeps_every_pixel_and_leaves_gaps_clear():
             assert (tile[factor - 1 :: factor, factor - 1 :: factor, :3] == image).all()
             assert (tile[..., 3] == 255).all()
     assert (sheet[..., 3] == 255).sum() == 5 * drawing.SIDE**2
+
+
+def test_a_row_without_images_is_low_and_moves_no_other():
+    nothing = np.zeros((0, 4, 4, 3), np.uint8)
+    sheet, _, ys, heights = drawing.mosaic([nothing, pictures(2), nothing])
+    assert heights == [round(drawing.LOW * drawing.SIDE), drawing.SIDE, round(drawing.LOW * drawing.SIDE)]
+    assert ys[0] == heights[0] / 2
+    assert ys[-1] + heights[-1] / 2 == len(sheet)
+    top = round(ys[1] - drawing.SIDE / 2)
+    assert (sheet[top : top + drawing.SIDE, : drawing.SIDE, 3] == 255).all()
+    assert (sheet[:top, :, 3] == 0).all() and (sheet[top + drawing.SIDE :, :, 3] == 0).all()
 
 
 def test_a_mosaic_refuses_images_of_other_sizes_and_types():

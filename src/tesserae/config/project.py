@@ -175,6 +175,7 @@ def _wrong_scale(
         if not any(fnmatchcase(name, pattern) for name in known)
     ]
     return [
+        *_wrong_systems(scale, file),
         *(
             ConfigError(file, f"exceptions.{name}", "no such recipe", f"one of {', '.join(sorted(trained))}")
             for name in unused
@@ -184,6 +185,18 @@ def _wrong_scale(
             for place, pattern in idle
         ),
     ]
+
+
+def _wrong_systems(scale: Scale, file: Path) -> Iterator[ConfigError]:
+    """Settings of a training for systems that there are not: a misspelt name would leave its system without them."""
+    for section, systems in SECTIONS.items():
+        key = f"{section.removesuffix('s')}_training"
+        training = getattr(scale, key)
+        named = {part: getattr(training, part) for part in ("lrs", "batches", "steps_per_epochs")}
+        named["muon.lrs"] = training.muon.lrs if training.muon else {}
+        for part, values in named.items():
+            for name in values.keys() - systems.keys():
+                yield ConfigError(file, f"{key}.{part}.{name}", "no such system", f"one of {', '.join(systems)}")
 
 
 def _near(pattern: str, known: set[str]) -> str:

@@ -151,9 +151,9 @@ def _wrong_cell(
 def stated(recipe: ResolvedRecipe) -> list[str]:
     """Names of the numbers of a recipe's `settings`: those it says, by dotted key, and those that follow from them.
 
-    As at the scale `paper`, whose settings are shown at every scale.
+    What a scale does without (null) counts as the paper says it: settings are shown as at the scale `paper`.
     """
-    said = {key: value for key, (value, _) in recipe.leaves.items()} | recipe.replaced
+    said = recipe.replaced | {key: value for key, (value, _) in recipe.leaves.items() if value is not None}
     numbers = [key for key, value in said.items() if isinstance(value, int | float) and not isinstance(value, bool)]
     lists = {key: value for key, value in said.items() if isinstance(value, list)}
     return [*numbers, *(f"{key}.{place}" for key, value in lists.items() for place in range(len(value))), *FOLLOWING]

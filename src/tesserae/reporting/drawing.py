@@ -23,6 +23,8 @@ Point = tuple[float, float, float | None]  # x, mean over seeds, their sample st
 
 GAP = 0.06  # between two images of a sheet, in parts of an image
 EMPTY = 8  # images that a row of a sheet without any would have
+LETTER = 0.068  # inches that a letter of a row's label takes on average
+LOW = 0.35  # height of a row without images, in parts of one with
 SIDE = 128  # smallest side of a printed image in pixels: smaller ones are enlarged without smoothing
 
 
@@ -76,11 +78,13 @@ def draw_sheet(
     shape = next((images.shape[1:] for _, images in rows if not isinstance(images, str)), (SIDE, SIDE, 3))
     nothing = np.zeros((0, *shape), np.uint8)
     pictures = [nothing if isinstance(images, str) else images for _, images in rows]
-    canvas, xs, ys = mosaic(pictures, breaks=breaks, columns=0 if any(map(len, pictures)) else max(len(heads), 1))
+    columns = 0 if any(map(len, pictures)) else max(len(heads), 1)
+    canvas, xs, ys, heights = mosaic(pictures, breaks=breaks, columns=columns)
     height, width = canvas.shape[:2]
     inches = min(0.95, 9.0 / max(len(heads), 1))  # side of one printed image
     per_pixel = inches / (xs[1] - xs[0] if len(xs) > 1 else width)
-    size = (width * per_pixel + 2.0, height * per_pixel + 0.9 + curves)
+    labels = max(2.0, 0.4 + LETTER * max(len(label) for label, _ in rows))
+    size = (width * per_pixel + labels, height * per_pixel + 0.9 + curves)
     figure = Figure(figsize=(max(size[0], 4.5), size[1]), layout="constrained")
     ratios = (height * per_pixel + 0.5, curves) if curves else (1,)
     grid = figure.add_gridspec(len(ratios), 1, height_ratios=ratios)
@@ -94,9 +98,9 @@ def draw_sheet(
     axes.tick_params(
         length=0, labelsize=8.5, labelcolor=style.INK, top=False, bottom=False, labeltop=True, labelbottom=False
     )
-    for (_, images), y in zip(rows, ys, strict=True):
+    for (_, images), y, side in zip(rows, ys, heights, strict=True):
         if isinstance(images, str):
-            _frame_empty(axes, y, side=2 * ys[0], width=width, reason=images)
+            _frame_empty(axes, y, side=side, width=width, reason=images)
     axes.set_yticks(ys, [label for label, _ in rows])
     axes.set_xticks(xs if any(heads) else [], heads if any(heads) else [])
     if any(len(head) > 9 for head in heads):
@@ -120,12 +124,12 @@ def _frame_empty(axes: "Axes", y: float, *, side: float, width: float, reason: s
 
 def mosaic(
     rows: Sequence[np.ndarray], *, breaks: int = 0, columns: int = 0
-) -> tuple[np.ndarray, list[float], list[float]]:
-    """Rows of images (K, H, W, 3) uint8 -> one sheet (h, w, 4) uint8, transparent between images, and the centres.
+) -> tuple[np.ndarray, list[float], list[float], list[int]]:
+    """Rows of images (K, H, W, 3) uint8 -> one sheet (h, w, 4) uint8, transparent between images, and where they stand.
 
-    It has at least `columns` columns. Images below SIDE pixels are enlarged by a whole factor, each pixel a square.
-    Returns (sheet, column centres, row centres) in pixels of the sheet. Raises FigureError unless all images have one
-    size and are uint8.
+    It has at least `columns` columns. Images below SIDE pixels are enlarged by a whole factor, each pixel a square. A
+    row without images is lower. Returns (sheet, column centres, row centres, row heights) in pixels of the sheet.
+    Raises FigureError unless all images have one size and are uint8.
     """
     shapes = {(images.shape[1:], images.dtype) for images in map(np.asarray, rows)}
     if len(shapes) != 1 or next(iter(shapes))[1] != np.uint8 or len(next(iter(shapes))[0]) != 3:
@@ -135,19 +139,21 @@ def mosaic(
     height, width = height * factor, width * factor
     gap = max(1, round(GAP * height))
     columns = max(columns, *map(len, rows))
+    heights = [height if len(images) else round(LOW * height) for images in rows]
     tops, top = [], 0
     for index in range(len(rows)):
         if breaks and index and index % breaks == 0:
             top += 3 * gap
         tops.append(top)
-        top += height + gap
+        top += heights[index] + gap
     sheet = np.zeros((top - gap, columns * (width + gap) - gap, 4), np.uint8)
     for images, top in zip(rows, tops, strict=True):
         for column, image in enumerate(images):
             left = column * (width + gap)
             sheet[top : top + height, left : left + width, :3] = image.repeat(factor, 0).repeat(factor, 1)
             sheet[top : top + height, left : left + width, 3] = 255
-    return sheet, [column * (width + gap) + width / 2 for column in range(columns)], [top + height / 2 for top in tops]
+    xs = [column * (width + gap) + width / 2 for column in range(columns)]
+    return sheet, xs, [top + tall / 2 for top, tall in zip(tops, heights, strict=True)], heights
 
 
 def draw_line(axes: "Axes", points: Sequence[Point], colour: str, marker: str, label: str = "") -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -334,9 +334,8 @@ def same_measure(measures: Mapping[str, Mapping[str, Any] | None], *, where: str
                     f"{where} mixes {what}: {expected.get(name)} ({first}) and {measure.get(name)} ({label})"
                 )
         differing = [
-            f"{name} {setting(expected.get(name))} ({first}) and {setting(measure.get(name))} ({label})"
-            for name in sorted({*expected, *measure} - set(CHOSEN))
-            if expected.get(name) != measure.get(name)
+            f"{name} {setting(one)} ({first}) and {setting(other)} ({label})"
+            for name, one, other in _differing(expected, measure, CHOSEN)
         ]
         if differing:
             raise TableError(f"{where} mixes measures: {'; '.join(differing)}")
@@ -350,12 +349,19 @@ def like_its_control(measure: Mapping[str, Any], control: Mapping[str, Any] | No
     if control is None:
         return
     differing = [
-        f"{name} {setting(measure.get(name))} and {setting(control.get(name))}"
-        for name in sorted({*measure, *control} - set(DIFFERENT))
-        if measure.get(name) != control.get(name)
+        f"{name} {setting(one)} and {setting(other)}" for name, one, other in _differing(measure, control, DIFFERENT)
     ]
     if differing:
         raise TableError(f"{where}: the control was measured otherwise: {'; '.join(differing)}")
+
+
+def _differing(
+    one: Mapping[str, Any], other: Mapping[str, Any], apart: Iterable[str]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Fields of two measures that differ, with the values of both; `apart` are those that may."""
+    for name in sorted({*one, *other} - set(apart)):
+        if one.get(name) != other.get(name):
+            yield name, one.get(name), other.get(name)
 
 
 def _controlled(

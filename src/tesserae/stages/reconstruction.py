@@ -12,7 +12,7 @@ from tesserae.metrics.reconstruction import psnr
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
-from tesserae.stages.shared.scoring import of_reconstructions, score
+from tesserae.stages.shared.scoring import as_reconstructions, of_reconstructions, save_shown, score
 from tesserae.stages.shared.side_inputs import open_prompts, shuffled
 from tesserae.stages.shared.tokenizers import decode, encode, is_discrete
 from tesserae.training import weights
@@ -45,18 +45,12 @@ def run(work: Work) -> dict[str, float]:
         rebuilt[part] = to_uint8(decoded, mode=spec["rounding"]).cpu().numpy()
     numbers = of_reconstructions(score(rebuilt, spec, device), work.inputs["reference"], torch.cat(ratios))
     measure = Images(
-        extractor=spec["extractor"],
-        layer=spec["layer"],
-        reference=f"{work.inputs['dataset'].name} val",
-        samples=len(images),
-        rounding=spec["rounding"],
-        splits=spec["splits"],
+        **as_reconstructions(spec, work.inputs["dataset"], len(images)),
         weights="averaged",
         latents="codes" if is_discrete(model) else "posterior mean",
         **({"prompt": given} if given in ("shuffled", "constant") else {}),  # what a tokenizer reads is its own affair
     )
-    shown = np.linspace(0, len(images) - 1, spec["shown"]).astype(int)
-    np.savez(work.out / "images.npz", originals=images[shown], reconstructions=rebuilt[shown])
+    save_shown(work.out / "images.npz", images, rebuilt, spec["shown"])
     return write_numbers(work, numbers.values, measure, deviation=numbers.deviation)
 
 

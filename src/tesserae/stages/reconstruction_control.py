@@ -18,7 +18,7 @@ from tesserae.metrics.reconstruction import psnr
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
-from tesserae.stages.shared.scoring import of_reconstructions, score
+from tesserae.stages.shared.scoring import as_reconstructions, of_reconstructions, save_shown, score
 
 
 @torch.inference_mode()
@@ -35,16 +35,10 @@ def run(work: Work) -> dict[str, float]:
     if kind == "real":  # of its own reference a set has the distance 0, which no jackknife knows
         del numbers.deviation["rfid"]
     measure = Images(
-        extractor=spec["extractor"],
-        layer=spec["layer"],
-        reference=f"{work.inputs['dataset'].name} val",
-        samples=len(images),
-        rounding=spec["rounding"],
-        splits=spec["splits"],
+        **as_reconstructions(spec, work.inputs["dataset"], len(images)),
         latents=_kept(spec["control"]),
     )
-    shown = np.linspace(0, len(images) - 1, spec["shown"]).astype(int)
-    np.savez(work.out / "images.npz", originals=images[shown], reconstructions=rebuilt[shown])
+    save_shown(work.out / "images.npz", images, rebuilt, spec["shown"])
     return write_numbers(work, numbers.values, measure, deviation=numbers.deviation)
 
 

@@ -75,6 +75,24 @@ def of_reconstructions(found: Scored, reference: Path, psnr: Tensor | None) -> N
     return Numbers(values | ({} if psnr is None else {"psnr": psnr.mean().item()}), deviation)
 
 
+def as_reconstructions(spec: dict[str, Any], dataset: Path, images: int) -> dict[str, Any]:
+    """What measures of reconstructions, and of their controls, have in common: see `of_reconstructions`."""
+    return {
+        "extractor": spec["extractor"],
+        "layer": spec["layer"],
+        "reference": f"{dataset.name} val",
+        "samples": images,
+        "rounding": spec["rounding"],
+        "splits": spec["splits"],
+    }
+
+
+def save_shown(path: Path, originals: np.ndarray, reconstructions: np.ndarray, shown: int) -> None:
+    """Writes the npz `path` with `shown` images, evenly spaced, of both uint8 (N, S, S, 3)."""
+    chosen = np.linspace(0, len(originals) - 1, shown).astype(int)
+    np.savez(path, originals=originals[chosen], reconstructions=reconstructions[chosen])
+
+
 def _distance(distance: str, score: str, found: Scored, real: Path) -> Numbers:
     """FID from statistics of real images, and the inception score, by these names."""
     against = Statistics.load(real)
