@@ -93,17 +93,28 @@ def generator(recipe: ResolvedRecipe, tokenizer_spec: Spec, data: Dataset, conte
             f"{system} learns {kinds[not discrete]}, {recipe['tokenizer'].value} makes {kinds[discrete]}",
             "name a tokenizer, or a generator, of the other kind",
         )
+    variable = getattr(GENERATORS[system], "VARIABLE", False)
+    if tokens.variable and not variable:
+        able = ", ".join(name for name, found in GENERATORS.items() if getattr(found, "VARIABLE", False))
+        raise ConfigError(
+            *recipe.where("tokenizer"),
+            f"{system} learns sequences of one length, {recipe['tokenizer'].value} makes them of many lengths",
+            f"name a tokenizer of one length, or another generator ({able})",
+        )
     if discrete:
         spec.set("model.vocabulary", tokens.vocabulary, f"{origin} (its codes)")
     else:
         spec.set("model.token_width", tokens.width, f"{origin} (values of a token)")
+    if variable:
+        spec.set("model.lengths", "variable" if tokens.variable else "fixed", f"{origin} (how long its sequences are)")
+        spec.set("model.places", tokens.places, f"{origin} (where its codes stand)")
     if getattr(GENERATORS[system], "LAYOUTS", False):
         spec.set("model.layout", tokens.layout, f"{origin} (how its tokens stand)")
     spec.set("model.classes", data.classes, f"{context.datasets_file}: classes")
     GENERATORS[system].describe(spec, recipe, context)
     spec.set("model.label_dropout", recipe["label_dropout"])
     if recipe.typed.source == "official":
-        _official(spec, recipe, "tesserae.nn.official")
+        _official(spec, recipe, getattr(GENERATORS[system], "OFFICIAL", "tesserae.nn.official"))
     else:
         _training(spec, recipe, context.scale.generator_training, data, context)
     return spec
