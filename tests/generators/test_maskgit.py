@@ -370,6 +370,24 @@ def test_the_first_step_sees_each_class_and_length_once(monkeypatch):
     assert seen == [2, 5, 5]
 
 
+def test_it_learns_how_images_of_each_class_look():
+    """Codes, places and lengths: each class has one image, which samples are after a short training."""
+    model, images = varied(dropout=0.0, attention_dropout=0.0, label_dropout=0.0), rows(count=CLASSES, seed=1)
+    images[0, K + 1 :], images[0, K] = ABSENT, 7  # one patch
+    images[1, K:] = torch.arange(P)  # all patches
+    labels = classes(24)
+    model.count_lengths(images, classes(CLASSES))
+    golden.fill_by_name(model, 0.2)
+    optimizer, rng = torch.optim.AdamW(model.parameters(), lr=3e-3), torch.Generator().manual_seed(0)
+    for step in range(120):
+        ((_, terms),) = model.losses({"tokens": images[labels], "labels": labels}, step, rng)
+        optimizer.zero_grad()
+        sum(terms.values()).backward()
+        optimizer.step()
+    drawn = draw(model, labels, list(range(24)), guidance=1.0, choice_temperature=0.0)
+    assert torch.equal(drawn, images[labels])
+
+
 # What is refused
 
 

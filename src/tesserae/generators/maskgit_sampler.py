@@ -23,11 +23,11 @@ SCHEDULES: dict[str, Callable[[float, float], float]] = {  # of progress in [0, 
 
 
 class Noise(NamedTuple):
-    """Uniform numbers in [0, 1) of one step."""
+    """Uniform numbers in [0, 1) of one step; None where there is nothing to draw."""
 
-    codes: Tensor  # (M, V)
+    codes: Tensor | None  # (M, V)
     places: Tensor | None  # (M', P)
-    confidence: Tensor  # (M,)
+    confidence: Tensor | None  # (M,)
 
 
 class Streams:
