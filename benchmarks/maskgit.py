@@ -40,7 +40,7 @@ GLOBALS, PLACES, MEAN, DEVIATION = 16, 441, 40.4, 16.0
 
 def network(blocks: int, **changes: Any) -> MaskGIT:
     spec = {"token_length": CODES, "slots": CODES, "vocabulary": VOCABULARY, "classes": CLASSES, "width": 768}
-    spec |= {"blocks": blocks, "heads": 16, "lengths": "fixed", "places": 0, "dropout": 0.1, "attention_dropout": 0.1}
+    spec |= {"blocks": blocks, "heads": 16, "ragged": False, "places": 0, "dropout": 0.1, "attention_dropout": 0.1}
     torch.manual_seed(0)
     return maskgit.build(
         {**spec, "label_dropout": 0.1, "label_smoothing": 0.1, "unmasked_weight": 0.1, **changes}
@@ -93,7 +93,7 @@ def of_many_lengths(blocks: int, batch: int) -> tuple[MaskGIT, list[int]]:
     """TaTok's generator, which has seen images of such lengths."""
     lengths = lengths_of_tatok(batch)
     longest = GLOBALS + PLACES
-    model = network(blocks, token_length=longest, slots=longest, lengths="variable", places=PLACES)
+    model = network(blocks, token_length=longest, slots=longest, ragged=True, places=PLACES)
     rows = torch.where(torch.arange(longest) < torch.tensor(lengths)[:, None], 0, ABSENT)
     model.count_lengths(rows, torch.zeros(batch, dtype=torch.int64))
     return model, lengths

@@ -68,7 +68,7 @@ MASKGIT = {
     "width": 16,
     "blocks": 2,
     "heads": 2,
-    "lengths": "fixed",
+    "ragged": False,
     "slots": 6,
     "places": 0,
     "dropout": 0.1,
@@ -165,7 +165,7 @@ def test_a_step_and_a_sample_of_maskgit():
     head, attention = 2 * length * width * MASKGIT["vocabulary"], MASKGIT["blocks"] * 4 * (length + 1) ** 2 * width
     trained = networks.training(module, MASKGIT, B, "fp32")
     assert trained["flops"]["fp32"] == pytest.approx(3 * (products + head) + 3.5 * attention, rel=1e-3)
-    varied = MASKGIT | {"lengths": "variable", "places": 4}
+    varied = MASKGIT | {"ragged": True, "places": 4}
     assert networks.training(module, varied, B, "fp32") == trained
     sampler = {"module": "tesserae.generators.maskgit_sampler", "steps": 8}
     drawn = networks.sampling(module, MASKGIT, sampler, B)

@@ -36,7 +36,7 @@ def filled(**changes):
 
 def varied(places: int = P, **changes):
     """One of sequences of many lengths: of a grid, or (no places) of codes at the front of their rows."""
-    spec = {"token_length": K + P, "slots": K + P, "lengths": "variable", "places": places, "classes": CLASSES}
+    spec = {"token_length": K + P, "slots": K + P, "ragged": True, "places": places, "classes": CLASSES}
     return filled(**{**spec, **changes})
 
 
@@ -69,20 +69,20 @@ def draw(model, labels, seeds, **changes):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "vocabulary", "places", "lengths", "total"),
+    ("tokens", "vocabulary", "places", "ragged", "total"),
     [
-        (64, 4096, 0, "fixed", 177_227_008),  # TiTok-B-64
-        (32, 4096, 0, "fixed", 177_202_432),  # TiTok-L-32
-        (57, 4096, 0, "fixed", 177_221_632),  # TiTok-B-57
-        (256, 1024, 0, "fixed", 172_652_800),  # MaskGIT-VQGAN
-        (569, 16384, 0, "fixed", 196_501_504),  # Hita
-        (64, 8192, 0, "fixed", 183_522_560),  # SFTok-B-64
-        (457, 4096, 0, "variable", 177_528_832),  # TaTok without positions
-        (457, 4096, 441, "variable", 178_207_417),  # TaTok
+        (64, 4096, 0, False, 177_227_008),  # TiTok-B-64
+        (32, 4096, 0, False, 177_202_432),  # TiTok-L-32
+        (57, 4096, 0, False, 177_221_632),  # TiTok-B-57
+        (256, 1024, 0, False, 172_652_800),  # MaskGIT-VQGAN
+        (569, 16384, 0, False, 196_501_504),  # Hita
+        (64, 8192, 0, False, 183_522_560),  # SFTok-B-64
+        (457, 4096, 0, True, 177_528_832),  # TaTok without positions
+        (457, 4096, 441, True, 178_207_417),  # TaTok
     ],
 )
-def test_published_parameter_counts(tokens, vocabulary, places, lengths, total):
-    spec = {"token_length": tokens, "slots": tokens, "vocabulary": vocabulary, "places": places, "lengths": lengths}
+def test_published_parameter_counts(tokens, vocabulary, places, ragged, total):
+    spec = {"token_length": tokens, "slots": tokens, "vocabulary": vocabulary, "places": places, "ragged": ragged}
     with torch.device("meta"):
         model = maskgit.build(REFERENCE["spec"] | spec | {"classes": 1000, "width": 768, "blocks": 24, "heads": 16})
     assert sum(p.numel() for p in model.parameters()) == total
@@ -227,7 +227,7 @@ def test_every_parameter_can_learn_and_labels_are_dropped():
 
 def test_initialisation_and_weight_decay():
     torch.manual_seed(0)
-    model = maskgit.build(REFERENCE["spec"] | {"width": 64, "lengths": "variable", "places": 5})
+    model = maskgit.build(REFERENCE["spec"] | {"width": 64, "ragged": True, "places": 5})
     for name, p in model.named_parameters():
         if p.ndim < 2:
             assert (p == float("LayerNorm.weight" in name)).all(), name
@@ -399,10 +399,8 @@ def test_refused():
         draw(filled(), torch.tensor([0]), [0], guidance_schedule="cosine")
     with pytest.raises(ValueError, match="not divisible"):
         maskgit.build(spec | {"heads": 3})
-    with pytest.raises(ValueError, match="a slot for each of 7 codes"):
+    with pytest.raises(ValueError, match="rows of 7 codes need a slot for each"):
         maskgit.build(spec | {"slots": 6})
-    with pytest.raises(ValueError, match="lengths are fixed or variable"):
-        maskgit.build(spec | {"lengths": "any"})
     with pytest.raises(ValueError, match="another tokenizer's"):
         next(filled().losses(batch | {"tokens": torch.zeros(1, 8, dtype=torch.int64)}, 0, torch.Generator()))
     with pytest.raises(ValueError, match="a sequence of 11 codes for a generator of 6 slots: raise `slots`"):

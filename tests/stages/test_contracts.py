@@ -309,10 +309,10 @@ def test_the_cost_of_a_generator_can_be_counted(system):
     assert count("sampling", case.module, model=case.model, sampler=sampler, batch=B)["flops"]["fp32"] > 0
 
 
-@pytest.mark.parametrize(("variable", "places"), [(False, 0), (True, 0), (True, 3)])
-def test_a_generator_is_told_how_its_sequences_differ(variable, places, monkeypatch):
-    described = told_of_lengths("maskgit", {}, variable, places, monkeypatch).values["model"]
-    assert described["lengths"] == ("variable" if variable else "fixed")
+@pytest.mark.parametrize(("ragged", "places"), [(False, 0), (True, 0), (True, 3)])
+def test_a_generator_is_told_how_its_sequences_differ(ragged, places, monkeypatch):
+    described = told_of_lengths("maskgit", {}, ragged, places, monkeypatch).values["model"]
+    assert described["ragged"] == ragged
     assert (described["places"], described["slots"]) == (places, described["token_length"])
     with torch.device("meta"):
         contracts.check_generator(importlib.import_module("tesserae.generators.maskgit").build(described))
@@ -321,20 +321,20 @@ def test_a_generator_is_told_how_its_sequences_differ(variable, places, monkeypa
 
 
 def test_sequences_that_do_not_fit_a_generator_are_refused(monkeypatch):
-    with pytest.raises(ConfigError, match="llamagen learns sequences of one length") as caught:
+    with pytest.raises(ConfigError, match="llamagen learns as many codes of every image") as caught:
         told_of_lengths("llamagen", {}, True, 0, monkeypatch)
-    assert "concepttok_bb64 makes them of many lengths" in str(caught.value) and "maskgit" in caught.value.remedy
+    assert "concepttok_bb64 makes more of some" in str(caught.value) and caught.value.key.endswith(".tokenizer")
     with pytest.raises(ConfigError, match="3 slots, and concepttok_bb64 makes up to") as caught:
         told_of_lengths("maskgit", {"slots": 3}, True, 0, monkeypatch)
     assert caught.value.key == "generators.maskgit.slots" and "or null" in caught.value.remedy
 
 
-def told_of_lengths(system: str, changes: dict, variable: bool, places: int, monkeypatch: Any) -> Any:
+def told_of_lengths(system: str, changes: dict, ragged: bool, places: int, monkeypatch: Any) -> Any:
     """The spec of a generator whose tokenizer makes sequences of one length or of many."""
     here = project("smoke")
     learned = specs.tokenizer(here.tokenizers["concepttok_bb64"], here.context)
     tokens = tokens_of(learned.values["module"], learned.values["model"])
-    monkeypatch.setattr(specs, "tokens_of", lambda *told: tokens._replace(variable=variable, places=places))
+    monkeypatch.setattr(specs, "tokens_of", lambda *told: tokens._replace(ragged=ragged, places=places))
     recipe = here.generators.get("llamagen_b_bb64")
     if system == "maskgit":
         entries = {system: TO_COME[system] | changes}

@@ -41,8 +41,8 @@ class Tokens(NamedTuple):
     width: int  # values of a token; of a code's entry in the codebook
     layout: str  # grid (row-major square) or sequence
     vocabulary: int | None = None  # how many different codes there are; None: tokens are continuous
-    variable: bool = False  # whether images have fewer than `length` of them, each as many as it needs
-    places: int = 0  # of a grid on which the last `places` stand, if their places are told beside them
+    ragged: bool = False  # images have codes in some places of a row only, `length` of them at most
+    places: int = 0  # of ragged ones: how many, at the end of a row, are those of a grid; 0: none means anything
 
 
 class Text(NamedTuple):

@@ -93,21 +93,17 @@ def generator(recipe: ResolvedRecipe, tokenizer_spec: Spec, data: Dataset, conte
             f"{system} learns {kinds[not discrete]}, {recipe['tokenizer'].value} makes {kinds[discrete]}",
             "name a tokenizer, or a generator, of the other kind",
         )
-    variable = getattr(GENERATORS[system], "VARIABLE", False)
-    if tokens.variable and not variable:
-        able = ", ".join(name for name, found in GENERATORS.items() if getattr(found, "VARIABLE", False))
-        raise ConfigError(
-            *recipe.where("tokenizer"),
-            f"{system} learns sequences of one length, {recipe['tokenizer'].value} makes them of many lengths",
-            f"name a tokenizer of one length, or another generator ({able})",
-        )
+    if tokens.ragged and not getattr(GENERATORS[system], "RAGGED", False):
+        file, key = recipe.where("tokenizer")
+        problem = f"{system} learns as many codes of every image, {recipe['tokenizer'].value} makes more of some"
+        raise ConfigError(file, key, problem, "name a generator of sequences that vary in length, or another tokenizer")
     if discrete:
         spec.set("model.vocabulary", tokens.vocabulary, f"{origin} (its codes)")
     else:
         spec.set("model.token_width", tokens.width, f"{origin} (values of a token)")
-    if variable:
-        spec.set("model.lengths", "variable" if tokens.variable else "fixed", f"{origin} (how long its sequences are)")
-        spec.set("model.places", tokens.places, f"{origin} (where its codes stand)")
+    if getattr(GENERATORS[system], "RAGGED", False):
+        spec.set("model.ragged", tokens.ragged, f"{origin} (whether images differ in how many they have)")
+        spec.set("model.places", tokens.places, f"{origin} (of the grid on which its codes stand)")
     if getattr(GENERATORS[system], "LAYOUTS", False):
         spec.set("model.layout", tokens.layout, f"{origin} (how its tokens stand)")
     spec.set("model.classes", data.classes, f"{context.datasets_file}: classes")

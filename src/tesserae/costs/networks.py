@@ -95,7 +95,7 @@ def _at_full_length(model: dict[str, Any]) -> dict[str, Any]:
 
     The two layers for the places of codes, less than a hundredth of its weights, are left out.
     """
-    return model | {"lengths": "fixed", "places": 0} if model.get("lengths") == "variable" else model
+    return model | {"ragged": False, "places": 0} if model.get("ragged") else model
 
 
 def _imagined(make: Callable[[], nn.Module]) -> nn.Module:

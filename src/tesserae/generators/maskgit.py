@@ -55,7 +55,7 @@ class MaskGIT(nn.Module):
         width: int,
         blocks: int,
         heads: int,
-        lengths: str,  # "fixed": every image has N codes; "variable"
+        ragged: bool,  # whether an image may have fewer than N codes
         slots: int,  # of the longest sequence
         places: int,  # of the grid on which the last numbers of a row stand; 0: none is told
         dropout: float,  # of embeddings, attention and feed-forward outputs
@@ -65,16 +65,14 @@ class MaskGIT(nn.Module):
         unmasked_weight: float,  # of the loss where nothing was masked
     ):
         super().__init__()
-        if lengths not in ("fixed", "variable"):
-            raise ValueError(f"lengths are fixed or variable, not {lengths!r}")
-        if lengths == "fixed" and (slots < token_length or places):
+        if not ragged and (slots < token_length or places):
             raise ValueError(
-                f"fixed lengths need a slot for each of {token_length} codes and no places, not {slots} and {places}"
+                f"rows of {token_length} codes need a slot for each and no places, not {slots} and {places}"
             )
         if places > token_length:
             raise ValueError(f"{places} places for {token_length} codes")
         self.token_length, self.vocabulary, self.slots, self.places = token_length, vocabulary, slots, places
-        self.variable, self.label_dropout = lengths == "variable", label_dropout
+        self.ragged, self.label_dropout = ragged, label_dropout
         self.label_smoothing, self.unmasked_weight = label_smoothing, unmasked_weight
         # Ids: codes, the mask, classes, no class.
         self.mask, self.first_class, self.null = vocabulary, vocabulary + 1, classes
@@ -93,7 +91,7 @@ class MaskGIT(nn.Module):
         # added to its embedding and predicted by a second layer; the last row is the mask's.
         self.place_embeddings = nn.Embedding(places + 1, width) if places else None
         self.place_head = nn.Linear(width, places) if places else None
-        if self.variable:
+        if ragged:
             # How many images of each class have a sequence of each length; see `count_lengths`.
             self.register_buffer("length_counts", torch.zeros(classes, slots + 1, dtype=torch.int64))
         initialise(self)
@@ -110,7 +108,7 @@ class MaskGIT(nn.Module):
         B, N = tokens.shape
         if self.token_length != N:
             raise ValueError(f"rows of {N} codes for a generator of {self.token_length}: they are another tokenizer's")
-        if not self.variable:
+        if not self.ragged:
             return Sequences(tokens, None, torch.full((B,), N, device=tokens.device))
         present = tokens != ABSENT
         lengths = present.sum(1)
@@ -145,7 +143,7 @@ class MaskGIT(nn.Module):
         Call it for the whole training set before training; it also refuses, with the remedy, rows that do not fit.
         """
         lengths = self.sequences(tokens).lengths
-        if self.variable:
+        if self.ragged:
             self.length_counts.index_put_((labels, lengths), torch.ones_like(lengths), accumulate=True)
 
     # ---- predictions --------------------------------------------------------------------------------------------
@@ -158,7 +156,7 @@ class MaskGIT(nn.Module):
         if places is not None:
             hidden = places.masked_fill(masked[:, self.unplaced :], self.places)
             added = F.pad(self.place_embeddings(hidden), (0, 0, 1 + self.unplaced, 0))
-        if self.variable:
+        if self.ragged:
             real = real_slots(1 + lengths, ids.shape[1])
         return self.model(ids, added, real)[:, 1:]
 
@@ -182,7 +180,7 @@ class MaskGIT(nn.Module):
         Samples go through the network in groups of similar lengths, which changes no number but for rounding.
         """
         groups = [None]
-        if self.variable:
+        if self.ragged:
             groups = groups_by_length(sequences.lengths.tolist(), PADDING)
         sums: dict[str, list[Tensor]] = {}
         for rows in groups:
@@ -192,7 +190,7 @@ class MaskGIT(nn.Module):
                 hidden, classes = masked[rows, : some.codes.shape[1]], labels[rows]
             features = self.features(some, hidden, classes)
             weights = torch.where(hidden, 1.0, self.unmasked_weight)
-            if self.variable:
+            if self.ragged:
                 weights = weights * real_slots(some.lengths, hidden.shape[1])
             found = {"cross_entropy": self._weighted(self.logits(features), some.codes, weights)}
             if self.places:

@@ -40,7 +40,7 @@ class Streams:
     def lengths(self, labels: Tensor) -> Tensor:
         """How long each sample will be, drawn as often as in its class: int64 (B,)."""
         model = self.model
-        if not model.variable:
+        if not model.ragged:
             return torch.full_like(labels, model.token_length)
         sums = model.length_counts[labels].double().cumsum(1)
         if not sums[:, -1].all():

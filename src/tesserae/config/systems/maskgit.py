@@ -10,7 +10,7 @@ from tesserae.config.parts import Generator
 from tesserae.config.resolve import Context, ResolvedRecipe, Spec
 
 DISCRETE = True  # it learns codes
-VARIABLE = True  # of one image as many as it has
+RAGGED = True  # more of some images than of others
 OFFICIAL = "tesserae.generators.maskgit_weights"
 
 
