@@ -348,12 +348,19 @@ def test_samples_are_those_of_the_plain_algorithm():
     assert torch.equal(found, torch.stack(expected))
 
 
-def test_who_loses_a_place_takes_the_best_free_one_in_the_order_of_confidence():
-    places = torch.tensor([[2, 2, 2, 0]])
-    scores = torch.tensor([[0.0, 1.0, 9.0, 5.0], [8.0, 3.0, 9.0, 4.0], [7.0, 6.0, 9.0, 5.0], [9.0, 0.0, 0.0, 0.0]])
+@pytest.mark.parametrize(
+    ("places", "scores", "settled"),
+    [
+        # 0 keeps place 2, 3 keeps place 0; 1 comes before 2 and takes 3, its best free one.
+        ([2, 2, 2, 0], [[0, 1, 9, 5], [8, 3, 9, 4], [7, 6, 9, 5], [9, 0, 0, 0]], [2, 3, 1, 0]),
+        # 2 finds its best free one taken by 1, and takes the one that 3, who is less sure, likes best.
+        ([0, 0, 0, 0], [[9, 0, 0, 0], [9, 5, 0, 0], [9, 5, 4, 0], [9, 0, 5, 1]], [0, 1, 2, 3]),
+    ],
+)
+def test_who_loses_a_place_takes_the_best_free_one_in_the_order_of_confidence(places, scores, settled):
     choosing, rank = torch.ones(1, 4, dtype=torch.bool), torch.tensor([[3, 2, 1, 0]])
-    # 0 keeps place 2, 3 keeps place 0; 1 comes before 2 and takes 3, its best free one, before which 2 would go to 1.
-    assert maskgit_sampler.settle(places, scores, choosing, rank).tolist() == [[2, 3, 1, 0]]
+    found = maskgit_sampler.settle(torch.tensor([places]), torch.tensor(scores).float(), choosing, rank)
+    assert found.tolist() == [settled]
 
 
 def test_the_first_step_sees_each_class_and_length_once(monkeypatch):

@@ -329,6 +329,12 @@ def test_sequences_that_do_not_fit_a_generator_are_refused(monkeypatch):
     assert caught.value.key == "generators.maskgit.slots" and "or null" in caught.value.remedy
 
 
+def test_published_weights_of_a_generator_are_read_by_its_own_module(monkeypatch):
+    spec = told_of_lengths("maskgit", {"source": "official", "file": "titok/generator.bin"}, False, 0, monkeypatch)
+    assert spec.values["official"]["importer"] == "tesserae.generators.maskgit_weights"
+    assert importlib.import_module(spec.values["official"]["importer"]).load_official
+
+
 def told_of_lengths(system: str, changes: dict, ragged: bool, places: int, monkeypatch: Any) -> Any:
     """The spec of a generator whose tokenizer makes sequences of one length or of many."""
     here = project("smoke")

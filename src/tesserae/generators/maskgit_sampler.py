@@ -136,10 +136,11 @@ def settle(places: Tensor, scores: Tensor, choosing: Tensor, rank: Tensor) -> Te
     sample, count = choosing.nonzero()[:, 0], scores.shape[1]
     losing = choosing & ~winners(places, rank, choosing, count)
     while losing.any():
+        first = losing & (rank == rank.where(losing, -1).amax(1, keepdim=True))  # of each sample, who is next
         taken = occupied(places, choosing & ~losing, count)
         best = scores.masked_fill(taken[sample], -torch.inf).argmax(1)
-        places = places.masked_scatter(losing, best[losing[choosing]])
-        losing = losing & ~winners(places, rank, losing, count)
+        places = places.masked_scatter(first, best[first[choosing]])
+        losing = losing & ~first
     return places
 
 
