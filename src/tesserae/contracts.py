@@ -139,6 +139,18 @@ class Generator(Trained, Protocol):
     """
 
 
+class OfManyLengths(Generator, Protocol):
+    """A generator of sequences that differ in length, if it is `ragged`: it draws lengths as often as they were seen.
+
+    Its rows of codes hold -1 where an image has none.
+    """
+
+    ragged: bool
+
+    def count_lengths(self, tokens: Tensor, labels: Tensor, /) -> None:
+        """Rows int64 (M, N) and labels (M,) of the training set, before training: refuses what does not fit."""
+
+
 class Sampler(Protocol):
     """The module `<module of the generator>_sampler`."""
 
@@ -174,7 +186,7 @@ def check_tokenizer(model: Any) -> None:
 
 def check_generator(model: Any) -> None:
     """TypeError that names all a generator lacks, if it does not meet its contract."""
-    _refuse(model, "generator", unmet(model, Generator))
+    _refuse(model, "generator", unmet(model, OfManyLengths if getattr(model, "ragged", False) else Generator))
 
 
 def _refuse(model: Any, kind: str, faults: list[str]) -> None:

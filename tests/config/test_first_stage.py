@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tesserae.config.errors import ConfigError
-from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 from tesserae.config.systems import kl_vae, va_vae
 
 TRAINING = {
@@ -85,14 +85,14 @@ def described(module, recipe, scaled=None, image_size=None):
 )
 def test_published_networks_make_256_tokens(module, recipe, width):
     spec = described(module, recipe)
-    assert module.tokens(spec.values["model"]) == (256, width, "grid", None, False)
+    assert module.tokens(spec.values["model"]) == Tokens(256, width, "grid")
     assert spec.values["model"]["channels"] == 128
 
 
 @pytest.mark.parametrize(("module", "recipe"), [(kl_vae, MAR_VAE), (kl_vae, SD_VAE), (va_vae, VA_VAE)])
 def test_networks_shrink_by_the_pixels_of_a_latent(module, recipe):
     spec = described(module, recipe, SMALL, {256: 32})
-    assert module.tokens(spec.values["model"]) == (64, 8, "grid", None, False)
+    assert module.tokens(spec.values["model"]) == Tokens(64, 8, "grid")
     assert spec.values["model"]["multipliers"] == ([1, 2] if recipe is SD_VAE else [1, 1, 2])
     assert spec.values["model"]["perceptual"] == "none"
     assert "scale.yaml: systems" in spec.origins["model.channels"] and "128" in spec.origins["model.channels"]

@@ -61,6 +61,22 @@ SAE = {
     "normalise": "none",
     "chunk": 64,
 }
+MASKGIT = {
+    "token_length": 6,
+    "vocabulary": 32,
+    "classes": 3,
+    "width": 16,
+    "blocks": 2,
+    "heads": 2,
+    "ragged": False,
+    "slots": 6,
+    "places": 0,
+    "dropout": 0.1,
+    "attention_dropout": 0.1,
+    "label_dropout": 0.1,
+    "label_smoothing": 0.1,
+    "unmasked_weight": 0.1,
+}
 CONCEPTTOK_MODULE, LLAMAGEN_MODULE, SAE_MODULE = (
     f"tesserae.{name}" for name in ("tokenizers.concepttok", "generators.llamagen", "sae.topk")
 )
@@ -140,6 +156,39 @@ def test_a_sample_of_llamagen_counts_what_pytorch_counts_of_a_real_one():
         with FlopCounterMode(display=False) as counter:
             llamagen_sampler.sample(network, labels, seeds=[1, 2, 3], guidance=guidance, **rest)
         assert halves * B * counted["flops"]["fp32"] == pytest.approx(counter.get_total_flops(), rel=0.05)
+
+
+def test_a_step_and_a_sample_of_maskgit():
+    """Of the class and all codes; sequences of many lengths count as if all were the longest."""
+    module, length, width = "tesserae.generators.maskgit", MASKGIT["token_length"], MASKGIT["width"]
+    products = MASKGIT["blocks"] * 2 * (length + 1) * 12 * width**2
+    head, attention = 2 * length * width * MASKGIT["vocabulary"], MASKGIT["blocks"] * 4 * (length + 1) ** 2 * width
+    trained = networks.training(module, MASKGIT, B, "fp32")
+    assert trained["flops"]["fp32"] == pytest.approx(3 * (products + head) + 3.5 * attention, rel=1e-3)
+    varied = MASKGIT | {"ragged": True, "places": 4}
+    assert networks.training(module, varied, B, "fp32") == trained
+    sampler = {"module": "tesserae.generators.maskgit_sampler", "steps": 8}
+    drawn = networks.sampling(module, MASKGIT, sampler, B)
+    assert drawn["flops"]["fp32"] == 8 * (products + head + attention)
+    assert networks.sampling(module, varied, sampler, B) == drawn
+
+
+@pytest.mark.parametrize(("guidance", "passes"), [(1.0, 8 * B), (4.0, B + 1 + 7 * 2 * B)])
+def test_a_sample_of_maskgit_costs_little_less_than_what_is_counted(guidance, passes):
+    """Only masked codes are predicted, guided or not; at first all samples without class are one. No attention here."""
+    from tesserae.generators import maskgit, maskgit_sampler
+
+    module, settings = "tesserae.generators.maskgit", {"guidance_power": 3.0, "softmax_annealing": False, "steps": 8}
+    network, labels = maskgit.build(MASKGIT).eval(), torch.arange(B)
+    settings |= {"guidance": guidance, "guidance_schedule": "constant", "choice_temperature": 4.0}
+    with FlopCounterMode(display=False) as counter:
+        maskgit_sampler.sample(network, labels, seeds=[1, 2, 3], **settings)
+    length, width, masked = MASKGIT["token_length"], MASKGIT["width"], [6, 5, 4, 3, 2, 1, 1, 1]
+    products = MASKGIT["blocks"] * 2 * (length + 1) * 12 * width**2
+    heads = B * sum(masked) * 2 * width * MASKGIT["vocabulary"]
+    assert counter.get_total_flops() == passes * products + heads
+    counted = networks.sampling(module, MASKGIT, {"module": f"{module}_sampler", "steps": 8}, B)["flops"]["fp32"]
+    assert 1 < (2 if guidance > 1 else 1) * B * counted / counter.get_total_flops() < 1.2
 
 
 @pytest.mark.parametrize(("ghosts", "chunk", "products"), [(False, 64, 0), (True, 64, 10), (True, 8, 14)])

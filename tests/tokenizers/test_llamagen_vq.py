@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from tesserae.config.errors import ConfigError
-from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 from tesserae.config.systems import llamagen_vq as settings
 from tesserae.losses import perceptual
 from tesserae.quantizers.vector import squared_distances
@@ -376,10 +376,10 @@ def test_settings_build_the_model():
     spec = described(network=small, latent_channels=8, codebook_size=64, code_width=4, perceptual="none")
     model = build(spec.values["model"] | {"gan_start_step": None, "discriminator": None})
     assert model.encode(some_images(1, 32)).shape == (1, 16) and model.vocabulary == 64
-    assert settings.tokens(spec.values["model"]) == (16, 4, "grid", 64, False)
+    assert settings.tokens(spec.values["model"]) == Tokens(16, 4, "grid", 64)
     assert spec.origins["model.channels"].endswith("systems.llamagen_vq.network.channels (the paper: 128)")
     unscaled = described().values["model"]
-    assert settings.tokens(unscaled) == (4, 8, "grid", 16384, False) and unscaled["perceptual"] == "lpips"
+    assert settings.tokens(unscaled) == Tokens(4, 8, "grid", 16384) and unscaled["perceptual"] == "lpips"
     assert unscaled["loss_weights"] == {"reconstruction": 1.0, "perceptual": 1.0, "quantizer": 1.0, "gan": 0.5}
     with pytest.raises(ConfigError, match="not divisible"):
         described(side=24)

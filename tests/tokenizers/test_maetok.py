@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tesserae.config.errors import ConfigError
 from tesserae.config.parts import Size
-from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec
+from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 from tesserae.config.systems import maetok as settings
 from tesserae.losses import auxiliary, perceptual
 from tesserae.nn.rope import apply_rope
@@ -496,7 +496,7 @@ def test_settings_build_the_model():
     model = build(spec.values["model"] | {"gan_start_step": None, "discriminator": None})
     assert list(model.auxiliary) == ["hog", "embedded"] and model.perceptual_loss is None
     assert model.encode(some_images(1)).shape == (1, 6, 8)
-    assert settings.tokens(spec.values["model"]) == (6, 8, "sequence", None, False)
+    assert settings.tokens(spec.values["model"]) == Tokens(6, 8, "sequence")
     assert spec.origins["model.latent_tokens"].endswith("systems.maetok.latent_tokens (the paper: 128)")
     unscaled = described().values["model"]
     assert unscaled["latent_tokens"] == 128 and unscaled["perceptual"] == "lpips"

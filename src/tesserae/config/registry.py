@@ -19,6 +19,7 @@ from tesserae.config.systems import (
     llamagen_vq,
     maetok,
     mar,
+    maskgit,
     randomar,
     rasterar,
     sit,
@@ -45,6 +46,7 @@ GENERATORS: dict[str, ModuleType] = {
     "dit": dit,
     "lightningdit": lightningdit,
     "llamagen": llamagen,
+    "maskgit": maskgit,
 }
 SYSTEMS = SAES | TOKENIZERS | GENERATORS
 SECTIONS = {"saes": SAES, "tokenizers": TOKENIZERS, "generators": GENERATORS}  # of a paper's file

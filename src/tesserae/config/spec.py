@@ -101,13 +101,16 @@ def generator(recipe: ResolvedRecipe, tokenizer_spec: Spec, data: Dataset, conte
         spec.set("model.vocabulary", tokens.vocabulary, f"{origin} (its codes)")
     else:
         spec.set("model.token_width", tokens.width, f"{origin} (values of a token)")
+    if getattr(GENERATORS[system], "RAGGED", False):
+        spec.set("model.ragged", tokens.ragged, f"{origin} (whether images differ in how many they have)")
+        spec.set("model.places", tokens.places, f"{origin} (of the grid on which its codes stand)")
     if getattr(GENERATORS[system], "LAYOUTS", False):
         spec.set("model.layout", tokens.layout, f"{origin} (how its tokens stand)")
     spec.set("model.classes", data.classes, f"{context.datasets_file}: classes")
     GENERATORS[system].describe(spec, recipe, context)
     spec.set("model.label_dropout", recipe["label_dropout"])
     if recipe.typed.source == "official":
-        _official(spec, recipe, "tesserae.nn.official")
+        _official(spec, recipe, getattr(GENERATORS[system], "OFFICIAL", "tesserae.nn.official"))
     else:
         _training(spec, recipe, context.scale.generator_training, data, context)
     return spec

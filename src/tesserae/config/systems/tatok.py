@@ -135,9 +135,8 @@ def tokens(model: dict) -> Tokens:
     )
     literal = model["layout"] == "literal"
     whole = length in ("all", "truncated") or (length == "rest" and literal)
-    return Tokens(
-        patches if literal else k + patches, model["patch_code_width"], "sequence", model["codebook_size"], not whole
-    )
+    count, places = (patches, 0) if literal else (k + patches, 0 if whole else patches)
+    return Tokens(count, model["patch_code_width"], "sequence", model["codebook_size"], not whole, places)
 
 
 def _check(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
