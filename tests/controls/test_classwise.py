@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tesserae.controls.classwise import deviations, draw_marginals, fit_gaussian, shrinkage
+from tesserae.controls.classwise import deviations, draw_marginals, draw_ragged_marginals, fit_gaussian, shrinkage
 
 MANY = list(range(2000))
 
@@ -91,3 +91,17 @@ def test_places_know_nothing_of_each_other():
     assert abs(float((drawn[:, 0] == drawn[:, 1]).double().mean()) - 0.5) < 0.05
     with pytest.raises(ValueError, match="without images"):
         draw_marginals(codes[:0], [1])
+
+
+def test_ragged_codes_stand_where_those_of_an_image_do_and_are_drawn_by_themselves():
+    codes = torch.tensor([[0, 1, 2, -1], [3, -1, -1, 4], [5, -1, 6, -1]])
+    drawn = draw_ragged_marginals(codes, MANY)
+    patterns = {tuple(row) for row in (codes >= 0).tolist()}
+    assert {tuple(row) for row in (drawn >= 0).tolist()} == patterns
+    assert [set(column[column >= 0].tolist()) for column in drawn.T] == [{0, 3, 5}, {1}, {2, 6}, {4}]
+    both = drawn[drawn[:, 2] >= 0]  # of two images that have a code there, each is drawn as often
+    assert (both[:, 2] == 2).double().mean() == pytest.approx(0.5, abs=0.05)
+    assert ((both[:, 0] == 0) & (both[:, 2] == 6)).any()  # places know nothing of each other
+    assert torch.equal(draw_ragged_marginals(codes, [5, 6])[1], draw_ragged_marginals(codes, [6])[0])
+    with pytest.raises(ValueError, match="no codes"):
+        draw_ragged_marginals(codes[:0], [1])

@@ -31,6 +31,7 @@ from tesserae.config.stages import STAGES
 from tesserae.costs.counts import count
 from tesserae.costs.networks import FOUNDED
 from tesserae.data.ragged import write_ragged
+from tesserae.generators import maskgit_sampler
 from tesserae.lineage import fingerprint
 from tesserae.stages import codes, generator, ragged_codes, tokenizer
 from tesserae.stages.shared.ragged_codes import open_ragged_codes
@@ -583,6 +584,46 @@ def test_codes_of_different_length_are_kept_with_their_places(corpus, tmp_path, 
             row = torch.full_like(wanted, -1)
             row[place[place >= 0]] = code[code >= 0]
             assert torch.equal(row, wanted)
+        assert torch.equal(found.rows(np.arange(6), np.full(6, mirror), 4), rows)
+
+
+def test_a_generator_learns_how_long_sequences_are_and_draws_such_ones(tmp_path):
+    """As the stage runs it, on two parts; weights keep the lengths."""
+    rows = np.array(
+        [[5, 1, -1, 2], [5, 1, -1, 2], [6, -1, 3, -1], [6, -1, 3, -1]]
+    )  # an image and its mirror image each
+    inputs = {}
+    for part, (codes_of, label) in enumerate(((rows[:2], 0), (rows[2:], 1)), start=1):
+        folder = inputs[f"ragged_codes.{part}"] = tmp_path / str(part)
+        folder.mkdir()
+        write_ragged(folder, "codes", codes_of)
+        write_ragged(folder, "places", np.where(codes_of >= 0, np.arange(4), -1))
+        np.save(folder / "labels.npy", np.array([label]))
+    told = {"token_length": 4, "vocabulary": 8, "classes": 2, "width": 16, "blocks": 1, "heads": 2, "slots": 4}
+    told |= {"ragged": True, "places": 3, "dropout": 0.0, "attention_dropout": 0.0}
+    told |= {"label_dropout": 0.1, "label_smoothing": 0.1, "unmasked_weight": 0.1}
+    training = TRAINING | {"steps": 3, "batch": 2}
+    job = work(
+        "generator",
+        tmp_path,
+        {"module": "tesserae.generators.maskgit", "model": told, "training": training},
+        inputs=inputs,
+    )
+    generator.run(job)
+    trained = weights.load(job.out / "weights.safetensors")
+    assert trained.length_counts.tolist() == [[0, 0, 0, 2, 0], [0, 0, 2, 0, 0]]
+    found = maskgit_sampler.sample(
+        trained,
+        torch.tensor([0, 1, 1]),
+        seeds=[1, 2, 3],
+        guidance=1.0,
+        steps=2,
+        choice_temperature=1.0,
+        guidance_schedule="linear",
+        guidance_power=1.0,
+        softmax_annealing=True,
+    )
+    assert (found >= 0).sum(1).tolist() == [3, 2, 2] and (found[:, 0] >= 0).all()
 
 
 def test_parts_of_other_images_are_refused(tmp_path):
@@ -602,7 +643,7 @@ def test_parts_of_other_images_are_refused(tmp_path):
     ("stage", "shared"),
     [
         ("tokenizer", {"official", "side_inputs", "training"}),
-        ("generator", {"official", "token_shards", "training"}),
+        ("generator", {"official", "ragged_codes", "token_shards", "training"}),
         ("sae", {"feature_shards", "files", "numbers", "progress", "training"}),  # it also measures
     ],
 )

@@ -230,7 +230,7 @@ STAGES: dict[str, Stage] = {
     "generation_control": Stage(
         "what samples have to beat: a closed-form generator of the same tokens",
         {"metrics": METRICS, "preview": "preview.npy"},
-        {"tokens": ALL, "codes": ALL, "tokenizer": WEIGHTS, "reference": ALL},
+        {"tokens": ALL, "codes": ALL, "ragged_codes": ALL, "tokenizer": WEIGHTS, "reference": ALL},
         numbers=METRICS,
         values=("fid", "is", "precision", "recall"),
         listed=(),
@@ -239,7 +239,7 @@ STAGES: dict[str, Stage] = {
     "generator": Stage(
         "tokens -> trained generator",
         {"weights": "weights.safetensors", "curves": CURVES},
-        {"tokens": ALL, "codes": ALL},
+        {"tokens": ALL, "codes": ALL, "ragged_codes": ALL},
         trains=True,
         resumes=True,
         listed=(),

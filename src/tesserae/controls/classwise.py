@@ -83,6 +83,23 @@ def draw_marginals(codes: Tensor, seeds: Sequence[int]) -> Tensor:
     return torch.stack([codes[row, places] for row in rows]).long()
 
 
+def draw_ragged_marginals(codes: Tensor, seeds: Sequence[int]) -> Tensor:
+    """As `draw_marginals`, of rows with -1 where an image has no code: which places have one is another image's whole
+    choice, so that as many are there as in an image of the class; each code is drawn of the images that have one there.
+    """
+    if not len(codes):
+        raise ValueError("a class without images has no codes")
+    drawn = torch.full((len(seeds), codes.shape[1]), -1)
+    having = codes >= 0
+    for row, seed in zip(drawn, seeds, strict=True):
+        rng = _stream(seed)
+        there = having[torch.randint(len(codes), (1,), generator=rng)[0]]
+        # Of the images that have a code in a place, the one with the largest of uniform numbers: each equally likely.
+        image = torch.rand(codes.shape, generator=rng).masked_fill(~having, -1.0).argmax(0)
+        row[there] = codes[image, torch.arange(codes.shape[1])].long()[there]
+    return drawn
+
+
 def _energy(rows: Tensor) -> float:
     """Squared Frobenius norm of rows' rows / n, by the smaller of the two products that have it."""
     product = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T

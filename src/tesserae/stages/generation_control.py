@@ -5,12 +5,13 @@ that decodes the generator's samples, and measured as these are.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tesserae.controls.classwise import deviations, draw_marginals, fit_gaussian
+from tesserae.controls.classwise import deviations, draw_marginals, draw_ragged_marginals, fit_gaussian
 from tesserae.data.transforms import to_uint8
 from tesserae.lineage.measures.images import Images
 from tesserae.lineage.work import Work
@@ -18,6 +19,7 @@ from tesserae.quantizers.gaussian import GaussianPosterior
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
+from tesserae.stages.shared.ragged_codes import RaggedCodes, open_ragged_codes
 from tesserae.stages.shared.sampling import FINAL, labels_of, seeds_of
 from tesserae.stages.shared.scoring import as_samples, of_samples, score
 from tesserae.stages.shared.token_shards import Tokens, open_codes, open_tokens
@@ -25,6 +27,9 @@ from tesserae.training import weights
 
 GAUSSIAN = {"control": "class-conditional Gaussian of the tokens, covariance shrunk towards that of all classes"}
 MARGINALS = {"control": "class-conditional frequencies of the codes at each place"}
+RAGGED_MARGINALS = {
+    "control": "class-conditional frequencies of the codes at each place, in the places of an image of the class"
+}
 SHARED = 4  # images behind the covariance of all classes, for each value of an image's tokens
 
 # (a class, a seed for each sample) -> tokens (B, N, C) or codes int64 (B, N)
@@ -35,12 +40,11 @@ Draw = Callable[[int, list[int]], Tensor]
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json and preview.npy (K, S, S, 3) uint8."""
     spec, device, reference = work.spec, pick_device(work.device), work.inputs["reference"]
-    count, continuous = spec["samples"], bool(work.shards("tokens"))
+    count, model = spec["samples"], weights.load(work.inputs["tokenizer"] / "weights.safetensors").to(device)
     labels = labels_of(count, spec["classes"], spec["labels"], spec["seed"])
     seeds = np.array(seeds_of(spec["seed"], FINAL, count))
-    draw = _gaussian(open_tokens(work.shards("tokens"))) if continuous else _marginals(open_codes(work.shards("codes")))
+    draw, sampler = _control(work, model)
     tokens = _drawn(draw, labels, seeds)
-    model = weights.load(work.inputs["tokenizer"] / "weights.safetensors").to(device)
     images = None
     for part in slices(count, spec["batch"], work.title):
         decoded = to_uint8(model.decode(tokens[part].to(device)), mode=spec["rounding"]).cpu().numpy()
@@ -54,11 +58,20 @@ def run(work: Work) -> dict[str, float]:
         samples=count,
         rounding=spec["rounding"],
         labels=spec["labels"],
-        sampler=GAUSSIAN if continuous else MARGINALS,
+        sampler=sampler,
         seed=spec["seed"],
     )
     np.save(work.out / "preview.npy", images[: spec["shown"]])
     return write_numbers(work, numbers.values, measure, deviation=numbers.deviation)
+
+
+def _control(work: Work, tokenizer: Any) -> tuple[Draw, dict[str, str]]:
+    """What draws the control of the tokens that a job is given, and what it is."""
+    if folders := work.shards("tokens"):
+        return _gaussian(open_tokens(folders)), GAUSSIAN
+    if folders := work.shards("codes"):
+        return _marginals(open_codes(folders)), MARGINALS
+    return _ragged_marginals(open_ragged_codes(work.shards("ragged_codes")), tokenizer.tokens), RAGGED_MARGINALS
 
 
 def _drawn(draw: Draw, labels: np.ndarray, seeds: np.ndarray) -> Tensor:
@@ -97,7 +110,11 @@ def _marginals(codes: Tokens) -> Draw:
     return lambda label, seeds: draw_marginals(codes.at(*_both(_of_class(codes, label))), seeds)
 
 
-def _of_class(tokens: Tokens, label: int, most: int | None = None) -> np.ndarray:
+def _ragged_marginals(codes: RaggedCodes, length: int) -> Draw:
+    return lambda label, seeds: draw_ragged_marginals(codes.rows(*_both(_of_class(codes, label)), length), seeds)
+
+
+def _of_class(tokens: Tokens | RaggedCodes, label: int, most: int | None = None) -> np.ndarray:
     """Places of a class's images. ValueError if it has none: nothing can be known of it."""
     found = np.flatnonzero(tokens.labels == label)
     if not len(found):

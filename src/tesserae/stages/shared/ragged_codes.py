@@ -36,6 +36,14 @@ class RaggedCodes(NamedTuple):
             codes[part == p], places[part == p] = (each[p].rows(rows, width) for each in (self.codes, self.places))
         return torch.from_numpy(codes), torch.from_numpy(places)
 
+    def rows(self, chosen: np.ndarray, mirrored: np.ndarray, length: int) -> Tensor:
+        """The same codes, each in its place of a row, as the tokenizer made them: int64 (B, length); -1: none there."""
+        codes, places = self.at(chosen, mirrored)
+        rows = codes.new_full((len(codes), length), -1)
+        image, slot = (places >= 0).nonzero(as_tuple=True)
+        rows[image, places[image, slot]] = codes[image, slot]
+        return rows
+
 
 def open_ragged_codes(folders: list[Path]) -> RaggedCodes:
     """The parts in `folders`, in the order of the images; ValueError if the files of one do not match."""
