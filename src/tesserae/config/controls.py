@@ -15,11 +15,13 @@ def patches_of(tokens: Tokens, side: int) -> dict[str, Any]:
     {"kind": "components", "grid": G, "components": K}: K numbers of each of G x G patches, G^2 K being the numbers of
     the tokens; of codes {"kind": "centres", "grid": G, "centres": V}: G^2 log2 V bits. Where no grid has exactly as
     many (tokens without a grid, two codes) it is the nearest. There are as many patches as tokens, or the next more.
+    Of a tokenizer that makes more codes of one image than of another: as many bits as an image has on average.
     """
     discrete = tokens.vocabulary is not None
-    wanted = tokens.length * (math.log2(tokens.vocabulary) if discrete else tokens.width)
+    count = tokens.length if tokens.mean is None else tokens.mean
+    wanted = rate(tokens) if discrete else count * tokens.width
     grids = [grid for grid in range(1, side + 1) if side % grid == 0]
-    fine = [grid for grid in grids if grid**2 >= tokens.length] or grids[-1:]
+    fine = [grid for grid in grids if grid**2 >= count] or grids[-1:]
     if discrete:
         found = [{"kind": "centres", "grid": grid, "centres": round(2 ** (wanted / grid**2))} for grid in fine]
     else:
@@ -27,6 +29,23 @@ def patches_of(tokens: Tokens, side: int) -> dict[str, Any]:
         kept = {grid: min(most[grid], max(1, round(wanted / grid**2))) for grid in fine}
         found = [{"kind": "components", "grid": grid, "components": kept[grid]} for grid in fine]
     return min(found, key=lambda control: abs(amount_of(control) - wanted))
+
+
+def rate(tokens: Tokens) -> float:
+    """Bits of the codes of an image. Of ragged ones: of an image that has the mean number of them, or all where no mean
+    is known beforehand, and the bits that say how many there are and in which places.
+    """
+    count = tokens.length if tokens.mean is None else tokens.mean
+    bits = count * math.log2(tokens.vocabulary)
+    if tokens.ragged:
+        bits += math.log2((tokens.places or tokens.length) + 1)
+    if tokens.places:
+        placed = count - (tokens.length - tokens.places)
+        bits += sum(
+            sign * math.lgamma(n + 1) / math.log(2)
+            for sign, n in ((1, tokens.places), (-1, placed), (-1, tokens.places - placed))
+        )
+    return bits
 
 
 def amount_of(control: dict[str, Any]) -> float:

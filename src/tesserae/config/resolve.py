@@ -42,6 +42,7 @@ class Tokens(NamedTuple):
     layout: str  # grid (row-major square) or sequence
     vocabulary: int | None = None  # how many different codes there are; None: tokens are continuous
     ragged: bool = False  # images have codes in some places of a row only, `length` of them at most
+    mean: float | None = None  # of ragged ones, where it is known beforehand: how many an image has on average
     places: int = 0  # of ragged ones: how many, at the end of a row, are those of a grid; 0: none means anything
 
 

@@ -136,7 +136,15 @@ def tokens(model: dict) -> Tokens:
     literal = model["layout"] == "literal"
     whole = length in ("all", "truncated") or (length == "rest" and literal)
     count, places = (patches, 0) if literal else (k + patches, 0 if whole else patches)
-    return Tokens(count, model["patch_code_width"], "sequence", model["codebook_size"], not whole, places)
+    return Tokens(
+        count,
+        model["patch_code_width"],
+        "sequence",
+        model["codebook_size"],
+        not whole,
+        mean=model["filtering"]["budget"] if length == "budget" else None,
+        places=places,
+    )
 
 
 def _check(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
