@@ -33,7 +33,7 @@ from tesserae.costs.networks import FOUNDED
 from tesserae.data.ragged import write_ragged
 from tesserae.generators import maskgit_sampler
 from tesserae.lineage import fingerprint
-from tesserae.stages import codes, generator, ragged_codes, tokenizer
+from tesserae.stages import codes, generator, ragged_codes, token_counts, tokenizer
 from tesserae.stages.shared.ragged_codes import open_ragged_codes
 from tesserae.stages.shared.tokenizers import (
     decode,
@@ -512,7 +512,7 @@ def corpus(monkeypatch) -> SimpleNamespace:
     pictures = np.full((6, 16, 16, 3), 200, np.uint8)
     pictures[::2] = 30
     data = SimpleNamespace(images=pictures, labels=np.zeros(6, np.int64))
-    for stage in (tokenizer, codes, ragged_codes):
+    for stage in (tokenizer, codes, ragged_codes, token_counts):
         monkeypatch.setattr(stage, "open_cache", lambda folder, split: data)
     return data
 
@@ -624,6 +624,19 @@ def test_a_generator_learns_how_long_sequences_are_and_draws_such_ones(tmp_path)
         softmax_annealing=True,
     )
     assert (found >= 0).sum(1).tolist() == [3, 2, 2] and (found[:, 0] >= 0).all()
+
+
+def test_tokens_of_images_are_counted(corpus, tmp_path, monkeypatch):
+    """Of a tokenizer that makes as many of every image, nothing can be said of who gets more."""
+    for tokenizer_, wanted in ((Halves(), [2, 4, 2, 4, 2, 4]), (Codes(), [4] * 6)):
+        monkeypatch.setattr(token_counts.weights, "load", lambda file, model=tokenizer_: model)
+        job = work("token_counts", tmp_path, {"batch": 4}, inputs={"dataset": tmp_path, "tokenizer": tmp_path})
+        token_counts.run(job)
+        assert np.load(job.out / "lengths.npy").tolist() == wanted
+        values = json.loads((job.out / "metrics.json").read_text())["values"]
+        assert values["tokens"] == np.mean(wanted) and values["most"] == 4
+        assert values.get("error_correlation") == (-1.0 if len(set(wanted)) > 1 else None)
+        assert "content_correlation" not in values  # flat images are files of one size
 
 
 def test_parts_of_other_images_are_refused(tmp_path):

@@ -3,6 +3,7 @@ for STAGE in (
     "tokenizer",
     "reconstruction",
     "reconstruction_control",
+    "token_counts",
     "denoising",
     "concept_f1",
     "concept_examples",

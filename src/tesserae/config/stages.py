@@ -173,6 +173,15 @@ STAGES: dict[str, Stage] = {
         diagnostic=Diagnostic(("shown", "seed", "batch"), measures.Denoising),
         colour="#5e3c99",
     ),
+    "token_counts": Stage(
+        "how many tokens images take, and whether those with more to say take more",
+        {"metrics": METRICS, "lengths": "lengths.npy"},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL},
+        numbers=METRICS,
+        values=("tokens", "tokens_sd", "fewest", "most", "content_correlation", "error_correlation"),
+        diagnostic=Diagnostic(("batch",)),
+        colour="#decbe4",
+    ),
     "tokens": Stage(
         "images -> token cache, a part of it in each job",
         {"moments": "moments.npy", "labels": "labels.npy", "sums": "sums.npz"},

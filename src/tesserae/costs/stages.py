@@ -242,6 +242,13 @@ def _reconstruction(task: Task, rates: Rates) -> Need:
     return Need(seconds, memory, _pictures(task, 2 * task.spec["shown"]))
 
 
+def _token_counts(task: Task, rates: Rates) -> Need:
+    """Images through both halves; their JPEG files, compressed in a moment, are left out."""
+    coded, images = _coded(task), _split(task, "val")
+    seconds = images * (rates.seconds(coded["encode"]) + rates.seconds(coded["decode"]))
+    return Need(seconds, coded["weights"] + coded["peak"], 8 * images + PAGE)
+
+
 def _reconstruction_control(task: Task, rates: Rates) -> Need:
     """Patches are fitted and rebuilt in seconds, which are left out."""
     features = _features_of(task, rates, _split(task, "val"))
@@ -346,6 +353,7 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "concepts": _concepts,
     "tokenizer": _training,
     "reconstruction": _reconstruction,
+    "token_counts": _token_counts,
     "reconstruction_control": _reconstruction_control,
     "image_control": _image_control,
     "generation_control": _generation_control,

@@ -10,12 +10,14 @@ from tesserae.lineage.measures.concepts import Concepts
 from tesserae.lineage.measures.counted import Counted
 from tesserae.lineage.measures.features import Features
 from tesserae.lineage.measures.images import Images
+from tesserae.lineage.measures.lengths import Lengths
 from tesserae.lineage.measures.settings import Settings
 
 KINDS: dict[str, type[Measure]] = {
     "images": Images,
     "concepts": Concepts,
     "features": Features,
+    "lengths": Lengths,
     "counted": Counted,
     "settings": Settings,
 }

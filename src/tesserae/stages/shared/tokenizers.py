@@ -3,6 +3,7 @@
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -24,6 +25,13 @@ def names_concepts(tokenizer: Any) -> bool:
 def masks_patches(module: ModuleType) -> bool:
     """Whether tokenizers of a module can encode what they see of an image (`MasksPatches`)."""
     return hasattr(module, "mask_sweep")
+
+
+def lengths_of(tokenizer: Any, tokens: Tensor) -> Tensor:
+    """How many tokens each image has, int64 (B,): N of every one, unless it makes more of some (`OfVariableLength`)."""
+    if hasattr(tokenizer, "lengths"):
+        return tokenizer.lengths(tokens)
+    return torch.full((len(tokens),), tokens.shape[1])
 
 
 def encode(tokenizer: Any, images: Tensor, text: Tensor | None = None) -> Tensor:
