@@ -108,5 +108,5 @@ def test_sheets_show_the_first_seed_and_name_what_is_not_run(tmp_path, drawn):
         assert said.get_position()[1] == sheet.get_yticks()[-1]
         pixels = sheet.images[0].get_array()
         end = np.flatnonzero(pixels[..., 3].any(axis=1))[-1]  # the lowest line with an image
-        assert (pixels[end, -1, :3] == images[0, 1, -1, -1]).all()
+        assert (pixels[end, -1, :3] == images[0, 1, -1, -1]).all() and not pixels[end + 1 :].any()
         assert sheet.get_yticks()[-2] < end < sheet.get_yticks()[-1]
