@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tesserae.config.stages import STAGES
-from tesserae.config.types import Cluster, Resources
+from tesserae.config.types import Resources
 from tesserae.generators import maskgit
 from tesserae.generators.maskgit_sampler import lengths
 from tesserae.stages import throughput
@@ -122,9 +122,11 @@ def test_products_are_in_full_precision_and_as_before_afterwards():
 def test_nothing_else_runs_on_its_machine():
     plan = read_plan(ROOT, "smoke")
     assert plan.threads("throughput") > 10_000 > plan.threads("samples")
-    options = scheduling.resources(Resources(), "throughput", Cluster())["slurm_extra"]
+    options = scheduling.resources(Resources(), "throughput", plan.project.cluster)["slurm_extra"]
     assert "--exclusive" in options(None, attempt=1)
-    assert "--exclusive" not in scheduling.resources(Resources(), "samples", Cluster())["slurm_extra"](None, attempt=1)
+    assert "--exclusive" not in scheduling.resources(Resources(), "samples", plan.project.cluster)["slurm_extra"](
+        None, attempt=1
+    )
 
 
 def test_each_generator_is_timed_with_the_one_that_it_is_compared_with():
