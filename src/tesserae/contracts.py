@@ -173,6 +173,7 @@ class OfManyLengths(Generator, Protocol):
     """
 
     ragged: bool
+    length_counts: Tensor  # int64 (classes, longest + 1): how many images of each class had each number of codes
 
     def count_lengths(self, tokens: Tensor, labels: Tensor, /) -> None:
         """Rows int64 (M, N) and labels (M,) of the training set, before training: refuses what does not fit."""
@@ -188,6 +189,14 @@ class Sampler(Protocol):
         `guidance` 1 means none. `settings` are those of the recipe's `sampling`, and `temperature` where one is
         searched: keywords that a sampler names, and may insist on.
         """
+
+
+class SamplerOfManyLengths(Sampler, Protocol):
+    """The sampler of a generator of sequences that differ in length."""
+
+    @staticmethod
+    def lengths(model: Any, labels: Tensor, /, *, seeds: list[int]) -> Tensor:
+        """How many codes `sample` gives each image, int64 (B,), for labels (B,) and a seed per sample."""
 
 
 # ---- checks -----------------------------------------------------------------------------------------------------

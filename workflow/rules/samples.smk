@@ -1,7 +1,8 @@
-# Images drawn by generators. Of each stage, src/tesserae/config/stages.py says what it is for and what it writes.
+# Images drawn by generators, and how fast. Of each stage, src/tesserae/config/stages.py says what it is for and what it writes.
 for STAGE in (
     "search_samples",
     "samples",
+    "throughput",
 ):
     rule:
         name: STAGE

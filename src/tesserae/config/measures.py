@@ -21,6 +21,15 @@ class Reconstruction(Strict):
     splits: int | None = Field(None, gt=0, description="of the inception score of rIS; null: as the scale's evaluation")
 
 
+class Throughput(Strict):
+    """Of the stage that times generators; each with the one that it is compared with."""
+
+    against: str = Field(description="generator recipe that is timed in turn with each other one")
+    batch: int = Field(gt=0, description="images drawn and decoded together")
+    samples: int = Field(gt=0, description="images of a loop; no more than the scale's evaluation.samples")
+    loops: int = Field(gt=1, description="of which the median counts, after one that warms up")
+
+
 class Denoising(Strict):
     gamma: Followed = Field(description="scale of the noise on the latents (Eq. 4)")
     taus: list[float] = Field(min_length=1, description="noise levels to decode at")

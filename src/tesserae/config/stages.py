@@ -52,6 +52,7 @@ class Stage:
     control: str | None = None  # the stage whose numbers of the same names say what those of this one are worth
     values: tuple[str, ...] = ()  # the names of those numbers; none: they are known when it has run
     listed: tuple[str, ...] | None = None  # files that the report reads beside the manifest; None: it lists no such job
+    alone: bool = False  # it measures time: nothing else runs on its machine meanwhile
     shows: Literal["paper", "scale"] | None = None  # results for a reader: of one paper, or of the whole scale
     named: bool = False  # a recipe of it is a name of its own, `detok_table_1`, and no trained thing's
     diagnostic: Diagnostic | None = None  # it looks at one tokenizer: each recipe that something shows gets its job
@@ -339,6 +340,22 @@ STAGES: dict[str, Stage] = {
         values=("fid", "is", "precision", "recall"),
         listed=(),
         control="generation_control",
+    ),
+    "throughput": Stage(
+        "images a second of a generator and of its decoder, timed in turn with another generator",
+        {"metrics": METRICS},
+        {"generator": WEIGHTS, "tokenizer": WEIGHTS, "tokens": ("sums.npz",)},
+        seeded=False,  # what a network has learned takes no time
+        numbers=METRICS,
+        values=(
+            "samples_per_second",
+            "generator_per_second",
+            "decoder_per_second",
+            "factor",
+            "constant_length_per_second",
+        ),
+        alone=True,
+        colour="#b3b3b3",
     ),
     "sizes": Stage(
         "parameters of a network at the paper's size: counted, not run",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, create_model, model_validator
 
+from tesserae.config import measures
 from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
@@ -82,9 +83,13 @@ class _Measures(Strict):
 
     labels: Literal["cycled", "random"] = Field("cycled", description="classes of the samples: in turn, or drawn")
     rounding: Literal["truncate", "round"] | None = Field(None, description="how 255x becomes uint8")
+    measured_at: int | None = Field(
+        None, gt=0, description="pixels to which images are resized before they are measured; null: as they are made"
+    )
     prompt: str | None = Field(
         None, description="what tokenizers that read prompts are given; {} stands for the class", pattern=r"\{\}"
     )
+    throughput: measures.Throughput | None = Field(None, description="how generators are timed; null: they are not")
 
 
 def _default(settings: type[Strict]) -> Strict | None:

@@ -24,6 +24,7 @@ AT_INFERENCE = {
     "gan_start_step": None,
 }
 ORDERS = 5  # of patches (stages/selection.py)
+OTHER_BATCHES, MOST_BATCHES = (1, 16, 128), 16  # of the stage throughput
 KEPT = 2  # checkpoints of a training (training/state.py)
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
 
@@ -225,8 +226,12 @@ def _official(task: Task) -> Need:
 
 def _coded(task: Task) -> dict[str, Any]:
     spec = task.of("tokenizer").spec
-    off = {key: AT_INFERENCE[key] for key in AT_INFERENCE if key in spec["model"]}
-    return count("coding", spec["module"], model=spec["model"] | off, batch=task.spec["batch"])
+    return count("coding", spec["module"], model=_used(spec["model"]), batch=task.spec["batch"])
+
+
+def _used(model: dict[str, Any]) -> dict[str, Any]:
+    """A tokenizer's settings without what it needs in training alone."""
+    return model | {key: AT_INFERENCE[key] for key in AT_INFERENCE if key in model}
 
 
 def _encoded(task: Task, rates: Rates, images: int) -> Need:
@@ -333,6 +338,24 @@ def _samples(task: Task, rates: Rates) -> Need:
     return found._replace(disk=found.disk + 8 * images)
 
 
+def _throughput(task: Task, rates: Rates) -> Need:
+    """Loops of each generator with guidance, then those of the own one in other batches and, perhaps, of one length."""
+    spec, needs, made = task.spec, [], {producer.id: producer.spec for producer in task.producers}
+    others = sum(min(spec["samples"], batch * MOST_BATCHES) for batch in OTHER_BATCHES)
+    for role, system in spec["systems"].items():
+        generator, tokenizer = made[system["generator"]], made[system["tokenizer"]]
+        sampled = count(
+            "sampling", generator["module"], model=generator["model"], sampler=system["sampler"], batch=spec["batch"]
+        )
+        coded = count("coding", tokenizer["module"], model=_used(tokenizer["model"]), batch=spec["batch"])
+        each = 2 * rates.seconds(sampled["flops"]) + rates.seconds(coded["decode"])
+        loops = 1 + bool(generator["model"].get("ragged"))
+        images = loops * spec["samples"] + others if role == "own" else spec["samples"]
+        memory = sampled["weights"] + coded["weights"] + max(sampled["peak"], coded["peak"])
+        needs.append(Need((spec["loops"] + 1) * images * each, memory))
+    return Need(sum(need.seconds for need in needs), sum(need.memory for need in needs), PAGE)
+
+
 def _points(task: Task) -> tuple[int, int]:
     """Points of a sweep with guidance and without."""
     unguided = len(task.spec["search"].get("temperature", [None])) if task.spec["unguided"] else 0
@@ -394,6 +417,7 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "ragged_codes": _ragged_codes,
     "generator": _training,
     "search_samples": _search_samples,
+    "throughput": _throughput,
     "search": _search,
     "samples": _samples,
     "features": _features,

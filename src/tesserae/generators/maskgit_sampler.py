@@ -200,6 +200,12 @@ def generate(
 
 
 @torch.inference_mode()
+def lengths(model: MaskGIT, labels: Tensor, *, seeds: list[int]) -> Tensor:
+    """How many codes `sample` gives each image, int64 (B,), known before anything is drawn of them."""
+    return Streams(model, seeds).lengths(labels)
+
+
+@torch.inference_mode()
 def sample(
     model: MaskGIT,
     labels: Tensor,
@@ -220,14 +226,14 @@ def sample(
     if len(seeds) != len(labels):
         raise ValueError(f"{len(seeds)} seeds for {len(labels)} labels")
     streams = Streams(model, seeds)
-    lengths = streams.lengths(labels)
+    drawn = streams.lengths(labels)
     rows = labels.new_empty(len(labels), model.token_length)
-    for some in groups_by_length(lengths.tolist(), PADDING):
+    for some in groups_by_length(drawn.tolist(), PADDING):
         rows[some] = model.rows(
             generate(
                 model,
                 labels[some],
-                lengths[some],
+                drawn[some],
                 streams.of(some),
                 guidance=guidance,
                 steps=steps,

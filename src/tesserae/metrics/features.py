@@ -21,6 +21,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torch_fidelity.utils import create_feature_extractor
 from tqdm import tqdm
 
+from tesserae.data.transforms import resized
 from tesserae.encoders.embedded import EmbeddedNetwork
 
 EMBEDDED = "embedded"
@@ -112,12 +113,14 @@ def extract(
     batch_size: int,
     device: str | torch.device,
     weights: Path | None = None,
+    side: int | None = None,
 ) -> dict[str, Tensor]:
     """Features of stored images: uint8 (N, H, W, 3), memory-mapped or not -> {layer: float32 (N, D) on the CPU}.
 
     `extractor` and `layers` are torch-fidelity's names ("embedded": "320", "1280", "logits"; "inception-v3-compat":
     "2048", "logits_unbiased", ...). `weights` names a weights file on disk, for these two; without it `embedded` finds
-    its own in the installed package, and torch-fidelity downloads the others.
+    its own in the installed package, and torch-fidelity downloads the others. `side`: images of another one are resized
+    to it first, bicubic as PIL does it, each rounded to uint8.
 
     Raises TypeError or ValueError for images of another dtype or shape, ValueError for an unknown extractor or layer or
     a damaged weights file, FileNotFoundError for a missing one, and RuntimeError if a download is not possible.
@@ -134,7 +137,8 @@ def extract(
     progress = tqdm(total=len(images), desc=f"{extractor} features", unit="image", mininterval=1.0)
     with progress, torch.inference_mode():
         for start in range(0, len(images), batch_size):
-            batch = torch.from_numpy(np.array(images[start : start + batch_size])).permute(0, 3, 1, 2)
+            some = np.array(images[start : start + batch_size])
+            batch = torch.from_numpy(some if side is None else resized(some, side)).permute(0, 3, 1, 2)
             for layer, values in network.convert_features_tuple_to_dict(network(batch.to(device))).items():
                 batches[layer].append(values.float().cpu())
             progress.update(len(batch))

@@ -50,6 +50,7 @@ def _spread(cells: Sequence[Cell]) -> list[str]:
     over = {
         "over the splits of the one set of images": ("is", "ris"),
         "over draws of as many images, by a jackknife over groups of them": ("fid", "rfid"),
+        "over the loops that were timed": ("samples_per_second",),
     }
     found = {cell.value for cell in cells if cell.deviation is not None}
     said = [

@@ -13,7 +13,12 @@ def run(work: Work) -> dict[str, int]:
     images = np.load(work.inputs["samples"] / "samples.npy", mmap_mode="r")[0]
     layer, classes = spec["layer"], default_layer(spec["extractor"], "isc")
     found = extract(
-        images, spec["extractor"], [layer, classes], batch_size=spec["batch"], device=pick_device(work.device)
+        images,
+        spec["extractor"],
+        [layer, classes],
+        batch_size=spec["batch"],
+        device=pick_device(work.device),
+        side=spec.get("measured_at"),
     )
     np.save(work.out / "features.npy", found[layer].numpy())
     np.save(work.out / "logits.npy", found[classes].numpy())

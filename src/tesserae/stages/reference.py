@@ -18,7 +18,12 @@ def run(work: Work) -> dict[str, int]:
         if split == "train" and spec["reference_samples"] is not None:
             images = images[np.linspace(0, len(images) - 1, spec["reference_samples"]).astype(int)]
         features = extract(
-            images, spec["extractor"], [spec["layer"]], batch_size=spec["batch"], device=pick_device(work.device)
+            images,
+            spec["extractor"],
+            [spec["layer"]],
+            batch_size=spec["batch"],
+            device=pick_device(work.device),
+            side=spec.get("measured_at"),
         )[spec["layer"]]
         statistics(features).save(work.out / f"{split}.npz")
         counts[f"{split}_images"] = len(images)

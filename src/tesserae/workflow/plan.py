@@ -19,6 +19,8 @@ from tesserae.workflow import scheduling
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.graph.whole import jobs
 
+ALL_CORES = 2**16
+
 
 class Plan:
     """All jobs of one project at one scale."""
@@ -119,9 +121,9 @@ class Plan:
         return scheduling.resources(self.request(stage), stage, self.project.cluster)
 
     def threads(self, stage: str) -> int:
-        """CPU cores of a job on one node."""
+        """CPU cores of a job on one node; of a stage that runs alone more than there are: Snakemake gives it all."""
         request = self.request(stage)
-        return request.threads * request.per_node
+        return ALL_CORES if STAGES[stage].alone else request.threads * request.per_node
 
     def request(self, stage: str) -> Resources:
         """The scale's resources for a stage."""

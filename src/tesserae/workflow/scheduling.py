@@ -55,6 +55,8 @@ def _options(request: Resources, stage: str, site: Cluster) -> Callable[..., str
         if STAGES[stage].resumes:  # it keeps what it did, and listens to the warning
             # Never in the first three quarters of its time: it has to get somewhere before it is stopped.
             found.append(f"--signal=USR1@{min(60 * site.warn_minutes, 15 * request.runtime)}")
+        if STAGES[stage].alone:
+            found.append("--exclusive")
         if attempt > 1 and site.backoff_minutes:
             found.append(f"--begin=now+{round(60 * site.backoff_minutes * 2 ** (attempt - 2))}")
         return " ".join([*found, *site.sbatch])  # the site has the last word

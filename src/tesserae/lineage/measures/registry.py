@@ -12,6 +12,7 @@ from tesserae.lineage.measures.features import Features
 from tesserae.lineage.measures.images import Images
 from tesserae.lineage.measures.lengths import Lengths
 from tesserae.lineage.measures.settings import Settings
+from tesserae.lineage.measures.speed import Speed
 
 KINDS: dict[str, type[Measure]] = {
     "images": Images,
@@ -20,6 +21,7 @@ KINDS: dict[str, type[Measure]] = {
     "lengths": Lengths,
     "counted": Counted,
     "settings": Settings,
+    "speed": Speed,
 }
 
 

@@ -40,9 +40,13 @@ def scored(features: Tensor, logits: Tensor, splits: int) -> Scored:
 
 
 def score(images: np.ndarray, spec: dict[str, Any], device: torch.device) -> Scored:
-    """Images uint8 (N, H, W, 3) through a spec's extractor; `spec` has extractor, layer, splits and batch."""
+    """Images uint8 (N, H, W, 3) through a spec's extractor; `spec` has extractor, layer, splits and batch.
+
+    And `measured_at`, a side, where images are measured at another one than that at which they were made.
+    """
     classes = default_layer(spec["extractor"], "isc")
-    features = extract(images, spec["extractor"], [spec["layer"], classes], batch_size=spec["batch"], device=device)
+    layers, side = [spec["layer"], classes], spec.get("measured_at")
+    features = extract(images, spec["extractor"], layers, batch_size=spec["batch"], device=device, side=side)
     return scored(features[spec["layer"]], features[classes], spec["splits"])
 
 
@@ -80,7 +84,7 @@ def as_reconstructions(spec: dict[str, Any], dataset: Path, images: int) -> dict
     return {
         "extractor": spec["extractor"],
         "layer": spec["layer"],
-        "reference": f"{dataset.name} val",
+        "reference": f"{dataset.name} val" + (f" at {spec['measured_at']} pixels" if "measured_at" in spec else ""),
         "samples": images,
         "rounding": spec["rounding"],
         "splits": spec["splits"],

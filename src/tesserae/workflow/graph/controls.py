@@ -66,7 +66,8 @@ def _of_samples(project: Project, job: Job, found: Mapping[str, Job]) -> Control
     reference, decoder = found[job.inputs["reference"]], found[samples.inputs["tokenizer"]]
     learned = project.generators[samples.inputs["generator"].partition("/")[2]].typed.tokenizer
     kind = tokens_stage(project, learned)
-    spec = _told(job, "extractor", "layer", "splits", "neighbourhood", "shown")
+    spec = _told(features, "extractor", "layer", "shown")
+    _tell(spec, job, "splits", "neighbourhood")
     for key in ("samples", "rounding", "labels", "seed", "classes", "batch"):
         spec.set(key, samples.spec[key], samples.origins[key])
     spec.set("modules.tokenizer", samples.spec["modules"]["tokenizer"], samples.origins["modules.tokenizer"])
@@ -76,8 +77,8 @@ def _of_samples(project: Project, job: Job, found: Mapping[str, Job]) -> Control
     own = _job("generation_control", name, spec, inputs, job)
 
     def control(what: str) -> Job:
-        spec = _told(job, "extractor", "layer", "splits", "neighbourhood")
-        spec.set("batch", features.spec["batch"], features.origins["batch"])
+        spec = _told(features, "extractor", "layer", "batch")
+        _tell(spec, job, "splits", "neighbourhood")
         spec.set("images", samples.spec["samples"], samples.origins["samples"])
         spec.set("rounding", samples.spec["rounding"], samples.origins["rounding"])
         spec.set("control", {"kind": what}, "what the control is")
@@ -93,11 +94,15 @@ def _measured_on(job: Job) -> str:
 
 
 def _told(job: Job, *keys: str) -> Spec:
-    """Settings that a control shares with the job."""
+    """Settings that a control shares with the job; among them at which side images are measured, if one is set."""
     spec = Spec()
+    _tell(spec, job, *keys, *(["measured_at"] if "measured_at" in job.spec else []))
+    return spec
+
+
+def _tell(spec: Spec, job: Job, *keys: str) -> None:
     for key in keys:
         spec.set(key, job.spec[key], job.origins[key])
-    return spec
 
 
 def _job(stage: str, name: str, spec: Spec, inputs: dict[str, str], of: Job) -> Job:

@@ -14,7 +14,7 @@ from tesserae.config.project import Project
 from tesserae.config.resolve import Sourced, Spec
 from tesserae.config.stages import STAGES, Diagnostic
 from tesserae.workflow.graph.job import PROMPTS, Job, extended, reads_of
-from tesserae.workflow.graph.tokenizers import measured_as, prompts_of, sae_of
+from tesserae.workflow.graph.tokenizers import measured_as, measured_side, prompts_of, reference_job, sae_of
 
 GIVEN = "given"  # the prompt of the image's own class
 
@@ -37,6 +37,8 @@ def diagnostic_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job)
             continue
         for prompt in (GIVEN, *PROMPTS) if diagnostic.by_prompt and "prompts" in inputs else (None,):
             spec = _spec(project, recipe, diagnostic, inputs, prompt)
+            if "reference" in inputs and (side := measured_side(project, recipe, dataset)) is not None:
+                spec.set("measured_at", side)
             spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
             _tell_of_concepts(spec, project, recipe, inputs)
             for key, value in settings.items():
@@ -56,7 +58,7 @@ def _input(project: Project, recipe: Any, producer: str, tokenizer: Job, dataset
     sae = sae_of(project, recipe)
     return {
         "dataset": dataset.id,
-        "reference": f"reference/{dataset.recipe}",
+        "reference": reference_job(project, recipe, dataset).id,
         "tokenizer": tokenizer.id,
         "prompts": prompts_of(project, recipe, dataset),
         "sae": sae and f"sae/{sae.name}",

@@ -7,7 +7,14 @@ from tesserae.config import spec as specs
 from tesserae.config.project import Project
 from tesserae.config.resolve import Spec
 from tesserae.workflow.graph.job import KINDS, Job, Shard, extended, gathered, home, reads_of, shards_of
-from tesserae.workflow.graph.tokenizers import dataset_job, measured_as, module_of, tokens_stage
+from tesserae.workflow.graph.tokenizers import (
+    dataset_job,
+    measured_as,
+    measured_side,
+    module_of,
+    reference_job,
+    tokens_stage,
+)
 
 
 def generator_job(project: Project, recipe: Any) -> Job:
@@ -64,14 +71,21 @@ def evaluation_jobs(
         reads = reads_of(stage, inputs)
         return Job(stage, name, spec.values, spec.origins, inputs, reads, papers=generator.papers)
 
-    reference = f"reference/{dataset.recipe}"
+    reference, side = reference_job(project, recipe, dataset).id, measured_side(project, recipe, dataset)
+
+    def measuring_spec(*keys: str) -> Spec:
+        spec = specs.evaluation(context, "extractor", "layer", *keys)
+        if side is not None:
+            spec.set("measured_at", side)
+        return spec
+
     for shard in shards_of(project, "search_samples"):
         spec = sampling_spec(shard, "search_samples")
         spec.set("search", sampler.values["search"], f"{recipe.file}: generators.{recipe.name}.sampling")
         unguided = "nocfg" in kinds or "best" in kinds
         spec.set("unguided", unguided, "whether a table shows numbers without guidance")
         yield job("search_samples", shard.of(name), spec, models)
-    spec = specs.evaluation(context, "extractor", "layer", "splits", "batch")
+    spec = measuring_spec("splits", "batch")
     searched = gathered(project, "search_samples", "search_samples", name)
     yield job("search", name, spec, {**searched, "reference": reference})
     for kind in kinds:
@@ -80,7 +94,7 @@ def evaluation_jobs(
             spec = sampling_spec(shard, "samples")
             spec.set("selected", kind, "with guidance, without, or the best of both: what the table shows")
             yield job("samples", shard.of(selected), spec, {**models, "search": f"search/{name}"})
-            spec = specs.evaluation(context, "extractor", "layer", "batch", "shown")
+            spec = measuring_spec("batch", "shown")
             sampled = f"samples/{shard.of(selected)}"
             yield job("features", shard.of(selected), spec, {"samples": sampled})
         spec = specs.evaluation(context, "extractor", "layer", "splits", "neighbourhood", "shown")

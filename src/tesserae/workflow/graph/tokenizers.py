@@ -8,7 +8,7 @@ from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
-from tesserae.config.resolve import Spec, Text
+from tesserae.config.resolve import Sourced, Spec, Text
 from tesserae.workflow.graph.job import Job, gathered, home, reads_of, shards_of
 
 
@@ -33,11 +33,25 @@ def dataset_job(project: Project, recipe: Any) -> Job:
     )
 
 
-def reference_job(project: Project, dataset: Job) -> Job:
+def reference_job(project: Project, recipe: Any, dataset: Job) -> Job:
+    """Of the images that a recipe's samples or reconstructions are compared with, measured as its paper does."""
     spec = specs.evaluation(
         project.context, "extractor", "layer", "reference_samples", "precision_recall_reference", "batch"
     )
-    return Job("reference", dataset.recipe, spec.values, spec.origins, {"dataset": dataset.id})
+    name = dataset.recipe
+    if (side := measured_side(project, recipe, dataset)) is not None:
+        spec.set("measured_at", side)
+        name += f"-at{side.value}"
+    return Job("reference", name, spec.values, spec.origins, {"dataset": dataset.id})
+
+
+def measured_side(project: Project, recipe: Any, dataset: Job) -> Sourced | None:
+    """Side to which images are resized before they are measured; None where it is the data set's."""
+    wanted = project.papers[recipe.file.stem].measures.measured_at
+    if wanted is None:
+        return None
+    side = project.context.mapped("image_size", Sourced(wanted, f"{recipe.file}: measures.measured_at"))
+    return None if side.value == dataset.spec["image_size"] else side
 
 
 def tokenizer_spec_of(project: Project, recipe: Any) -> Spec:

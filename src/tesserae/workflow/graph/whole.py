@@ -22,6 +22,7 @@ from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
 from tesserae.workflow.graph.recipes import settings_jobs, size_jobs
 from tesserae.workflow.graph.report import lineage_job, notebook_job, page_job, report_job
 from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
+from tesserae.workflow.graph.speed import throughput_jobs
 from tesserae.workflow.graph.tokenizers import (
     dataset_job,
     reference_job,
@@ -144,7 +145,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
     for recipe in project.tokenizers.values():
         dataset = dataset_job(project, recipe)
         yield dataset
-        yield reference_job(project, dataset)
+        yield reference_job(project, recipe, dataset)
         yield from side_input_jobs(project, recipe, dataset)
     for recipe in sorted(project.tokenizers.values(), key=lambda recipe: recipe.typed.finetune is not None):
         dataset = dataset_job(project, recipe)
@@ -174,6 +175,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
                 "name a tokenizer recipe with `finetune`: only then both have the same latents",
             )
         yield from evaluation_jobs(project, name, recipe, generator, entry.decoder, shown_ids)
+    yield from throughput_jobs(project)
     yield from size_jobs(project)
     yield from settings_jobs(project)
 

@@ -1,0 +1,182 @@
+"""Stage `throughput`: images a second of a generator and of its tokenizer's decoder, in turn with another generator.
+
+Source: TaTok (arXiv 2605.16384), Table 1, column T, whose protocol is not printed; loops and what is timed are those of
+the RQ-VAE repository (DECISION D23). The job runs alone on its machine: the table of stages says so.
+"""
+
+import importlib
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tesserae.lineage.manifest import hardware
+from tesserae.lineage.measures.speed import Speed
+from tesserae.lineage.work import Work
+from tesserae.stages.shared.common import pick_device
+from tesserae.stages.shared.numbers import write_numbers
+from tesserae.stages.shared.progress import slices
+from tesserae.stages.shared.sampling import FINAL, labels_of, seeds_of
+from tesserae.stages.shared.token_shards import standardisation
+from tesserae.training import weights
+
+OTHER_BATCHES = (1, 16, 128)  # DECISION (D23): beside the recipe's own
+MOST_BATCHES = 16  # in a loop of those: one image at a time would take long
+
+
+class Seconds(NamedTuple):
+    """Of one loop over all images."""
+
+    generator: float
+    decoder: float
+
+    @property
+    def both(self) -> float:
+        return self.generator + self.decoder
+
+
+class System(NamedTuple):
+    """A generator, how it is sampled, and the decoder of its tokens, whose `mean` and `std` may be standardised."""
+
+    sampler: Any
+    settings: dict[str, Any]
+    generator: torch.nn.Module
+    tokenizer: torch.nn.Module
+    mean: Tensor | None
+    std: Tensor | None
+
+    def loop(self, labels: Tensor, seeds: list[int], batch: int, title: str) -> Seconds:
+        """Draw and decode images of labels (N,). Those of similar lengths share a batch, where lengths differ."""
+        generator = decoder = 0.0
+        order = self.order(labels, seeds)
+        for part in slices(len(order), batch, title):
+            rows = order[part]
+            began = _now(labels.device)
+            tokens = self.sampler.sample(
+                self.generator, labels[rows], seeds=[seeds[row] for row in rows], **self.settings
+            )
+            if self.mean is not None:
+                tokens = tokens * self.std + self.mean
+            drawn = _now(labels.device)
+            self.tokenizer.decode(tokens).clamp_(-1, 1)
+            generator, decoder = generator + drawn - began, decoder + _now(labels.device) - drawn
+        return Seconds(generator, decoder)
+
+    def order(self, labels: Tensor, seeds: list[int]) -> list[int]:
+        if not getattr(self.generator, "ragged", False):
+            return list(range(len(labels)))
+        return self.sampler.lengths(self.generator, labels, seeds=seeds).argsort(descending=True, stable=True).tolist()
+
+
+@torch.inference_mode()
+def run(work: Work) -> dict[str, float]:
+    """Writes metrics.json, in images a second, from the median loop.
+
+    samples_per_second: drawn and decoded; generator_per_second and decoder_per_second: each half alone; factor: how
+    many times as fast the spec's `against` is, in the same loops, unless it is this one; constant_length_per_second: if
+    every image had the mean number of codes, where they differ. `batches`: drawn and decoded, by the size of a batch.
+    """
+    spec, device = work.spec, pick_device(work.device)
+    labels = torch.from_numpy(labels_of(spec["samples"], spec["classes"], "cycled", spec["seed"])).to(device)
+    seeds = seeds_of(spec["seed"], FINAL, spec["samples"])
+    systems = {role: _open(work, role, device) for role in spec["systems"]}
+    own, batch = systems["own"], spec["batch"]
+
+    def time_in_turn(systems: dict[str, System], batch: int, images: int) -> dict[str, list[Seconds]]:
+        """Loops of all systems, each in turn, so that what slows the machine slows all of them."""
+        found: dict[str, list[Seconds]] = {name: [] for name in systems}
+        for number in range(spec["loops"] + 1):
+            for name, system in systems.items():
+                title = f"{work.title} {name}, batches of {batch}, {number}/{spec['loops']}"
+                found[name].append(system.loop(labels[:images], seeds[:images], batch, title))
+        return {name: loops[1:] for name, loops in found.items()}  # the first warms up
+
+    with _full_precision():
+        loops = time_in_turn(systems, batch, len(labels))
+        values = {
+            "samples_per_second": len(labels) / _median(loops["own"], "both"),
+            "generator_per_second": len(labels) / _median(loops["own"], "generator"),
+            "decoder_per_second": len(labels) / _median(loops["own"], "decoder"),
+        }
+        if "against" in loops:
+            values["factor"] = _median(loops["own"], "both") / _median(loops["against"], "both")
+        by_batch = {batch: values["samples_per_second"]}
+        for other in OTHER_BATCHES:
+            images = min(len(labels), other * MOST_BATCHES)
+            timed = time_in_turn({"own": own}, other, images)["own"]
+            by_batch[other] = images / _median(timed, "both")
+        if getattr(own.generator, "ragged", False):
+            _fix_length(own.generator)
+            timed = time_in_turn({"own": own}, batch, len(labels))["own"]
+            values["constant_length_per_second"] = len(labels) / _median(timed, "both")
+    rates = [len(labels) / loop.both for loop in loops["own"]]
+    machine = hardware()
+    measure = Speed(
+        device=machine["gpu"] if device.type == "cuda" else machine["processor"],
+        threads=torch.get_num_threads(),
+        precision="float32",
+        batch=batch,
+        samples=len(labels),
+        loops=spec["loops"],
+        against=spec["against"],
+        guidance=own.settings["guidance"],
+    )
+    deviation = {"samples_per_second": statistics.stdev(rates)}
+    return write_numbers(work, values, measure, deviation=deviation, batches=by_batch)
+
+
+def _open(work: Work, role: str, device: torch.device) -> System:
+    """The networks of "own" or "against" and how they are sampled; in the spec and the inputs by that role."""
+    settings = dict(work.spec["systems"][role]["sampler"])
+    sampler = importlib.import_module(settings.pop("module"))
+    models = [
+        weights.load(work.inputs[f"{role}_{part}"] / "weights.safetensors").to(device)
+        for part in ("generator", "tokenizer")
+    ]
+    mean = std = None
+    if shards := work.shards(f"{role}_tokens"):
+        mean, std = (found.to(device) for found in standardisation(shards))
+    return System(sampler, settings, *models, mean, std)
+
+
+def _fix_length(generator: Any) -> None:
+    """Let all images have the mean number of codes: from now on it is the only length that is drawn."""
+    counts = generator.length_counts
+    lengths = torch.arange(counts.shape[1], device=counts.device)
+    mean = round(((counts.sum(0) * lengths).sum() / counts.sum()).item())
+    counts.zero_()
+    counts[:, mean] = 1
+
+
+def _median(loops: list[Seconds], part: str) -> float:
+    return statistics.median(getattr(loop, part) for loop in loops)
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, when all that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Products of float32 in float32, without TF32, as the paper's column says."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+if __name__ == "__main__":
+    from tesserae.workflow.runner import by_hand
+
+    by_hand("throughput")
