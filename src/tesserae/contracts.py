@@ -9,8 +9,8 @@ Every module of a network also has `build(model)`, which makes it from a spec's 
 Nothing here computes: a check refuses a network or leaves it as it is. That is why this file is no part of any
 fingerprint (lineage/fingerprint.py, PLUMBING); helpers that act on a network are in stages/shared/tokenizers.py.
 
-Shapes: B images of side S, in [-1, 1]; N tokens, C values of a token, V codes; T tokens of a prompt, W their width;
-D width of latents, K concepts of an image at most.
+Shapes: B images of side S, in [-1, 1]; N tokens, C values of a token, V codes, M patches; T tokens of a prompt, W their
+width; D width of latents, K concepts of an image at most.
 """
 
 import inspect
@@ -75,7 +75,11 @@ class Continuous(Tokenizer, Protocol):
 
 
 class Discrete(Tokenizer, Protocol):
-    """A tokenizer whose tokens are codes: int64, 0 ... V - 1."""
+    """A tokenizer whose tokens are codes: int64, 0 ... V - 1.
+
+    If they are of several codebooks, each of V entries, its `codebooks` names which part of a row is of which:
+    {"global": slice(0, 16), "patch": slice(16, None)}.
+    """
 
     vocabulary: int  # V
 
@@ -88,6 +92,29 @@ class OfVariableLength(Discrete, Protocol):
 
     def lengths(self, codes: Tensor, /) -> Tensor:
         """Codes int64 (B, N) -> how many each image has, int64 (B,), from 0 to N."""
+
+
+class FiltersPatches(OfVariableLength, Protocol):
+    """A tokenizer that scores the patches of an image and leaves out those of least worth, if its `places` is not 0.
+
+    Its rows end in a place for each of M patches, a square grid in raster order.
+    """
+
+    places: int  # M
+
+    def all_codes(self, images: Tensor, /) -> Tensor:
+        """As `encode`, without leaving out a patch."""
+
+    def encode_by(self, images: Tensor, order: str, /) -> Tensor:
+        """As `encode`, with as many patches of every image, but others: "random", "uniform" (evenly spread), "first" or
+        "last" (in raster order), or by "score".
+        """
+
+    def scores(self, images: Tensor, /) -> Tensor:
+        """Images (B, 3, S, S) -> what each patch is worth, float (B, M), at least 0."""
+
+    def keeps(self, scores: Tensor, epsilon: float, /) -> Tensor:
+        """Scores (B, M) -> the patches that are left where a share epsilon of them may be lost: bool (B, M)."""
 
 
 class Prompted(Tokenizer, Protocol):
@@ -180,7 +207,7 @@ def check_tokenizer(model: Any) -> None:
     text = getattr(model, "text", "none")
     wanted: list[type] = [Discrete if hasattr(model, "vocabulary") else Continuous]
     if hasattr(model, "lengths"):
-        wanted.append(OfVariableLength)
+        wanted.append(FiltersPatches if getattr(model, "places", 0) else OfVariableLength)
     if text != "none":
         wanted.append({"encoder": PromptedEncoder, "decoder": PromptedDecoder}.get(text, Prompted))
     if getattr(model, "concept_head", None) is not None:

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tesserae.reporting import drawing, style
+from tesserae.reporting import drawing, overlays, style
 from tesserae.reporting.drawing import FigureError
 from tesserae.reporting.figures import clusters, concept_images, concepts
 from tesserae.reporting.seeds import over_seeds
@@ -75,10 +75,10 @@ def row(figure, number: int) -> np.ndarray:
 
 def test_patches_that_do_not_fire_are_darkened():
     images = np.full((1, 4, 6, 3), 255, np.uint8)
-    shaded = concepts.shade(images, np.array([[[True, False], [False, True]]]))
+    shaded = overlays.shade(images, np.array([[[True, False], [False, True]]]))
     assert shaded.dtype == np.uint8
     assert shaded[0, :, :, 0].tolist() == [[255] * 3 + [30] * 3] * 2 + [[30] * 3 + [255] * 3] * 2
-    uneven = concepts.shade(np.full((5, 5, 3), 255, np.uint8), np.eye(2, dtype=bool))  # nearest: 3 and 2 pixels
+    uneven = overlays.shade(np.full((5, 5, 3), 255, np.uint8), np.eye(2, dtype=bool))  # nearest: 3 and 2 pixels
     assert uneven[0, :, 0].tolist() == [255, 255, 255, 30, 30]
 
 
@@ -93,7 +93,7 @@ def test_each_concept_has_its_patches_and_what_each_tokenizer_finds(drawn):
     assert [text.get_text() for text in figure.axes[0].texts] == ["too dear"] * 2
     first = examples()
     for index in (0, 1):
-        assert (row(figure, 4 * index) == concepts.shade(first["images"][index], first["fires"][index])).all()
+        assert (row(figure, 4 * index) == overlays.shade(first["images"][index], first["fires"][index])).all()
         assert (row(figure, 4 * index + 1) == first["found"][index]).all()
         assert (row(figure, 4 * index + 2) == other["found"][index]).all()
     for sentence in (

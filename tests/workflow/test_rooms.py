@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 SOURCE = ROOT / "src" / "tesserae"
 MAY = {
-    "config": set(),
+    "config": {"bits"},
     "lineage": {"config"},
     "nn": {"config"},
     "data": {"config"},
@@ -50,6 +50,7 @@ MAY = {
         "lineage",
         "costs",
         "contracts",
+        "bits",
     },
     # The command line shows what all rooms say, of stages what tables and claims are drawn from.
     "cli": {
@@ -66,6 +67,7 @@ MAY = {
         "words",
     },
     "words": set(),
+    "bits": set(),
     "contracts": set(),
 }
 SYSTEMS = {"tokenizers": set(TOKENIZERS), "generators": set(GENERATORS)}

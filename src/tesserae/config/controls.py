@@ -6,6 +6,7 @@ Imports no torch.
 import math
 from typing import Any
 
+from tesserae import bits
 from tesserae.config.resolve import Tokens
 
 
@@ -36,16 +37,12 @@ def rate(tokens: Tokens) -> float:
     is known beforehand, and the bits that say how many there are and in which places.
     """
     count = tokens.length if tokens.mean is None else tokens.mean
-    bits = count * math.log2(tokens.vocabulary)
+    amount = bits.of_codes(count, tokens.vocabulary)
     if tokens.ragged:
-        bits += math.log2((tokens.places or tokens.length) + 1)
+        amount += bits.of_length(tokens.places or tokens.length)
     if tokens.places:
-        placed = count - (tokens.length - tokens.places)
-        bits += sum(
-            sign * math.lgamma(n + 1) / math.log(2)
-            for sign, n in ((1, tokens.places), (-1, placed), (-1, tokens.places - placed))
-        )
-    return bits
+        amount += bits.of_places(tokens.places, count - (tokens.length - tokens.places))
+    return amount
 
 
 def amount_of(control: dict[str, Any]) -> float:

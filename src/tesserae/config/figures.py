@@ -32,6 +32,7 @@ SEARCH = Source("search", ("search.json",))
 BARS = Source("metrics", ("metrics.json",), optional=True)
 DAMAGED = {"images": Source("denoising", ("denoising.npz",))}
 EXAMPLES = "concept_examples"
+KEPT = {"kept": Source("kept_tokens", ("kept.npz", "metrics.json"))}
 
 KINDS: dict[str, Kind] = {
     "guidance_curves": Kind({"search": SEARCH, "metrics": BARS}, takes=frozenset({"published"})),
@@ -47,6 +48,18 @@ KINDS: dict[str, Kind] = {
     "samples_sheet": Kind({"samples": Source("metrics", ("preview.npy",))}, "generators"),
     "concepts": Kind({"examples": Source(EXAMPLES, ("examples.npz", "metrics.json"))}, "tokenizers"),
     "concept_images": Kind({"examples": Source(EXAMPLES, ("examples.npz",))}, "tokenizers"),
+    "token_sweep": Kind(
+        {"numbers": Source("reconstruction", ("metrics.json",))},
+        "tokenizers",
+        takes=frozenset({"x", "series", "published"}),
+    ),
+    "truncation": Kind(
+        {"numbers": Source("truncation", ("metrics.json",))}, "tokenizers", takes=frozenset({"published"})
+    ),
+    "error_maps": Kind({"images": Source("reconstruction", ("images.npz",))}, "tokenizers"),
+    "score_maps": Kind(KEPT, "tokenizers"),
+    "kept_tokens": Kind(KEPT, "tokenizers"),
+    "kept_of_nothing": Kind(KEPT, "tokenizers"),
     "clusters": Kind({"clusters": Source("latent_clusters", ("clusters.npz", "metrics.json"))}, "tokenizers"),
 }
 

@@ -3,7 +3,9 @@
 The table of stages names each; the type says what may be written, and which of it can be left out.
 """
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from tesserae.config.files import Strict
 
@@ -47,3 +49,23 @@ class LatentClusters(Strict):
     neighbours: int = Field(gt=0, description="of the purity of neighbourhoods")
     perplexity: float = Field(gt=0, description="of t-SNE")
     iterations: int = Field(gt=0, description="of t-SNE")
+
+
+class Truncation(Strict):
+    """Numbers of patches of the paper's grid; on another one as many in proportion are taken away."""
+
+    patches: int = Field(gt=1, description="of the grid that the other numbers count on")
+    part: int = Field(gt=0, description="taken away where the paper prints its numbers")
+    curve: list[int] = Field([], description="taken away besides, for the curve; a scale may leave some out")
+
+    @model_validator(mode="after")
+    def _on_the_grid(self) -> "Truncation":
+        beyond = [many for many in (self.part, *self.curve) if not 0 <= many < self.patches]
+        if beyond:
+            raise ValueError(f"of {self.patches} patches {beyond[0]} cannot be taken away: one has to be left")
+        return self
+
+
+class KeptTokens(Strict):
+    epsilons: list[Annotated[float, Field(ge=0, lt=1)]] = Field(min_length=1, description="information loss rates")
+    blank_epsilon: float = Field(ge=0, lt=1, description="that of white, black and noise")

@@ -18,6 +18,8 @@ CURVES = "curves.jsonl"
 WEIGHTS = ("weights.safetensors",)
 METRICS = "metrics.json"
 SEARCHED = ("fid", "is")  # of every point of a search
+REBUILT = ("extractor", "layer", "splits", "rounding", "batch")  # of `evaluation`: how reconstructions are measured
+EDGES = ("left_right", "top_bottom")  # shares of kept patches in the outermost columns and rows
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,7 @@ STAGES: dict[str, Stage] = {
         numbers=METRICS,
         values=("rfid", "ris", "psnr"),
         listed=(),
-        diagnostic=Diagnostic(
-            ("extractor", "layer", "splits", "rounding", "batch", "shown"), measures.Reconstruction, by_prompt=True
-        ),
+        diagnostic=Diagnostic((*REBUILT, "shown"), measures.Reconstruction, by_prompt=True),
         control="reconstruction_control",
         colour="#cc79a7",
     ),
@@ -175,13 +175,63 @@ STAGES: dict[str, Stage] = {
         colour="#5e3c99",
     ),
     "token_counts": Stage(
-        "how many tokens images take, and whether those with more to say take more",
+        "how many tokens images take, what those cost, and whether images with more to say take more",
         {"metrics": METRICS, "lengths": "lengths.npy"},
         {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL},
         numbers=METRICS,
-        values=("tokens", "tokens_sd", "fewest", "most", "content_correlation", "error_correlation"),
+        values=(
+            *("tokens", "tokens_sd", "fewest", "most", "content_correlation", "error_correlation"),
+            *("bits", "code_bits", "length_bits", "place_bits", "most_bits", "gaussian_bits"),  # of codes
+            *("usage", "perplexity"),
+            # Of two codebooks, and of a tokenizer that filters patches.
+            *(f"{codebook}_{number}" for codebook in ("global", "patch") for number in ("usage", "perplexity")),
+            *("score_correlation", *EDGES),
+        ),
         diagnostic=Diagnostic(("batch",)),
         colour="#decbe4",
+    ),
+    "truncation": Stage(
+        "what reconstructions lose when patches are taken out of their codes",
+        {"metrics": METRICS},
+        {"dataset": ALL, "reference": ALL, "tokenizer": WEIGHTS},
+        numbers=METRICS,
+        values=(
+            *("rfid", "psnr"),
+            *(
+                f"{number}_{where}{left}"
+                for number in ("rfid", "psnr")
+                for where in ("start", "end", "random")
+                for left in ("", "_one")
+            ),
+        ),
+        diagnostic=Diagnostic((*REBUILT, "seed", "curve_points"), measures.Truncation),
+        colour="#ccebc5",
+    ),
+    "selection": Stage(
+        "what reconstructions lose when a tokenizer keeps other patches than it learned to",
+        {"metrics": METRICS},
+        {"dataset": ALL, "reference": ALL, "tokenizer": WEIGHTS},
+        numbers=METRICS,
+        values=tuple(
+            f"{number}_{order}"
+            for number in ("rfid", "psnr")
+            for order in ("random", "uniform", "first", "last", "score")
+        ),
+        diagnostic=Diagnostic(REBUILT),
+        colour="#fed9a6",
+    ),
+    "kept_tokens": Stage(
+        "which patches a tokenizer keeps, of images and of pictures of nothing",
+        {"arrays": "kept.npz", "metrics": METRICS},
+        {"dataset": ALL, "tokenizer": WEIGHTS},
+        numbers=METRICS,
+        values=(
+            *(f"{number}_{end}" for end in ("lowest", "highest") for number in ("patches", *EDGES)),
+            *("nested", "chance"),
+            *(f"{number}_{blank}" for blank in ("white", "black", "noise") for number in ("patches", *EDGES)),
+        ),
+        diagnostic=Diagnostic(("batch", "shown", "seed"), measures.KeptTokens),
+        colour="#fddaec",
     ),
     "tokens": Stage(
         "images -> token cache, a part of it in each job",

@@ -228,6 +228,9 @@ class Evaluation(Strict):
     rounding: Literal["truncate", "round"] = Field(description="how 255x becomes uint8")
     batch: int = Field(gt=0)
     shown: int = Field(gt=0, description="images in qualitative figures")
+    curve_points: int | None = Field(
+        None, ge=0, description="of curves of which every point is measured anew, beside those printed; null: all"
+    )
     seed: int
 
 

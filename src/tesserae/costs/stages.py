@@ -23,6 +23,7 @@ AT_INFERENCE = {
     "mask_mode": "random",
     "gan_start_step": None,
 }
+ORDERS = 5  # of patches (stages/selection.py)
 OTHER_BATCHES, MOST_BATCHES = (1, 16, 128), 16  # of the stage throughput
 KEPT = 2  # checkpoints of a training (training/state.py)
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
@@ -248,10 +249,34 @@ def _reconstruction(task: Task, rates: Rates) -> Need:
 
 
 def _token_counts(task: Task, rates: Rates) -> Need:
-    """Images through both halves; their JPEG files, compressed in a moment, are left out."""
+    """Images through both halves, and again through the encoder for scores of patches; JPEG files are left out."""
     coded, images = _coded(task), _split(task, "val")
-    seconds = images * (rates.seconds(coded["encode"]) + rates.seconds(coded["decode"]))
+    seconds = images * (2 * rates.seconds(coded["encode"]) + rates.seconds(coded["decode"]))
     return Need(seconds, coded["weights"] + coded["peak"], 8 * images + PAGE)
+
+
+def _rebuilt(task: Task, rates: Rates, encoded: int, decoded: int) -> Need:
+    """All validation images so often through the encoder, and through decoder and extractor."""
+    coded, images = _coded(task), _split(task, "val")
+    features = _features_of(task, rates, decoded * images)
+    seconds = images * (encoded * rates.seconds(coded["encode"]) + decoded * rates.seconds(coded["decode"]))
+    return Need(seconds + features.seconds, coded["weights"] + max(coded["peak"], features.memory), PAGE)
+
+
+def _truncation(task: Task, rates: Rates) -> Need:
+    """Encoded once; decoded whole, and three times without each number of patches."""
+    points, curve = task.spec["curve_points"], len(task.spec["curve"])
+    return _rebuilt(task, rates, 1, 1 + 3 * (2 + (curve if points is None else min(points, curve))))
+
+
+def _selection(task: Task, rates: Rates) -> Need:
+    return _rebuilt(task, rates, ORDERS, ORDERS)
+
+
+def _kept_tokens(task: Task, rates: Rates) -> Need:
+    """Scores of all images; those that are shown, twice encoded and decoded, are left out."""
+    maps = 8 * task.spec["shown"] * _side(task) ** 2
+    return _encoded(task, rates, _split(task, "val"))._replace(disk=maps + _pictures(task, 3 * task.spec["shown"]))
 
 
 def _reconstruction_control(task: Task, rates: Rates) -> Need:
@@ -377,6 +402,9 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "tokenizer": _training,
     "reconstruction": _reconstruction,
     "token_counts": _token_counts,
+    "truncation": _truncation,
+    "selection": _selection,
+    "kept_tokens": _kept_tokens,
     "reconstruction_control": _reconstruction_control,
     "image_control": _image_control,
     "generation_control": _generation_control,

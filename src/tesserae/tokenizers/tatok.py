@@ -287,47 +287,87 @@ class TaTok(nn.Module):
         z = self.enc_ln_post(residual)
         return Encoded(residual, z[:, : self.global_tokens], z[:, self.global_tokens :])
 
-    def filtered(self, images: Tensor, residual: Tensor, rng: torch.Generator | None = None) -> Filtered:
+    def filtered(
+        self, images: Tensor, residual: Tensor, rng: torch.Generator | None = None, order: str | None = None
+    ) -> Filtered:
         """S1 to S9, and Figure 5's strategies: which patches of images are kept, by H (B, k + M, D).
 
-        What is random is drawn from `rng`, and without it always alike for the same image.
+        What is random is drawn from `rng`, and without it always alike for the same image. `order` takes the place of
+        the recipe's.
         """
         settings, many = self.filtering, (len(images), self.patches)
         if settings["length"] == "truncated" and rng is not None:
             return Filtered(dtf.truncated(*many, rng), None, None)
         if settings["length"] in ("all", "truncated"):
             return Filtered(torch.ones(many, dtype=torch.bool, device=images.device), None, None)
-        with torch.autocast(images.device.type, enabled=False):
-            # DECISION (D11): no gradient through the choice, but for the switch `straight_through`.
-            h = residual.float() if settings["straight_through"] else residual.detach().float()
-            split = h[:, self.global_tokens :], h[:, : self.global_tokens]
-            scores = dtf.scores(*split, images.float(), settings["complexity"])
-            ranking = dtf.rank(scores.detach())
-            if settings["length"] == "rest":  # DECISION (D25): of Figure 3's second setting the paper names the number
-                lengths = torch.full(many[:1], self.patches - self.global_tokens, device=images.device)
-            else:
-                lengths = dtf.lengths(ranking.cumulative, self.epsilon, settings["threshold"])
+        scores = self._scored(images, residual)
+        ranking = dtf.rank(scores.detach())
+        if settings["length"] == "rest":  # DECISION (D25): of Figure 3's second setting the paper names the number
+            lengths = torch.full(many[:1], self.patches - self.global_tokens, device=images.device)
+        else:
+            lengths = dtf.lengths(ranking.cumulative, self.epsilon, settings["threshold"])
 
         def draw() -> Tensor:
             return dtf.permutations_of(images, self.patches) if rng is None else dtf.permutations(*many, rng)
 
-        return Filtered(dtf.kept(ranking, lengths, settings["order"], draw), scores, ranking)
+        return Filtered(dtf.kept(ranking, lengths, order or settings["order"], draw), scores, ranking)
+
+    def _scored(self, images: Tensor, residual: Tensor) -> Tensor:
+        """S1 to S4: scores (B, M) of patches, by H (B, k + M, D)."""
+        with torch.autocast(images.device.type, enabled=False):
+            # DECISION (D11): no gradient through the choice, but for the switch `straight_through`.
+            h = residual.float() if self.filtering["straight_through"] else residual.detach().float()
+            split = h[:, self.global_tokens :], h[:, : self.global_tokens]
+            return dtf.scores(*split, images.float(), self.filtering["complexity"])
 
     def encode(self, images: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
         """Images (B, 3, S, S) in [-1, 1] -> codes int64 (B, `tokens`), NO_CODE where an image has none.
 
         `rng` draws afresh what is random in the choice of patches, if anything is.
         """
-        residual, global_tokens, patches = self.encoded(images)
-        kept = self.filtered(images, residual, rng).kept
-        codes = self.q_patch.of(patches).codes.masked_fill(~kept, NO_CODE)
+        encoded = self.encoded(images)
+        return self._codes(encoded, self.filtered(images, encoded.residual, rng).kept)
+
+    def _codes(self, encoded: Encoded, kept: Tensor) -> Tensor:
+        """Tokens, of whose patches bool (B, M) are kept -> codes int64 (B, `tokens`)."""
+        codes = self.q_patch.of(encoded.patches).codes.masked_fill(~kept, NO_CODE)
         if self.layout == "literal":
             codes = _to_front(codes, kept)[:, : self.patches - self.global_tokens]
-        return torch.cat([self.q_glob.of(global_tokens).codes, codes], dim=1) if self.global_tokens else codes
+        return torch.cat([self.q_glob.of(encoded.global_tokens).codes, codes], dim=1) if self.global_tokens else codes
 
     def lengths(self, codes: Tensor) -> Tensor:
         """Codes int64 (B, `tokens`) -> how many tokens each image has, global ones included, int64 (B,)."""
         return (codes != NO_CODE).sum(dim=1)
+
+    @property
+    def places(self) -> int:
+        """How many of a row's places, at its end, are patches of the grid: M, and 0 where the layout packs them."""
+        return self.patches if self.layout == "grid" else 0
+
+    @property
+    def codebooks(self) -> dict[str, slice]:
+        """Which part of a row is of which codebook."""
+        k = self.global_tokens
+        return {**({"global": slice(k)} if k else {}), "patch": slice(k, None)}
+
+    def all_codes(self, images: Tensor) -> Tensor:
+        """As `encode`, without leaving out a patch; in the layout "grid"."""
+        kept = torch.ones(len(images), self.patches, dtype=torch.bool, device=images.device)
+        return self._codes(self.encoded(images), kept)
+
+    def encode_by(self, images: Tensor, order: str) -> Tensor:
+        """As `encode`, with as many patches of every image, but by another order, one of ORDERS."""
+        encoded = self.encoded(images)
+        return self._codes(encoded, self.filtered(images, encoded.residual, order=order).kept)
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) in [-1, 1] -> float32 (B, M), at least 0: what each patch adds to the global tokens."""
+        return self._scored(images, self.encoded(images).residual)
+
+    def keeps(self, scores: Tensor, epsilon: float) -> Tensor:
+        """Which patches of scores (B, M) an information loss rate leaves: bool (B, M)."""
+        ranking = dtf.rank(scores)
+        return dtf.first_of(ranking.order, dtf.lengths(ranking.cumulative, epsilon, self.filtering["threshold"]))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes int64 (B, `tokens`), NO_CODE where there is none -> images (B, 3, S, S), about [-1, 1], not clamped.

@@ -160,16 +160,3 @@ def truncated(count: int, patches: int, rng: torch.Generator) -> Tensor:
     at_start, at_end = places >= patches - lengths[:, None], places < lengths[:, None]
     anywhere = first_of(permutations(count, patches, rng), lengths)
     return torch.where(where == 0, at_start, torch.where(where == 1, at_end, anywhere))
-
-
-# ---- what the paper's threshold would ask for -----------------------------------------------------------------------
-
-
-def gaussian_rate(values: int, variance: float, distortion: float) -> float:
-    """R(D0): bits of so many independent Gaussian values (App. B, Eq. 18), 0 where D0 is above their variance."""
-    return max(values / 2 * math.log2(variance / distortion), 0.0)
-
-
-def capacity(tokens: float, codebook_size: int) -> float:
-    """Bits that so many codes can carry: what to hold `gaussian_rate` against."""
-    return tokens * math.log2(codebook_size)

@@ -343,7 +343,7 @@ def _engine(name: str) -> bool:
     # The runner itself loads these; a stage that imports them has them in its fingerprint anyway.
     return (
         fingerprint.is_plumbing(name)
-        or name.startswith(("tesserae.config", "tesserae.lineage", "tesserae.costs", "tesserae.words"))
+        or name.startswith(("tesserae.config", "tesserae.lineage", "tesserae.costs", "tesserae.words", "tesserae.bits"))
         or (name == fingerprint.PACKAGE)
     )
 

@@ -26,11 +26,11 @@ from tesserae.reporting.concept_pictures import (
 )
 from tesserae.reporting.drawing import draw_sheet, empty_sheet, note
 from tesserae.reporting.figure_inputs import reasons_by_label
+from tesserae.reporting.overlays import shade
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DARK = 30 / 255  # what is left of a patch's light where the concept does not fire (the public PatchSAE demo)
 HIT = "#009e73"
 NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -77,15 +77,6 @@ def plot(
         _frame(figure, hits)
         note(figure, [*notes, names_of(first), *prompted_among(found), *further_notes(reasons, numbers)])
         return style.save(figure, stem)
-
-
-def shade(images: np.ndarray, fires: np.ndarray) -> np.ndarray:
-    """Images (..., H, W, 3) uint8 with all patches darkened but those that fire, bool (..., G, G)."""
-    height, width = images.shape[-3:-1]
-    down = np.arange(height) * fires.shape[-2] // height
-    across = np.arange(width) * fires.shape[-1] // width
-    lit = fires[..., down[:, None], across]
-    return np.where(lit[..., None], images, np.round(DARK * images)).astype(np.uint8)
 
 
 def _frame(figure: "Figure", hits: Mapping[int, np.ndarray]) -> None:

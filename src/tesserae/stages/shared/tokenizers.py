@@ -1,5 +1,6 @@
 """Tokenizers as stages use them: what each can do beyond the least of its contract (contracts.py) is asked here."""
 
+import math
 from types import ModuleType
 from typing import Any
 
@@ -42,3 +43,34 @@ def encode(tokenizer: Any, images: Tensor, text: Tensor | None = None) -> Tensor
 def decode(tokenizer: Any, tokens: Tensor, text: Tensor | None = None) -> Tensor:
     """Tokens -> images (B, 3, S, S); prompts `text` (B, T, W) only for who reads them."""
     return tokenizer.decode(tokens, **({"text": text} if prompted(tokenizer) == "decoder" else {}))
+
+
+def codebooks_of(tokenizer: Any) -> dict[str, slice]:
+    """Which part of a row of codes is of which codebook, by name; of the only one, "" (`Discrete`)."""
+    return getattr(tokenizer, "codebooks", {"": slice(None)})
+
+
+def filters_patches(tokenizer: Any) -> bool:
+    """Whether it scores patches of a grid and leaves out some (`FiltersPatches`)."""
+    return bool(getattr(tokenizer, "places", 0))
+
+
+def grid_of(tokenizer: Any) -> int:
+    """G, of the G x G patches that a tokenizer scores; ValueError for one that does not."""
+    if not filters_patches(tokenizer):
+        raise ValueError(
+            f"{type(tokenizer).__name__} scores no patches of a grid (FiltersPatches in src/tesserae/contracts.py; of "
+            "TaTok, those with layout: grid): take its row out of the table or figure that shows this stage"
+        )
+    return math.isqrt(tokenizer.places)
+
+
+def kept_of(tokenizer: Any, codes: Tensor) -> Tensor:
+    """Codes (B, N) of a tokenizer that filters patches -> which of them it kept, bool (B, M)."""
+    return codes[:, -tokenizer.places :] >= 0
+
+
+def keep_only(tokenizer: Any, codes: Tensor, kept: Tensor) -> Tensor:
+    """Codes (B, N) of a tokenizer that filters patches without those patches of which bool (B, M) says no."""
+    before = codes.shape[1] - tokenizer.places
+    return torch.cat([codes[:, :before], codes[:, before:].masked_fill(~kept, -1)], dim=1)
