@@ -24,6 +24,7 @@ from tesserae.config.systems import (
     rasterar,
     sit,
     tatok,
+    titok,
     topk_sae,
     va_vae,
 )
@@ -37,6 +38,7 @@ TOKENIZERS: dict[str, ModuleType] = {
     "concepttok": concepttok,
     "llamagen_vq": llamagen_vq,
     "tatok": tatok,
+    "titok": titok,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,
