@@ -264,7 +264,9 @@ def test_a_proxy_of_another_shape_is_refused_before_anything_is_copied(part):
 
 def test_both_stages_have_the_same_weights():
     first, second = tiny(learns="codes"), tiny(gan_start_step=0)
-    used = {name: tensor.shape for name, tensor in second.state_dict().items() if not name.startswith(second.TRAINING_ONLY)}
+    used = {
+        name: tensor.shape for name, tensor in second.state_dict().items() if not name.startswith(second.TRAINING_ONLY)
+    }
     assert {name: tensor.shape for name, tensor in first.state_dict().items()} == used
 
 

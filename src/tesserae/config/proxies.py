@@ -40,6 +40,8 @@ def check_start(spec: Spec, recipe: ResolvedRecipe, start: ResolvedRecipe, its: 
     if start.typed.proxy != recipe.typed.proxy:
         problem = f"{recipe.name} has the proxy {recipe.typed.proxy}, {start.name}, which it goes on from, another"
         raise ConfigError(*recipe.where("proxy"), problem, f"write {start.typed.proxy}")
-    if other := [name for name in TOKENIZERS[system].NETWORK if spec.values["model"][name] != its.values["model"][name]]:
+    if other := [
+        name for name in TOKENIZERS[system].NETWORK if spec.values["model"][name] != its.values["model"][name]
+    ]:
         problem = f"{recipe.name} goes on from {start.name}, which has another {', '.join(other)}"
         raise ConfigError(file, key, problem, "give both stages one network: write it in their common base")

@@ -20,6 +20,7 @@ from tesserae.config.systems import (
     maetok,
     mar,
     maskgit,
+    maskgit_vqgan,
     randomar,
     rasterar,
     sit,
@@ -37,6 +38,7 @@ TOKENIZERS: dict[str, ModuleType] = {
     "maetok": maetok,
     "concepttok": concepttok,
     "llamagen_vq": llamagen_vq,
+    "maskgit_vqgan": maskgit_vqgan,
     "tatok": tatok,
     "titok": titok,
 }
