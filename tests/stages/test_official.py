@@ -371,6 +371,7 @@ PARAMETERS = {
     "tokenizer/tatitok_bl64": 390_882_452,
     "tokenizer/tatitok_bl128": 391_046_292,
     "tokenizer/llamagen_tok": 71_883_403,
+    "tokenizer/maskgit_vqgan": 54_515_587,
     "generator/llamagen_b_c2i": 110_888_448,  # counted from the official classes
     "tokenizer/detok_bb_extended": 171_712_628,
     "tokenizer/detok_bb_extended_tuned": 171_712_628,

@@ -100,6 +100,25 @@ class AdversarialTokenizer(Tokenizer):
     discriminator: Discriminator
 
 
+class ProxyTokenizer(AdversarialTokenizer):
+    """A tokenizer that learns the codes of another one first, its proxy, and then pixels with that one's decoder."""
+
+    proxy: str = Field(description="tokenizer recipe whose codes it learns, and whose codebook and decoder it takes")
+    learns: Literal["codes", "pixels"] = Field(
+        description="the stage: codes of the proxy, or, with a fixed encoder, pixels from what `finetune` names"
+    )
+
+    @model_validator(mode="after")
+    def _stages_in_turn(self) -> "ProxyTokenizer":
+        if self.learns == "codes" and self.source == "official":
+            raise ValueError("`learns: codes` with `source: official`: published weights are those of `learns: pixels`")
+        if self.learns == "codes" and self.gan_start_epoch is not None:
+            raise ValueError("`learns: codes` knows no images and no GAN: write gan_start_epoch: null")
+        if self.learns == "pixels" and self.source == "training" and self.finetune is None:
+            raise ValueError("`learns: pixels` goes on from a recipe that learns codes: name it as `finetune`")
+        return self
+
+
 class Generator(Trained):
     """What every generator's recipe says."""
 

@@ -20,10 +20,12 @@ from tesserae.config.systems import (
     maetok,
     mar,
     maskgit,
+    maskgit_vqgan,
     randomar,
     rasterar,
     sit,
     tatok,
+    titok,
     topk_sae,
     va_vae,
 )
@@ -36,7 +38,9 @@ TOKENIZERS: dict[str, ModuleType] = {
     "maetok": maetok,
     "concepttok": concepttok,
     "llamagen_vq": llamagen_vq,
+    "maskgit_vqgan": maskgit_vqgan,
     "tatok": tatok,
+    "titok": titok,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,

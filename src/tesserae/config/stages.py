@@ -130,7 +130,8 @@ STAGES: dict[str, Stage] = {
     "tokenizer": Stage(
         "images -> trained tokenizer",
         {"weights": "weights.safetensors", "curves": CURVES},
-        {"dataset": ALL, "prompts": ALL, "concepts": ALL, "tokenizer": WEIGHTS},  # one: it starts from its weights
+        # of tokenizers: the one that it starts from, or whose codes it learns
+        {"dataset": ALL, "prompts": ALL, "concepts": ALL, "codes": ALL, "tokenizer": WEIGHTS},
         trains=True,
         resumes=True,
         listed=(CURVES,),  # how much of a codebook was in use

@@ -185,9 +185,9 @@ def perceptual_loss(kind: str, image_size: int, batch: int, autocast: bool) -> d
 
 
 def _perceptual(kind: str) -> nn.Module:
-    from tesserae.losses.perceptual import LPIPS, EarlyStages, PerceptualLoss
+    from tesserae.losses.perceptual import LPIPS, ConvNeXtDistance, EarlyStages, PerceptualLoss
 
-    networks = {"lpips": LPIPS, "lpips+convnext": PerceptualLoss, "lite2": EarlyStages}
+    networks = {"lpips": LPIPS, "lpips+convnext": PerceptualLoss, "convnext": ConvNeXtDistance, "lite2": EarlyStages}
     return _imagined(networks[kind]).eval()
 
 
@@ -220,6 +220,8 @@ def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
         return batch | {"tokens": _integers(size, model["token_length"])}
     if "token_length" in model:
         return batch | {"tokens": torch.empty(size, model["token_length"], model["token_width"])}
+    if model.get("learns") == "codes":  # those of another tokenizer, of which every patch has one
+        batch["codes"] = _integers(size, (model["image_size"] // model["patch_size"]) ** 2)
     if model.get("concepts"):
         batch["concepts"] = _integers(size, 1)  # how many there are of an image costs nothing
     return batch | {"images": _images(size, model["image_size"])} | _text(model, size)
