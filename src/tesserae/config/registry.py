@@ -13,6 +13,7 @@ from tesserae.config.systems import (
     concepttok,
     detok,
     dit,
+    hita,
     kl_vae,
     lightningdit,
     llamagen,
@@ -37,6 +38,7 @@ TOKENIZERS: dict[str, ModuleType] = {
     "concepttok": concepttok,
     "llamagen_vq": llamagen_vq,
     "tatok": tatok,
+    "hita": hita,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,
