@@ -13,6 +13,7 @@ from tesserae.config.systems import (
     concepttok,
     detok,
     dit,
+    hita,
     kl_vae,
     lightningdit,
     llamagen,
@@ -41,6 +42,7 @@ TOKENIZERS: dict[str, ModuleType] = {
     "maskgit_vqgan": maskgit_vqgan,
     "tatok": tatok,
     "titok": titok,
+    "hita": hita,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,
