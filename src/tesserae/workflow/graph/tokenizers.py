@@ -176,9 +176,15 @@ def tokenizer_job(project: Project, recipe: Any, dataset: Job) -> Job:
     )
 
 
-def measured_as(project: Project, recipe: Any, *keys: str) -> Spec:
-    """The named settings of the scale's evaluation, as far as the recipe's paper does not measure otherwise."""
-    spec, paper = specs.evaluation(project.context, *keys), recipe.file.stem
+def measured_as(project: Project, recipe: Any, dataset: Job, *keys: str) -> Spec:
+    """The named settings of the scale's evaluation, as far as the recipe's paper does not measure otherwise.
+
+    Among them may be "measured_at": it is set where images are resized from the data set's side before.
+    """
+    spec = specs.evaluation(project.context, *(key for key in keys if key != "measured_at"))
+    paper = recipe.file.stem
+    if "measured_at" in keys and (side := measured_side(project, recipe, dataset)) is not None:
+        spec.set("measured_at", side)
     measures = project.papers[paper].measures
     if "rounding" in keys and measures.rounding is not None:
         spec.set("rounding", measures.rounding, f"{recipe.file}: measures.rounding")
