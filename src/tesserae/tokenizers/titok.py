@@ -1,5 +1,5 @@
-"""TiTok ("An Image is Worth 32 Tokens", arXiv 2406.07550) as it was published first, in two stages: a one-dimensional VQ
-tokenizer whose decoder predicts the codes of another one, MaskGIT's, and makes images with that one's decoder.
+"""TiTok ("An Image is Worth 32 Tokens", arXiv 2406.07550) as it was published first, in two stages: a one-dimensional
+VQ tokenizer whose decoder predicts the codes of another one, MaskGIT's, and makes images with that one's decoder.
 
 The first stage learns those codes (Sec. 3.3, "proxy codes"), the second the pixels, with a fixed encoder. TiTok's later
 form, which predicts pixels at once, is ConceptTok without text (concepttok.py). Layers and names are those of the
