@@ -22,6 +22,7 @@ AT_INFERENCE = {
     "mask_ratio": 0.0,
     "mask_mode": "random",
     "gan_start_step": None,
+    "filtering": {"order": "score"},  # a part of a setting; the others ask what an image shows, which cannot be counted
 }
 ORDERS = 5  # of patches (stages/selection.py)
 OTHER_BATCHES, MOST_BATCHES = (1, 16, 128), 16  # of the stage throughput
@@ -231,7 +232,8 @@ def _coded(task: Task) -> dict[str, Any]:
 
 def _used(model: dict[str, Any]) -> dict[str, Any]:
     """A tokenizer's settings without what it needs in training alone."""
-    return model | {key: AT_INFERENCE[key] for key in AT_INFERENCE if key in model}
+    at_use = {key: value for key, value in AT_INFERENCE.items() if key in model}
+    return model | {key: model[key] | value if isinstance(value, dict) else value for key, value in at_use.items()}
 
 
 def _encoded(task: Task, rates: Rates, images: int) -> Need:
