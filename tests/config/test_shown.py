@@ -146,6 +146,13 @@ FID = "tables.table_1.columns.MAR-B w/ CFG FID"
             "Table 1",
         ),
         (
+            DETOK,
+            lambda c: c.update(contradictions=[{"says": "2 is not 3.", "at": ["figure_a1", "tabel_1"]}]),
+            "contradictions.0.at",
+            "detok has no table or figure with the key 'tabel_1'",
+            "one of table_1",
+        ),
+        (
             CLAIMS,
             lambda c: claim(c, table="Table 9"),
             None,

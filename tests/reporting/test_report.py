@@ -9,7 +9,7 @@ from tesserae.reporting import claims, claims_files, table_files
 from tesserae.reporting.entries import Entry, Remark, entry_of
 from tesserae.reporting.figures import qualitative
 from tesserae.reporting.links import lineage_page
-from tesserae.reporting.paper_page import About, write_paper
+from tesserae.reporting.paper_page import About, Contradiction, write_paper
 from tesserae.reporting.report import Summary, write_start
 from tesserae.reporting.tables import TableError, build_table
 from tesserae.words import duration
@@ -220,6 +220,24 @@ def test_a_page_without_its_notebook_does_not_lead_there_and_says_so(top):
     page = paper_page(top)
     assert not [link for link in page.links if "notebook" in link]
     assert "notebook detok not run" in page.words
+
+
+def test_contradictions_stand_together_and_at_the_figures_that_they_concern(top):
+    given = [
+        Contradiction("1.89 is not <2.17>.", ("table/detok_table_1", "figure/detok_samples")),
+        Contradiction("Eq. 6 is Eq. 5."),
+    ]
+    paper_page(top, contradictions=given)
+    text = (top / "page" / "detok" / "index.html").read_text()
+    section = text[text.index('<section id="contradictions">') :].partition("</section>")[0]
+    assert section.index("1.89 is not &lt;2.17&gt;.") < section.index("Eq. 6 is Eq. 5.")
+    for anchor in ("table-detok_table_1", "figure-detok_samples"):
+        assert f'href="#{anchor}"' in section and f'id="{anchor}"' in text
+    assert section.count("<li ") == 2 and section.count("</a>") == 2
+    shown = text[text.index('id="figure-detok_samples"') :].partition("</section>")[0]
+    assert '<a href="#contradiction-1">Contradiction 1</a>. 1.89 is not &lt;2.17&gt;.' in shown
+    assert "Contradiction 2" not in text and 'href="#contradictions"' in text
+    assert "ontradiction" not in paper_page(top).text
 
 
 def test_a_paper_without_claims_has_no_section_of_them(top):

@@ -172,6 +172,9 @@ def test_what_is_cited_not_run_or_no_number_is_told_apart(tmp_path):
     assert "—: cited by the paper, not run here." in notes
     assert notes[-1] == "Said below."
     assert "#params: parameters in millions; FID: extractor embedded" in notes[0]
+    told, *given = grouped(tmp_path)
+    notes = said(build_table(told | {"contradictions": ["3. 1.42 is\n printed twice."]}, *given, scale="smoke"))
+    assert notes[-2:] == ["Said below.", "Contradiction 3. 1.42 is printed twice."]
     assert 'title="too large">too large</td>' in table_files.to_html(table)
     table_files.write(table, tmp_path)
     text = table_csv.summary(table_csv.read_csv(tmp_path / "table.csv"))

@@ -1,9 +1,12 @@
 """TaTok: sizes, rows of codes of different length, both layouts, what learns from what, losses, a budget's epsilon."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.nn import functional as F
 
+from tesserae.contracts import check_tokenizer
 from tesserae.costs.networks import coding, training
 from tesserae.encoders import dinov2_registers
 from tesserae.losses.adversarial import hinge_loss
@@ -263,6 +266,32 @@ def test_random_choices_are_fresh_only_with_a_generator():
     assert torch.equal(model.lengths(drawn), model.lengths(again))
     cut = tiny(filtering={"length": "truncated"}).eval()
     assert model.lengths(cut.encode(images, rng=seeded(0))).min() < K + M
+
+
+@torch.no_grad()
+def test_what_stages_ask_of_its_patches():
+    model, images = tiny().eval(), some_images()
+    check_tokenizer(model)
+    codes, every = model.encode(images), model.all_codes(images)
+    assert (every >= 0).all() and torch.equal(codes, every.where(codes >= 0, NO_CODE))
+    assert model.places == M and {name: len(range(19)[part]) for name, part in model.codebooks.items()} == {
+        "global": K,
+        "patch": M,
+    }
+    scores = model.scores(images)
+    assert scores.dtype == torch.float32 and scores.min() >= 0
+    assert torch.equal(model.keeps(scores, 0.3), codes[:, K:] >= 0)  # its own epsilon
+    for one, other in pairwise((0.05, 0.1, 0.3, 0.6)):
+        larger, smaller = model.keeps(scores, one), model.keeps(scores, other)
+        assert (smaller <= larger).all() and smaller.sum() < larger.sum()
+    for order in dtf.ORDERS:
+        again = model.encode_by(images, order)
+        alone = tiny(filtering={"order": order}).eval()
+        assert torch.equal(again, alone.encode(images)) and torch.equal(model.lengths(again), model.lengths(codes))
+    patches = tiny(global_tokens=0, filtering={"length": "all"}).eval()
+    check_tokenizer(patches)
+    assert list(patches.codebooks) == ["patch"] and patches.scores(images).shape == (4, M)
+    assert tiny(layout="literal").places == 0  # its rows tell nothing of where a patch belongs
 
 
 def test_weights_are_saved_without_what_only_training_needs(tmp_path):

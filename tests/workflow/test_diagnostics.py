@@ -125,3 +125,25 @@ def test_two_papers_cannot_give_one_artifact_two_settings(project):
     with pytest.raises(ConfigError, match="asked for with two settings of template") as caught:
         planned(project)
     assert "papers/detok.yaml: measures.prompt" in str(caught.value)
+
+
+def test_patches_are_taken_away_as_a_scale_can_afford(project):
+    """Of the points of a curve the scale says how many; what the paper prints is always there."""
+    job = planned(project)["truncation/tatok_patch_drop"]
+    assert job.spec["curve_points"] == 0 and job.origins["curve_points"].endswith("smoke.yaml: evaluation.curve_points")
+    assert job.spec["part"] == 211 and job.origins["part"] == "config/papers/tatok.yaml: measures.truncation.part"
+    edit(project, "papers/tatok.yaml", lambda c: c["measures"]["truncation"].update(part=441))
+    with pytest.raises(ConfigError, match="of 441 patches 441 cannot be taken away: one has to be left"):
+        planned(project)
+
+
+def test_contradictions_go_to_what_they_concern_and_to_the_page(project):
+    found = planned(project)
+    says = {each["says"]: number for number, each in enumerate(found["page/tatok"].spec["contradictions"], 1)}
+    for artifact in ("table/tatok_table_1", "table/tatok_figure_4"):
+        for text in found[artifact].spec["contradictions"]:
+            number, _, rest = text.partition(". ")
+            assert says[rest] == int(number)
+    assert (
+        "contradictions" not in found["page/detok"].spec and "contradictions" not in found["table/detok_table_1"].spec
+    )

@@ -15,7 +15,7 @@ from tesserae.config.registry import SECTIONS
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
 from tesserae.config.scales import Scale
 from tesserae.config.seeds import of_seed, seed_of
-from tesserae.config.shown import printed_cells, wrong_claims, wrong_figures, wrong_tables
+from tesserae.config.shown import printed_cells, wrong_claims, wrong_contradictions, wrong_figures, wrong_tables
 from tesserae.config.tables import read_printed, wrong_labels
 from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Settings
 
@@ -164,6 +164,7 @@ def _wrong_shown(
         *wrong_labels(paper, file, lines),
         *wrong_tables(paper, file, known),
         *wrong_figures(paper, file, printed_cells(lines)),
+        *wrong_contradictions(paper, file),
         *_wrong_front(paper, file),
     ]
 

@@ -199,6 +199,17 @@ def wrong_figures(paper: Paper, file: Path, printed: frozenset[Cell]) -> Iterato
             )
 
 
+def wrong_contradictions(paper: Paper, file: Path) -> Iterator[ConfigError]:
+    """Contradictions of tables and figures that the paper does not have."""
+    known = [*paper.tables, *paper.figures]
+    for number, found in enumerate(paper.contradictions):
+        for key in found.at:
+            if key not in known:
+                problem = f"{paper.paper} has no table or figure with the key {key!r}"
+                near = difflib.get_close_matches(key, known, n=3, cutoff=0.4) or known
+                yield ConfigError(file, f"contradictions.{number}.at", problem, f"one of {_list(near)}")
+
+
 def _wrong_inputs(figure: Figure, kind: Kind, file: Path, where: str) -> Iterator[ConfigError]:
     """Groups, roles and stages that are not those of the figure's kind."""
     needed = ", ".join(f"{role}: {source.stage}/<recipe>" for role, source in kind.roles.items() if not source.optional)

@@ -107,6 +107,13 @@ Measures = create_model(
 )
 
 
+class Contradiction(Strict):
+    """Where a paper contradicts itself, what it cites, or what can be."""
+
+    says: str = Field(description="what stands against what, with the places")
+    at: list[str] = Field([], description="keys of the paper's tables and figures that it concerns")
+
+
 class Front(Strict):
     """What stands for a paper on the report's first page."""
 
@@ -130,6 +137,13 @@ class Paper(Strict):
     decoded: dict[Name, Decoded] = {}
     tables: dict[Name, Table]
     figures: dict[Name, Figure]
+    contradictions: list[Contradiction] = Field(
+        [], description="said below what they concern, and together on its page"
+    )
+
+    def contradictions_at(self, key: str) -> list[str]:
+        """What contradicts itself in a table or figure, with the numbers that the paper's page gives them."""
+        return [f"{place}. {found.says}" for place, found in enumerate(self.contradictions, 1) if key in found.at]
 
 
 # ---- data sets ----------------------------------------------------------------------------------------------

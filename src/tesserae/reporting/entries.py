@@ -31,6 +31,10 @@ class Entry:
         return f"{self.kind}-{self.name}"
 
     @property
+    def artifact(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    @property
     def heading(self) -> str:
         return self.title or self.name
 

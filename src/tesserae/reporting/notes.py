@@ -42,7 +42,8 @@ def notes(table: Table, *, bold: bool) -> list[str]:
         lines.append(f"Not run at scale {table.scale} ({blank}): {what}.")
     if any(cell.blank == CITED for cell in cells):
         lines.append(f"{CITED}: cited by the paper, not run here.")
-    return [*lines, table.note] if table.note else lines
+    lines += [table.note] if table.note else []
+    return [*lines, *(f"Contradiction {found}" for found in table.contradictions)]
 
 
 def _spread(cells: Sequence[Cell]) -> list[str]:

@@ -30,6 +30,14 @@ class About:
     arxiv: str = ""
 
 
+@dataclass(frozen=True)
+class Contradiction:
+    """Of a paper with itself, what it cites, or what can be."""
+
+    says: str
+    at: tuple[str, ...] = ()  # artifacts of the tables and figures that it concerns
+
+
 MAIN = """
 <header>
 <h1>{{ about.name }}: {{ about.title }}</h1>
@@ -61,6 +69,9 @@ MAIN = """
 {%- for entry in figures %}
 <h3 id="{{ entry.anchor }}">{{ entry.heading }}</h3>
 {{ pieces.picture(entry, base) }}
+{%- for number, found in contradictions_of(entry) %}
+<p class="quiet"><a href="#contradiction-{{ number }}">Contradiction {{ number }}</a>. {{ found.says }}</p>
+{%- endfor %}
 {{ pieces.files(entry, origin(entry)) }}
 {%- endfor %}
 </section>
@@ -87,6 +98,20 @@ support the claim; <a href="{{ claims_page }}">every claim with its numbers, int
 {%- endfor %}
 </tbody>
 </table></div>
+</section>
+{%- endif %}
+{%- if contradictions %}
+<section id="contradictions">
+<h2>Contradictions in print</h2>
+<p class="quiet">Where the paper contradicts itself, what it cites, or what can be. They also stand below the tables and
+figures that they concern.</p>
+<ol>
+{%- for found in contradictions %}
+<li id="contradiction-{{ loop.index }}">{{ found.says }}
+{%- for entry in entries if entry.artifact in found.at %} <a href="#{{ entry.anchor }}">{{ entry.heading }}</a>
+{{- ',' if not loop.last }}{% endfor %}</li>
+{%- endfor %}
+</ol>
 </section>
 {%- endif %}
 {{ codebooks }}
@@ -152,12 +177,14 @@ def write_paper(
     claims: Mapping[str, Any] | None = None,
     omitted: Mapping[str, Sequence[str]] | None = None,
     remarks: Sequence[Remark] = (),
+    contradictions: Sequence[Contradiction] = (),
     base: str | Path | None = None,
 ) -> Path:
     """Write `folder`/index.html, the page of a paper; returns the path.
 
     claims: what claims.json holds, None if the paper has none; omitted: reason -> names of the recipes that the scale
-    does without; base: the folder where the page will lie (results/<scale>/page/<paper>), if it is not written there at
+    does without; contradictions: in the order of their numbers, with the artifacts of tables and figures that each
+    concerns; base: the folder where the page will lie (results/<scale>/page/<paper>), if it is not written there at
     once: links are relative to it. Pictures are linked, not copied: the page belongs with its scale's results.
     Entries are shown in the order given, artifacts grouped by kind; one with a missing file is listed as not made.
     Raises TableError if a table's .html file holds no table, ValueError for two entries of one kind and name, or for a
@@ -187,6 +214,11 @@ def write_paper(
         omitted=omitted or {},
         missing=missing,
         remarks=remarks,
+        contradictions=contradictions,
+        contradictions_of=lambda entry: [
+            (number, found) for number, found in enumerate(contradictions, 1) if entry.artifact in found.at
+        ],
+        entries=[*shown["table"], *shown["figure"]],
         made=by_kind,
         base=base,
         pieces=pieces,
@@ -201,6 +233,7 @@ def write_paper(
         "tables": ("Tables", shown["table"]),
         "figures": ("Figures", shown["figure"]),
         "claims": ("Claims", claims),
+        "contradictions": ("Contradictions in print", contradictions),
         "codebooks": ("Codebooks", codes),
         "missing": ("Not made at this scale", omitted or missing),
         "remarks": ("Decisions and departures", remarks),

@@ -139,6 +139,7 @@ class Table:
     cells: Mapping[tuple[str, str], Cell]
     groups: Mapping[str, str]
     note: str = ""  # said below it
+    contradictions: tuple[str, ...] = ()  # of what it prints, each with its number
     recipe: str = ""  # under which the workflow makes it; "" if it is none of its tables
     own_rows: frozenset[str] = frozenset()  # keys of rows that the paper does not print in this table
     paper: str = ""  # whose lineage page leads to its numbers; "" if none does
@@ -283,6 +284,7 @@ def build_table(
         joined,
         groups,
         note,
+        tuple(map(mapping.plain, description.get("contradictions", ()))),
         recipe,
         own,
         control_rows=foot,

@@ -7,7 +7,7 @@ from tesserae.lineage.fingerprint import module_file
 from tesserae.lineage.remarks import collect
 from tesserae.lineage.work import Work
 from tesserae.reporting.entries import Remark, entry_of
-from tesserae.reporting.paper_page import About, write_paper
+from tesserae.reporting.paper_page import About, Contradiction, write_paper
 
 
 def run(work: Work) -> None:
@@ -31,6 +31,7 @@ def run(work: Work) -> None:
         claims=json.loads((claims / "claims.json").read_text()) if claims else None,
         omitted=spec["omitted"],
         remarks=_remarks(work, records),
+        contradictions=[Contradiction(each["says"], tuple(each["at"])) for each in spec.get("contradictions", ())],
         base=work.root / start,
     )
 

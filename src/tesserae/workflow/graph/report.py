@@ -66,6 +66,12 @@ def page_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
         "figures": {f"{paper}_{key}": figure.title for key, figure in described.figures.items()},
         "omitted": _omitted(project, paper),
     }
+    if described.contradictions:
+        kinds = {**dict.fromkeys(described.tables, "table"), **dict.fromkeys(described.figures, "figure")}
+        spec["contradictions"] = [
+            {"says": found.says, "at": [f"{kinds[key]}/{paper}_{key}" for key in found.at]}
+            for found in described.contradictions
+        ]
     return Job(
         "page",
         paper,

@@ -75,6 +75,8 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job], controls: Ma
         if controlled:
             inputs |= _with_controls(project, spec, table, cells, controlled)
         unseeded = sorted({stage for stage in map(stage_of, inputs) if not STAGES[stage].seeded})
+        if contradictions := project.papers[paper].contradictions_at(name):
+            spec["contradictions"] = contradictions
         if unseeded and len(seeds_of(project)) > 1:  # else no cell needs to know
             spec["unseeded"] = unseeded
         yield Job(
