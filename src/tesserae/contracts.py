@@ -41,7 +41,8 @@ class Trained(Protocol):
 class Tokenizer(Trained, Protocol):
     """What every tokenizer has: one that has a `vocabulary` is also `Discrete`, any other one is `Continuous`.
 
-    Its `losses` get "images" (B, 3, S, S), "labels" (B,), and what it reads: "text" (B, T, W), "concepts" (B, K).
+    Its `losses` get "images" (B, 3, S, S), "labels" (B,), and what it reads: "text" (B, T, W), "concepts" (B, K), the
+    "codes" of another tokenizer.
     """
 
     tokens: int  # N, of every image; of an image at most, where `lengths` says how many
@@ -122,6 +123,17 @@ class NamesConcepts(Tokenizer, Protocol):
         """The same -> logits (B, number of all concepts)."""
 
 
+class LearnsCodes(Tokenizer, Protocol):
+    """A tokenizer that may learn the codes of another one, its proxy: where `learns` is "codes", its `losses` get them
+    as "codes" int64 (B, number of the proxy's).
+    """
+
+    learns: Literal["codes", "pixels"]
+
+    def take_proxy(self, proxy: Any, /) -> None:
+        """Copy what the network shares with its proxy, before it is trained; ValueError if the two do not fit."""
+
+
 class MasksPatches(Protocol):
     """The module of a tokenizer that can encode an image of which only some patches are visible."""
 
@@ -172,6 +184,8 @@ def check_tokenizer(model: Any) -> None:
     wanted: list[type] = [Discrete if hasattr(model, "vocabulary") else Continuous]
     if hasattr(model, "lengths"):
         wanted.append(OfVariableLength)
+    if getattr(model, "learns", None) == "codes":
+        wanted.append(LearnsCodes)
     if text != "none":
         wanted.append({"encoder": PromptedEncoder, "decoder": PromptedDecoder}.get(text, Prompted))
     if getattr(model, "concept_head", None) is not None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tesserae.config.systems import detok as detok_settings
 from tesserae.config.systems import kl_vae as kl_vae_settings
 from tesserae.config.systems import maetok as maetok_settings
+from tesserae.config.systems import titok as titok_settings
 from tesserae.config.systems import va_vae as va_vae_settings
 from tesserae.generators import (
     causal_ar_sampler,
@@ -42,6 +43,9 @@ from tests.small import DETOK
 from tests.stages.works import work
 from tests.tokenizers.test_kl_vae import TINY as KL_VAE
 from tests.tokenizers.test_maetok import TINY as MAETOK
+from tests.tokenizers.test_titok import TINY as TITOK
+from tests.tokenizers.test_titok import official_images as titok_images
+from tests.tokenizers.test_titok import official_state as titok_state
 from tests.tokenizers.test_va_vae import TINY as VA_VAE
 
 NAMES = golden.load("official_names")
@@ -68,6 +72,11 @@ def mar_checkpoint(state: dict[str, Tensor], file: Path) -> None:
 def only_model(state: dict[str, Tensor], file: Path) -> None:
     """kl16.ckpt."""
     torch.save({"model": state}, file)
+
+
+def bare(state: dict[str, Tensor], file: Path) -> None:
+    """TiTok's training saves the averaged weights alone."""
+    torch.save(state, file)
 
 
 def lightning(state: dict[str, Tensor], file: Path) -> None:
@@ -130,6 +139,13 @@ def encodes_and_decodes_maetok(model: nn.Module) -> None:
     tokens = model.encode(golden.seeded_array("images", (2, 3, 16, 16), 0.5))
     assert_same(tokens, wanted["tokens"], 1e-5)
     assert_same(model.decode(tokens), wanted["images"], 2e-5)
+
+
+def encodes_and_decodes_titok(model: nn.Module) -> None:
+    wanted = golden.load("titok")
+    codes = model.encode(titok_images())
+    assert codes.tolist() == wanted["codes"]
+    assert_same((model.decode(codes).flatten()[:: wanted["stride"]] + 1) / 2, wanted["pixels"], 2e-5)
 
 
 def conditions_and_samples_of_mar(model: nn.Module) -> None:
@@ -274,6 +290,15 @@ def cases() -> dict[str, Case]:
             save_file,
             encodes_and_decodes_maetok,
         ),
+        "TiTok": tokenizer(
+            "titok",
+            titok_settings,
+            TITOK | golden.load("titok")["model"],
+            "tokenizer_titok_b64.bin",
+            titok_state(),
+            bare,
+            encodes_and_decodes_titok,
+        ),
         "MAR of l-DeTok": generator("mar", mar["spec"], mar_state, conditions_and_samples_of_mar),
         "MAR of MAR": generator("mar", mar["spec"], mar_state, conditions_and_samples_of_mar, mar_checkpoint),
         "RandomAR": generator("randomar", causal["spec"], causal_state, conditions_and_samples_of_causal("random")),
@@ -372,6 +397,8 @@ PARAMETERS = {
     "tokenizer/tatitok_bl128": 391_046_292,
     "tokenizer/llamagen_tok": 71_883_403,
     "tokenizer/maskgit_vqgan": 54_515_587,
+    "tokenizer/titok_b64": 204_814_095,
+    "generator/maskgit_titok_b64": 177_227_008,
     "generator/llamagen_b_c2i": 110_888_448,  # counted from the official classes
     "tokenizer/detok_bb_extended": 171_712_628,
     "tokenizer/detok_bb_extended_tuned": 171_712_628,

@@ -82,7 +82,7 @@ def official_model(**changes):
 
 def official_images():
     colours = golden.seeded_array("colours", (2, 3, 1, 1), 0.5)
-    return 2 * (golden.seeded_array("pixels", (2, 3, 128, 128), 0.2) + colours + 0.5) - 1
+    return 2 * (golden.seeded_array("pixels", (2, 3, 64, 64), 0.2) + colours + 0.5) - 1
 
 
 def norms(model, group):
@@ -101,7 +101,7 @@ def test_official_codes_and_images():
 
 def test_official_step_of_the_first_stage():
     model, wanted = official_model(learns="codes").train(), GOLDEN["codes_stage"]
-    codes = (torch.arange(128).view(2, 64) * 7 + 3) % 24
+    codes = (torch.arange(32).view(2, 16) * 7 + 3) % 24
     group, terms, _ = next(model.losses({"images": official_images(), "codes": codes}, 0, torch.Generator()))
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted["terms"], rel=1e-5)
     sum(terms.values()).backward()
@@ -109,25 +109,13 @@ def test_official_step_of_the_first_stage():
 
 
 def test_official_step_of_the_second_stage():
-    sizes = {"gan_start_step": 5, "discriminator": {"channels": 32, "layers": 3}}
-    model, wanted = official_model(**sizes).train(), GOLDEN["pixels_stage"]
+    model, wanted = official_model().train(), GOLDEN["pixels_stage"]
     model.freeze_encoder()
-    golden.fill_by_name(model.discriminator, 0.1)
-    model.lecam.real.fill_(0.3)
-    model.lecam.fake.fill_(-0.2)
     model.perceptual_loss = lambda a, b: (a - b).abs().mean() / 2  # in place of the official one, which needs a file
-    steps = model.losses({"images": official_images()}, 5, torch.Generator())
-    group, terms, _ = next(steps)
+    group, terms, _ = next(model.losses({"images": official_images()}, 5, torch.Generator()))
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted["terms"], rel=1e-4)
     sum(terms.values()).backward()
     assert norms(model, group) == pytest.approx(wanted["gradients"], rel=2e-3, abs=1e-6)
-    wanted = GOLDEN["discriminator"]
-    group, terms = next(steps)
-    assert sum(terms.values()).item() == pytest.approx(wanted["total"], rel=1e-4)
-    assert terms["lecam"].item() == pytest.approx(wanted["lecam"], rel=1e-4)
-    sum(terms.values()).backward()
-    found = {name.removeprefix("discriminator."): norm for name, norm in norms(model, group).items()}
-    assert found == pytest.approx(wanted["gradients"], rel=2e-3)
 
 
 S, B, L = (
@@ -212,7 +200,7 @@ def test_certain_predictions_are_what_the_proxy_makes_of_its_codes():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"image_size": 18}, "18 is not divisible by patch side 4"),
+        ({"image_size": 18}, "side 18 is not divisible by patch side 4"),
         ({"patch_size": 8}, "a patch has 8 pixels a side, a code of the proxy 4"),
         ({"learns": "words"}, "choose codes or pixels"),
         ({"learns": "codes", "gan_start_step": 3}, "a GAN belongs to the stage that learns pixels"),
@@ -254,7 +242,7 @@ def test_a_proxy_of_another_shape_is_refused_before_anything_is_copied(part):
     with torch.no_grad():
         for p in proxy.parameters():
             p.add_(1)
-    with pytest.raises(ValueError, match="the proxy's network is not the one that `pixel_.*make both again"):
+    with pytest.raises(ValueError, match=r"the proxy's network is not the one that `pixel_.*make both again"):
         model.take_proxy(proxy)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
@@ -272,7 +260,7 @@ def test_both_stages_have_the_same_weights():
 
 def test_the_first_stage_learns_codes_and_leaves_what_the_proxy_gave():
     model, batch = tiny(learns="codes").train(), some_batch()
-    group, terms, watched = next(model.losses(batch, 7, torch.Generator()))
+    _, terms, watched = next(model.losses(batch, 7, torch.Generator()))
     logits = model(batch["images"]).logits
     assert terms["codes"].item() == pytest.approx(F.cross_entropy(logits, batch["codes"].view(4, 4, 4)).item())
     away = model(batch["images"]).quantized.codebook.item()
@@ -317,12 +305,20 @@ def test_gan_waits_for_its_step_and_each_update_moves_its_own_half():
     model, batch = tiny(gan_start_step=5).train(), some_batch()
     early = all_losses(model, batch, step=4)
     assert list(early) == ["autoencoder"] and "gan" not in early["autoencoder"]
+    real, fake = (batch["images"] + 1) / 2, model.pixels(model(batch["images"]).logits).detach()
+    judged = model.discriminator(real), model.discriminator(fake)
     steps = model.losses(batch, 5, torch.Generator())
     _, terms, _ = next(steps)
     assert list(terms) == ["reconstruction", "gan"]
+    assert terms["gan"].item() == pytest.approx(-0.01 * judged[1].mean().item(), rel=1e-4)
     assert "discriminator" not in reached(model, terms)
     _, terms = next(steps)
-    assert list(terms) == ["hinge", "lecam"] and reached(model, terms) == {"discriminator"}
+    assert list(terms) == ["hinge", "lecam"]
+    hinge = F.relu(1 - judged[0]).mean() + F.relu(1 + judged[1]).mean()
+    assert terms["hinge"].item() == pytest.approx(hinge.item() / 2, rel=1e-5)
+    lecam = F.relu(judged[0].mean()).square() + F.relu(-judged[1].mean()).square()  # its means begin at 0
+    assert terms["lecam"].item() == pytest.approx(0.001 * lecam.item(), rel=1e-4)
+    assert reached(model, terms) == {"discriminator"}
     assert model.lecam.real != 0 and model.lecam.fake != 0
 
 
@@ -382,8 +378,8 @@ def test_weights_that_do_not_fit_are_explained():
 
 def test_other_forms_of_titok_are_refused():
     model, state = build(TINY | GOLDEN["model"]), official_state()
-    with pytest.raises(ValueError, match="one-stage TiTok.*system concepttok"):
+    with pytest.raises(ValueError, match=r"one-stage TiTok.*system concepttok"):
         load_official(model, state | {"decoder.conv_out.weight": torch.zeros(3, 3, 3, 3)})
     first = {name: tensor for name, tensor in state.items() if not name.startswith("pixel_")}
-    with pytest.raises(ValueError, match="the first stage of a TiTok.*take the file of the second"):
+    with pytest.raises(ValueError, match=r"the first stage of a TiTok.*take the file of the second"):
         load_official(model, first)
