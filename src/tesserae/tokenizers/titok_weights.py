@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from tesserae.nn.official import load_strictly, read_official
-from tesserae.tokenizers.titok import PROXY, TiTok
+from tesserae.tokenizers.titok import TiTok
+from tesserae.tokenizers.two_stage import PROXY
 
 __all__ = ["load_official", "read_official"]
 
