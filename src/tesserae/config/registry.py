@@ -23,6 +23,7 @@ from tesserae.config.systems import (
     maskgit_vqgan,
     randomar,
     rasterar,
+    sftok,
     sit,
     tatok,
     titok,
@@ -39,6 +40,7 @@ TOKENIZERS: dict[str, ModuleType] = {
     "concepttok": concepttok,
     "llamagen_vq": llamagen_vq,
     "maskgit_vqgan": maskgit_vqgan,
+    "sftok": sftok,
     "tatok": tatok,
     "titok": titok,
 }
