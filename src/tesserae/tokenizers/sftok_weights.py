@@ -32,6 +32,6 @@ def load_official(model: SFTok, state: Mapping[str, Tensor]) -> None:
 
     ValueError for what an earlier stage left, and one that lists all that does not fit, before any is copied.
     """
-    if not any(name.startswith(PROXY) for name in state):
+    if not any(name.startswith(tuple(PROXY)) for name in state):
         raise ValueError("this is an earlier stage of an SFTok, which makes no images: take the file of the last")
     load_strictly(model, state, rename=our_name, training_only=model.TRAINING_ONLY, dropped=WITHOUT_EFFECT)
