@@ -79,7 +79,9 @@ class Tokenizer(Trained):
     dataset: str = Field(description="role of the data set; the scale says which data play it")
     image_size: int = Field(gt=0)
     finetune: str | None = Field(
-        None, description="tokenizer recipe whose weights this one starts from; its encoder stays as it is"
+        None,
+        description="tokenizer recipe whose weights this one starts from; its encoder stays as it is, unless it learns "
+        "codes of a proxy",
     )
     latent_mean: float | list[float] | None = Field(
         None, description="tokens are standardised with this mean (of a channel); null: computed from the training set"
@@ -91,6 +93,11 @@ class Tokenizer(Trained):
         if (self.latent_mean is None) != (self.latent_std is None):
             raise ValueError("latent_mean and latent_std: give both, or none")
         return self
+
+    @property
+    def tokens_of(self) -> str | None:
+        """The recipe whose tokens it makes: the one that it starts from, where the encoder stays as it is."""
+        return self.finetune
 
 
 class AdversarialTokenizer(Tokenizer):
@@ -117,6 +124,11 @@ class ProxyTokenizer(AdversarialTokenizer):
         if self.learns == "pixels" and self.source == "training" and self.finetune is None:
             raise ValueError("`learns: pixels` goes on from a recipe that learns codes: name it as `finetune`")
         return self
+
+    @property
+    def tokens_of(self) -> str | None:
+        """As for all, but for a stage that learns codes: its encoder learns, too."""
+        return self.finetune if self.learns == "pixels" else None
 
 
 class Generator(Trained):

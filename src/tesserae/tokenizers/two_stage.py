@@ -8,7 +8,7 @@ Shapes: B images, S image side, G = S / patch side, P = G * G patches, N latent 
 d width of a code; of the proxy V codes, W their width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypedDict
 
 import torch
@@ -26,7 +26,8 @@ from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health
 
 INIT_STD = 0.02
-PROXY = ("pixel_quantize", "pixel_decoder")  # parts that come from the proxy, and stay until the second stage
+# What comes from the proxy, and stays until pixels are learned: our parts -> its own.
+PROXY = {"pixel_quantize": "quantize", "pixel_decoder": "decoder"}
 
 
 class LossWeights(TypedDict):
@@ -164,15 +165,17 @@ class TwoStage(nn.Module):
         self.encoder.place_tokens()
         self.decoder.place_tokens()
 
-    def take_proxy(self, proxy: nn.Module) -> None:
-        """Copy codebook and decoder of the tokenizer whose codes it learns; ValueError if it's another network."""
-        pairs = list(zip(map(self.get_submodule, PROXY), (proxy.quantize, proxy.decoder), strict=True))
-        for part, pair in zip(PROXY, pairs, strict=True):
-            ours, theirs = ({name: tensor.shape for name, tensor in one.state_dict().items()} for one in pair)
-            if ours != theirs:
+    def take_proxy(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy codebook and decoder from the weights of the tokenizer whose codes it learns, by their names there.
+
+        ValueError for those of another network, before any is copied.
+        """
+        found = {part: _part(weights, theirs) for part, theirs in PROXY.items()}
+        for part, state in found.items():
+            if _shapes(state) != _shapes(self.get_submodule(part).state_dict()):
                 raise ValueError(f"the proxy's network is not the one that `{part}` was built for; make both again")
-        for ours, theirs in pairs:
-            ours.load_state_dict(theirs.state_dict())
+        for part, state in found.items():
+            self.get_submodule(part).load_state_dict(state)
 
     # ---- use ----------------------------------------------------------------------------------------------------
 
@@ -261,3 +264,11 @@ class TwoStage(nn.Module):
     def no_weight_decay(self, name: str, parameter: nn.Parameter) -> bool:
         """Vectors, norms, tokens, positions, the codebooks and everything called an embedding (official code)."""
         return spared_from_decay(name, parameter)
+
+
+def _part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{part}."): x for name, x in weights.items() if name.startswith(f"{part}.")}
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}

@@ -168,7 +168,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
             raise ConfigError("config/papers", key, f"unknown generator {entry.generator!r}", known)
         generator = generator_job(project, recipe)
         decoder = project.tokenizers.get(entry.decoder)
-        if decoder is None or decoder.typed.finetune != recipe.typed.tokenizer:
+        if decoder is None or decoder.typed.tokens_of != recipe.typed.tokenizer:
             raise ConfigError(
                 "config/papers",
                 f"decoded.{name}.decoder",
