@@ -27,7 +27,8 @@ from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health
 
 INIT_STD = 0.02
-PROXY = ("pixel_quantize", "pixel_decoder")  # parts that come from the proxy, and stay until the second stage
+# What comes from the proxy, and stays until the second stage: our parts -> its own.
+PROXY = {"pixel_quantize": "quantize", "pixel_decoder": "decoder"}
 
 
 class LossWeights(TypedDict):
@@ -158,13 +159,16 @@ class TiTok(nn.Module):
         self.encoder.place_tokens()
         self.decoder.place_tokens()
 
-    def take_proxy(self, proxy: nn.Module) -> None:
-        """Copy codebook and decoder of the tokenizer whose codes it learns; ValueError if they are of another shape."""
-        theirs = dict(zip(PROXY, (proxy.quantize.state_dict(), proxy.decoder.state_dict()), strict=True))
-        for part, state in theirs.items():
+    def take_proxy(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy codebook and decoder from the weights of the tokenizer whose codes it learns, by their names there.
+
+        ValueError for those of another network, before any is copied.
+        """
+        found = {part: _part(weights, theirs) for part, theirs in PROXY.items()}
+        for part, state in found.items():
             if _shapes(state) != _shapes(self.get_submodule(part).state_dict()):
                 raise ValueError(f"the proxy's network is not the one that `{part}` was built for; make both again")
-        for part, state in theirs.items():
+        for part, state in found.items():
             self.get_submodule(part).load_state_dict(state)
 
     # ---- use ----------------------------------------------------------------------------------------------------
@@ -257,6 +261,10 @@ class TiTok(nn.Module):
     def no_weight_decay(self, name: str, parameter: nn.Parameter) -> bool:
         """Vectors, norms, tokens, positions, the codebooks and everything called an embedding (official code)."""
         return spared_from_decay(name, parameter)
+
+
+def _part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{part}."): x for name, x in weights.items() if name.startswith(f"{part}.")}
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -27,6 +27,6 @@ def load_official(model: TiTok, state: Mapping[str, Tensor]) -> None:
             "this is a one-stage TiTok, whose decoder makes pixels itself: a recipe of system concepttok without text "
             "reads it; only two-stage files are read here, as titok_b64"
         )
-    if not any(name.startswith(PROXY) for name in state):
+    if not any(name.startswith(tuple(PROXY)) for name in state):
         raise ValueError("this is the first stage of a TiTok, which makes no images: take the file of the second")
     load_strictly(model, state, training_only=model.TRAINING_ONLY)
