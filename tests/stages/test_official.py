@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tesserae.config.systems import detok as detok_settings
+from tesserae.config.systems import hita as hita_settings
 from tesserae.config.systems import kl_vae as kl_vae_settings
 from tesserae.config.systems import maetok as maetok_settings
 from tesserae.config.systems import titok as titok_settings
@@ -41,6 +42,7 @@ from tests import golden
 from tests.conftest import ROOT
 from tests.small import DETOK
 from tests.stages.works import work
+from tests.tokenizers import test_hita as hita
 from tests.tokenizers.test_kl_vae import TINY as KL_VAE
 from tests.tokenizers.test_maetok import TINY as MAETOK
 from tests.tokenizers.test_titok import TINY as TITOK
@@ -83,6 +85,13 @@ def lightning(state: dict[str, Tensor], file: Path) -> None:
     """VA-VAE's training saves the networks that only training needs, too."""
     training = {name: torch.ones(2) for name in ("loss.logvar", "foundation_model.model.norm.bias", "linear_proj.bias")}
     torch.save({"state_dict": state | training, "global_step": 3}, file)
+
+
+def hita_checkpoint(state: dict[str, Tensor], file: Path) -> None:
+    """Hita's training saves its command line, its discriminator and both optimizers as well."""
+    raw = {name: tensor + 1 for name, tensor in state.items()}
+    beside = {"optimizer": {"state": {}}, "discriminator": {"main.0.weight": torch.ones(2)}, "optimizer_disc": {}}
+    torch.save({"model": raw, "ema": state, "steps": 3, "args": Namespace(lr=1e-4)} | beside, file)
 
 
 # ---- networks -----------------------------------------------------------------------------------------------------
@@ -146,6 +155,14 @@ def encodes_and_decodes_titok(model: nn.Module) -> None:
     codes = model.encode(titok_images())
     assert codes.tolist() == wanted["codes"]
     assert_same((model.decode(codes).flatten()[:: wanted["stride"]] + 1) / 2, wanted["pixels"], 2e-5)
+
+
+def encodes_and_decodes_hita(model: nn.Module) -> None:
+    wanted, frozen = golden.load("hita"), golden.seeded_array("tokens", (2, 5, 120))
+    model.eval().image_tokens = lambda images: frozen
+    codes = model.encode(golden.seeded_array("images", (2, 3, 16, 16), 0.5).clamp(-1, 1))
+    assert codes.tolist() == wanted["codes"]
+    assert_summary(model.decode(codes), wanted["reconstruction"])
 
 
 def conditions_and_samples_of_mar(model: nn.Module) -> None:
@@ -299,6 +316,15 @@ def cases() -> dict[str, Case]:
             bare,
             encodes_and_decodes_titok,
         ),
+        "Hita": tokenizer(
+            "hita",
+            hita_settings,
+            hita.TINY | hita.OFFICIAL,
+            "hita-tok.pt",
+            hita.official_state(),
+            hita_checkpoint,
+            encodes_and_decodes_hita,
+        ),
         "MAR of l-DeTok": generator("mar", mar["spec"], mar_state, conditions_and_samples_of_mar),
         "MAR of MAR": generator("mar", mar["spec"], mar_state, conditions_and_samples_of_mar, mar_checkpoint),
         "RandomAR": generator("randomar", causal["spec"], causal_state, conditions_and_samples_of_causal("random")),
@@ -341,7 +367,7 @@ def test_outputs_are_the_official_ones(name, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["curves.jsonl", "weights.safetensors"]
     assert (tmp_path / "out/curves.jsonl").read_text() == ""  # nothing was trained
     assert said["tensors"] == len(read_official(tmp_path / case.file))
-    assert said["dropped"] == (3 if name == "VA-VAE" else 0)
+    assert said["dropped"] == {"VA-VAE": 3, "Hita": 2}.get(name, 0)
     case.outputs_agree(weights.load(tmp_path / "out/weights.safetensors"))
     if name == "LightningDiT":  # averages hold no fixed tables
         assert said["tensors"] == len(case.state) - len(NAMES["not_averaged"]) == len(case.state) - 2
@@ -399,6 +425,7 @@ PARAMETERS = {
     "tokenizer/maskgit_vqgan": 54_515_587,
     "tokenizer/titok_b64": 204_814_095,
     "generator/maskgit_titok_b64": 177_227_008,
+    "tokenizer/hita": 104_240_839,
     "generator/llamagen_b_c2i": 110_888_448,  # counted from the official classes
     "tokenizer/detok_bb_extended": 171_712_628,
     "tokenizer/detok_bb_extended_tuned": 171_712_628,

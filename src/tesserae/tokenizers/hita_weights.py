@@ -35,8 +35,8 @@ def our_name(official: str, levels: int) -> str:
     return official
 
 
-def load_official(model: Hita, state: Mapping[str, Tensor]) -> None:
-    """Copy official tensors into a tokenizer.
+def load_official(model: Hita, state: Mapping[str, Tensor]) -> int:
+    """Copy official tensors into a tokenizer; returns how many of the file were left out.
 
     ValueError for Hita-U, and one that lists all that does not fit, before anything is copied.
     """
@@ -52,3 +52,4 @@ def load_official(model: Hita, state: Mapping[str, Tensor]) -> None:
         training_only=model.TRAINING_ONLY,
         dropped=DROPPED,
     )
+    return sum(name.startswith(DROPPED) for name in state)
