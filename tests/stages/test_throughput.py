@@ -132,7 +132,7 @@ def test_nothing_else_runs_on_its_machine():
 def test_each_generator_is_timed_with_the_one_that_it_is_compared_with():
     plan = read_plan(ROOT, "smoke")
     jobs = [job for job in plan.jobs.values() if job.stage == "throughput"]
-    assert jobs and "throughput/maskgit_b56" in {job.id for job in jobs}
+    assert jobs and "throughput/maskgit_tatok_b56" in {job.id for job in jobs}
     for job in jobs:
         assert job.spec["samples"] == plan.project.scale.evaluation.samples  # fewer than the paper's file asks for
         roles = {"own", "against"} if job.recipe != job.spec["against"] else {"own"}
