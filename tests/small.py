@@ -59,3 +59,23 @@ TATOK: dict[str, Any] = {
     "gan_start_step": None,
     "discriminator": None,
 }
+
+# Hita, 16 patches and 5 holistic tokens
+HITA: dict[str, Any] = {
+    "image_size": 16,
+    "network": {"channels": 4, "multipliers": [1, 1, 2], "res_blocks": 1},
+    "holistic_tokens": 5,
+    "shift": 2,
+    "codebook_size": 24,
+    "patch_code_width": 4,
+    "holistic_code_width": 6,
+    "encoder": {"width": 16, "blocks": 1, "heads": 2},
+    "decoder": {"width": 16, "blocks": 2, "heads": 2},
+    "foundation": "lite2",
+    "dropout": 0.0,
+    "commitment": 0.25,
+    "perceptual": "none",
+    "loss_weights": {"reconstruction": 2.0, "perceptual": 1.0, "quantizer": 1.0, "gan": 0.5},
+    "gan_start_step": None,
+    "discriminator": {"channels": 8, "layers": 1},
+}

@@ -14,7 +14,7 @@ width; D width of latents, K concepts of an image at most.
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
 from typing import Any, Literal, Protocol
 
@@ -41,7 +41,8 @@ class Trained(Protocol):
 class Tokenizer(Trained, Protocol):
     """What every tokenizer has: one that has a `vocabulary` is also `Discrete`, any other one is `Continuous`.
 
-    Its `losses` get "images" (B, 3, S, S), "labels" (B,), and what it reads: "text" (B, T, W), "concepts" (B, K).
+    Its `losses` get "images" (B, 3, S, S), "labels" (B,), and what it reads: "text" (B, T, W), "concepts" (B, K), the
+    "codes" of another tokenizer.
     """
 
     tokens: int  # N, of every image; of an image at most, where `lengths` says how many
@@ -149,6 +150,17 @@ class NamesConcepts(Tokenizer, Protocol):
         """The same -> logits (B, number of all concepts)."""
 
 
+class LearnsCodes(Tokenizer, Protocol):
+    """A tokenizer that may learn the codes of another one, its proxy: where `learns` is "codes", its `losses` get them
+    as "codes" int64 (B, number of the proxy's).
+    """
+
+    learns: Literal["codes", "pixels"]
+
+    def take_proxy(self, weights: Mapping[str, Tensor], /) -> None:
+        """Copy what the network shares with its proxy, before it is trained; ValueError if the two do not fit."""
+
+
 class MasksPatches(Protocol):
     """The module of a tokenizer that can encode an image of which only some patches are visible."""
 
@@ -208,6 +220,8 @@ def check_tokenizer(model: Any) -> None:
     wanted: list[type] = [Discrete if hasattr(model, "vocabulary") else Continuous]
     if hasattr(model, "lengths"):
         wanted.append(FiltersPatches if getattr(model, "places", 0) else OfVariableLength)
+    if getattr(model, "learns", None) == "codes":
+        wanted.append(LearnsCodes)
     if text != "none":
         wanted.append({"encoder": PromptedEncoder, "decoder": PromptedDecoder}.get(text, Prompted))
     if getattr(model, "concept_head", None) is not None:

@@ -150,17 +150,21 @@ def to_come(scale: str) -> dict[str, ResolvedRecipe]:
 
 
 def smallest(recipes: Any, system: str) -> list[Case]:
-    """One recipe of a system for each kind of side input, at the smallest scale that has the system."""
+    """One recipe of a system for each kind of side input and stage, at the smallest scale that has the system."""
     for scale in SCALES:
         if cases := [case for case in recipes(scale).values() if case.system == system]:
-            return list({case.model.get("text"): case for case in cases}.values())
+            return list({_kind(case): case for case in cases}.values())
     raise AssertionError(f"{system} is registered, but no scale has a recipe of it")
+
+
+def _kind(case: Case) -> tuple[str, ...]:
+    return tuple(filter(None, (case.model.get(key) for key in ("text", "learns"))))
 
 
 def each(recipes: Any, systems: Any) -> Any:
     """Parametrises a test by the smallest recipes of all systems of the registry."""
     cases = [(system, case) for system in systems for case in smallest(recipes, system)]
-    names = ["-".join(filter(None, (system, case.model.get("text")))) for system, case in cases]
+    names = ["-".join((system, *_kind(case))) for system, case in cases]
     return pytest.mark.parametrize("case", [case for _, case in cases], ids=names)
 
 
@@ -251,6 +255,8 @@ def test_a_tokenizer_has_losses_and_is_the_same_when_it_comes_back(case, tmp_pat
     batch = {"images": images(case), "labels": torch.zeros(B, dtype=torch.int64)}
     if (words := text(case)) is not None:
         batch["text"] = words
+    if case.model.get("learns") == "codes":
+        batch["codes"] = torch.zeros(B, (case.model["image_size"] // case.model["patch_size"]) ** 2, dtype=torch.int64)
     if case.model.get("concepts"):
         batch["concepts"] = torch.tensor([[0, 1, -1]] * B)
     assert_losses(model, batch, case.model["gan_start_step"] or 0)
@@ -655,7 +661,7 @@ def test_parts_of_other_images_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("stage", "shared"),
     [
-        ("tokenizer", {"official", "side_inputs", "training"}),
+        ("tokenizer", {"official", "side_inputs", "token_shards", "training"}),
         ("generator", {"official", "ragged_codes", "token_shards", "training"}),
         ("sae", {"feature_shards", "files", "numbers", "progress", "training"}),  # it also measures
     ],

@@ -16,8 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tesserae.config.systems import detok as detok_settings
+from tesserae.config.systems import hita as hita_settings
 from tesserae.config.systems import kl_vae as kl_vae_settings
 from tesserae.config.systems import maetok as maetok_settings
+from tesserae.config.systems import titok as titok_settings
 from tesserae.config.systems import va_vae as va_vae_settings
 from tesserae.generators import (
     causal_ar_sampler,
@@ -40,8 +42,12 @@ from tests import golden
 from tests.conftest import ROOT
 from tests.small import DETOK
 from tests.stages.works import work
+from tests.tokenizers import test_hita as hita
 from tests.tokenizers.test_kl_vae import TINY as KL_VAE
 from tests.tokenizers.test_maetok import TINY as MAETOK
+from tests.tokenizers.test_titok import TINY as TITOK
+from tests.tokenizers.test_titok import official_images as titok_images
+from tests.tokenizers.test_titok import official_state as titok_state
 from tests.tokenizers.test_va_vae import TINY as VA_VAE
 
 NAMES = golden.load("official_names")
@@ -70,10 +76,22 @@ def only_model(state: dict[str, Tensor], file: Path) -> None:
     torch.save({"model": state}, file)
 
 
+def bare(state: dict[str, Tensor], file: Path) -> None:
+    """TiTok's training saves the averaged weights alone."""
+    torch.save(state, file)
+
+
 def lightning(state: dict[str, Tensor], file: Path) -> None:
     """VA-VAE's training saves the networks that only training needs, too."""
     training = {name: torch.ones(2) for name in ("loss.logvar", "foundation_model.model.norm.bias", "linear_proj.bias")}
     torch.save({"state_dict": state | training, "global_step": 3}, file)
+
+
+def hita_checkpoint(state: dict[str, Tensor], file: Path) -> None:
+    """Hita's training saves its command line, its discriminator and both optimizers as well."""
+    raw = {name: tensor + 1 for name, tensor in state.items()}
+    beside = {"optimizer": {"state": {}}, "discriminator": {"main.0.weight": torch.ones(2)}, "optimizer_disc": {}}
+    torch.save({"model": raw, "ema": state, "steps": 3, "args": Namespace(lr=1e-4)} | beside, file)
 
 
 # ---- networks -----------------------------------------------------------------------------------------------------
@@ -130,6 +148,21 @@ def encodes_and_decodes_maetok(model: nn.Module) -> None:
     tokens = model.encode(golden.seeded_array("images", (2, 3, 16, 16), 0.5))
     assert_same(tokens, wanted["tokens"], 1e-5)
     assert_same(model.decode(tokens), wanted["images"], 2e-5)
+
+
+def encodes_and_decodes_titok(model: nn.Module) -> None:
+    wanted = golden.load("titok")
+    codes = model.encode(titok_images())
+    assert codes.tolist() == wanted["codes"]
+    assert_same((model.decode(codes).flatten()[:: wanted["stride"]] + 1) / 2, wanted["pixels"], 2e-5)
+
+
+def encodes_and_decodes_hita(model: nn.Module) -> None:
+    wanted, frozen = golden.load("hita"), golden.seeded_array("tokens", (2, 5, 120))
+    model.eval().image_tokens = lambda images: frozen
+    codes = model.encode(golden.seeded_array("images", (2, 3, 16, 16), 0.5).clamp(-1, 1))
+    assert codes.tolist() == wanted["codes"]
+    assert_summary(model.decode(codes), wanted["reconstruction"])
 
 
 def conditions_and_samples_of_mar(model: nn.Module) -> None:
@@ -274,6 +307,24 @@ def cases() -> dict[str, Case]:
             save_file,
             encodes_and_decodes_maetok,
         ),
+        "TiTok": tokenizer(
+            "titok",
+            titok_settings,
+            TITOK | golden.load("titok")["model"],
+            "tokenizer_titok_b64.bin",
+            titok_state(),
+            bare,
+            encodes_and_decodes_titok,
+        ),
+        "Hita": tokenizer(
+            "hita",
+            hita_settings,
+            hita.TINY | hita.OFFICIAL,
+            "hita-tok.pt",
+            hita.official_state(),
+            hita_checkpoint,
+            encodes_and_decodes_hita,
+        ),
         "MAR of l-DeTok": generator("mar", mar["spec"], mar_state, conditions_and_samples_of_mar),
         "MAR of MAR": generator("mar", mar["spec"], mar_state, conditions_and_samples_of_mar, mar_checkpoint),
         "RandomAR": generator("randomar", causal["spec"], causal_state, conditions_and_samples_of_causal("random")),
@@ -316,7 +367,7 @@ def test_outputs_are_the_official_ones(name, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["curves.jsonl", "weights.safetensors"]
     assert (tmp_path / "out/curves.jsonl").read_text() == ""  # nothing was trained
     assert said["tensors"] == len(read_official(tmp_path / case.file))
-    assert said["dropped"] == (3 if name == "VA-VAE" else 0)
+    assert said["dropped"] == {"VA-VAE": 3, "Hita": 2}.get(name, 0)
     case.outputs_agree(weights.load(tmp_path / "out/weights.safetensors"))
     if name == "LightningDiT":  # averages hold no fixed tables
         assert said["tensors"] == len(case.state) - len(NAMES["not_averaged"]) == len(case.state) - 2
@@ -371,6 +422,10 @@ PARAMETERS = {
     "tokenizer/tatitok_bl64": 390_882_452,
     "tokenizer/tatitok_bl128": 391_046_292,
     "tokenizer/llamagen_tok": 71_883_403,
+    "tokenizer/maskgit_vqgan": 54_515_587,
+    "tokenizer/titok_b64": 204_814_095,
+    "generator/maskgit_titok_b64": 177_227_008,
+    "tokenizer/hita": 104_240_839,
     "generator/llamagen_b_c2i": 110_888_448,  # counted from the official classes
     "tokenizer/detok_bb_extended": 171_712_628,
     "tokenizer/detok_bb_extended_tuned": 171_712_628,

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tesserae.contracts import check_tokenizer
 from tesserae.costs.networks import coding, training
-from tesserae.encoders import class_token
+from tesserae.encoders import dinov2_registers
 from tesserae.losses.adversarial import hinge_loss
 from tesserae.nn.first_weights import start_narrow
 from tesserae.tokenizers import tatok_filtering as dtf
@@ -352,8 +352,8 @@ def test_adversarial_terms():
 
 
 def test_vfm_target(monkeypatch):
-    token = golden.seeded_array("token", (4, class_token.WIDTH))
-    monkeypatch.setattr(class_token, "class_token", lambda images: token)
+    token = golden.seeded_array("token", (4, dinov2_registers.WIDTH))
+    monkeypatch.setattr(dinov2_registers, "class_token", lambda images: token)
     model, images = tiny(global_target="vfm").train(), some_images()
     predicted = model.glob_head(model(images).global_embeddings).mean(1)
     wanted = (1 - F.cosine_similarity(predicted, token)).mean().item()
@@ -361,9 +361,9 @@ def test_vfm_target(monkeypatch):
 
 
 def test_vfm_names_the_file_that_is_missing(monkeypatch, tmp_path):
-    monkeypatch.setenv(class_token.FOLDER_VARIABLE, str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/{class_token.FILE}.*thumbnail"):
-        class_token.class_token(torch.zeros(1, 3, 16, 16))
+    monkeypatch.setenv(dinov2_registers.FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/{dinov2_registers.FILE}.*thumbnail"):
+        dinov2_registers.class_token(torch.zeros(1, 3, 16, 16))
 
 
 def gradients(model, images, loss):

@@ -37,6 +37,11 @@ KEPT = {"kept": Source("kept_tokens", ("kept.npz", "metrics.json"))}
 KINDS: dict[str, Kind] = {
     "guidance_curves": Kind({"search": SEARCH, "metrics": BARS}, takes=frozenset({"published"})),
     "sweep": Kind({"search": SEARCH}, takes=frozenset({"x", "series"})),
+    "quality_and_speed": Kind(
+        {"metrics": BARS._replace(optional=False), "speed": Source("throughput", ("metrics.json",))},
+        "generators",
+        takes=frozenset({"published"}),
+    ),
     "denoising": Kind(DAMAGED, "tokenizers"),
     "unmasking": Kind(DAMAGED, "tokenizers"),
     "qualitative": Kind({"images": Source("reconstruction", ("images.npz",))}, "tokenizers"),

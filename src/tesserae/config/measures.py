@@ -21,6 +21,10 @@ class Reconstruction(Strict):
     splits: int | None = Field(None, gt=0, description="of the inception score of rIS; null: as the scale's evaluation")
 
 
+class TokenCounts(Strict):
+    patch_size: Followed = Field(description="of the patches that tokens are compared with in number")
+
+
 class Throughput(Strict):
     """Of the stage that times generators; each with the one that it is compared with."""
 

@@ -79,7 +79,9 @@ class Tokenizer(Trained):
     dataset: str = Field(description="role of the data set; the scale says which data play it")
     image_size: int = Field(gt=0)
     finetune: str | None = Field(
-        None, description="tokenizer recipe whose weights this one starts from; its encoder stays as it is"
+        None,
+        description="tokenizer recipe whose weights this one starts from; its encoder stays as it is, unless it learns "
+        "codes of a proxy",
     )
     latent_mean: float | list[float] | None = Field(
         None, description="tokens are standardised with this mean (of a channel); null: computed from the training set"
@@ -92,12 +94,41 @@ class Tokenizer(Trained):
             raise ValueError("latent_mean and latent_std: give both, or none")
         return self
 
+    @property
+    def tokens_of(self) -> str | None:
+        """The recipe whose tokens it makes: the one that it starts from, where the encoder stays as it is."""
+        return self.finetune
+
 
 class AdversarialTokenizer(Tokenizer):
     """A tokenizer that is trained against a discriminator from some epoch on."""
 
     gan_start_epoch: int | None = Field(ge=0, description="epoch from which the GAN loss is on; null: never")
     discriminator: Discriminator
+
+
+class ProxyTokenizer(AdversarialTokenizer):
+    """A tokenizer that learns the codes of another one first, its proxy, and then pixels with that one's decoder."""
+
+    proxy: str = Field(description="tokenizer recipe whose codes it learns, and whose codebook and decoder it takes")
+    learns: Literal["codes", "pixels"] = Field(
+        description="the stage: codes of the proxy, or, with a fixed encoder, pixels from what `finetune` names"
+    )
+
+    @model_validator(mode="after")
+    def _stages_in_turn(self) -> "ProxyTokenizer":
+        if self.learns == "codes" and self.source == "official":
+            raise ValueError("`learns: codes` with `source: official`: published weights are those of `learns: pixels`")
+        if self.learns == "codes" and self.gan_start_epoch is not None:
+            raise ValueError("`learns: codes` knows no images and no GAN: write gan_start_epoch: null")
+        if self.learns == "pixels" and self.source == "training" and self.finetune is None:
+            raise ValueError("`learns: pixels` goes on from a recipe that learns codes: name it as `finetune`")
+        return self
+
+    @property
+    def tokens_of(self) -> str | None:
+        """As for all, but for a stage that learns codes: its encoder learns, too."""
+        return self.finetune if self.learns == "pixels" else None
 
 
 class Generator(Trained):

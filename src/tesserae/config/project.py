@@ -14,7 +14,7 @@ from tesserae.config.recipes import concrete, read_recipe
 from tesserae.config.registry import SECTIONS
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
 from tesserae.config.scales import Scale
-from tesserae.config.seeds import of_seed
+from tesserae.config.seeds import of_seed, seed_of
 from tesserae.config.shown import printed_cells, wrong_claims, wrong_contradictions, wrong_figures, wrong_tables
 from tesserae.config.tables import read_printed, wrong_labels
 from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Settings
@@ -58,6 +58,20 @@ class Project:
             file, key = wanted_by.where("sae")
             raise ConfigError(file, key, f"unknown SAE recipe {name!r}", f"one of {', '.join(sorted(self.saes))}")
         return self.saes.get(name)
+
+    def proxy(self, wanted_by: ResolvedRecipe) -> ResolvedRecipe | None:
+        """The tokenizer whose codes another one learns, or None; ConfigError if there is no such recipe.
+
+        One that the scale omits will do where nothing is trained: then its settings alone are asked for.
+        """
+        name = getattr(wanted_by.typed, "proxy", None)
+        if name is None:
+            return None
+        if name not in self.tokenizers and wanted_by.typed.source == "official":
+            name = seed_of(name)[0]
+            if name in self.every_tokenizer:
+                return self.every_tokenizer[name]
+        return self.tokenizer(name, wanted_by, "proxy")
 
     def tokenizer(self, name: str, wanted_by: ResolvedRecipe, key: str = "tokenizer") -> ResolvedRecipe:
         """The tokenizer a recipe names; ConfigError at the recipe if there is none."""
@@ -233,7 +247,7 @@ def _omitted(
     from it: what is not run is to be read in the scale's file, not to be found out.
     """
     made_from = {
-        name: [getattr(recipe.typed, key, None) for key in ("finetune", "tokenizer", "sae")]
+        name: [getattr(recipe.typed, key, None) for key in _sources(recipe)]
         for some in recipes.values()
         for name, recipe in some.items()
     } | {name: [entry.generator, entry.decoder] for name, entry in decoded.items()}
@@ -267,6 +281,12 @@ def _omitted(
     return found
 
 
+def _sources(recipe: ResolvedRecipe) -> tuple[str, ...]:
+    """Keys of a recipe that name what it is made from."""
+    learns = getattr(recipe.typed, "source", "training") == "training"  # of a proxy, published weights have a copy
+    return ("finetune", "tokenizer", "sae", *(["proxy"] if learns else []))
+
+
 def _kept_users(name: str, made_from: dict[str, list[str | None]], omitted: Collection[str]) -> list[str]:
     """What is made from a recipe, directly or through others, and is not omitted."""
     users: dict[str, None] = {name: None}
@@ -293,7 +313,7 @@ def _with_seed(recipe: ResolvedRecipe, seed: int, scale_file: Path) -> ResolvedR
     training = recipe.typed.training.model_copy(update={"seed": number})
     update = {"training": training}
     leaves = recipe.leaves | {"training.seed": Sourced(number, f"{scale_file}: seeds (the recipe: {first.value})")}
-    for key in ("tokenizer", "finetune"):
+    for key in ("tokenizer", "finetune", "proxy"):
         source = getattr(recipe.typed, key, None)
         if source is not None:
             update[key] = of_seed(source, seed)

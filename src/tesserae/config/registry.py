@@ -13,6 +13,7 @@ from tesserae.config.systems import (
     concepttok,
     detok,
     dit,
+    hita,
     kl_vae,
     lightningdit,
     llamagen,
@@ -20,10 +21,13 @@ from tesserae.config.systems import (
     maetok,
     mar,
     maskgit,
+    maskgit_vqgan,
     randomar,
     rasterar,
+    sftok,
     sit,
     tatok,
+    titok,
     topk_sae,
     va_vae,
 )
@@ -36,7 +40,11 @@ TOKENIZERS: dict[str, ModuleType] = {
     "maetok": maetok,
     "concepttok": concepttok,
     "llamagen_vq": llamagen_vq,
+    "maskgit_vqgan": maskgit_vqgan,
+    "sftok": sftok,
     "tatok": tatok,
+    "titok": titok,
+    "hita": hita,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,

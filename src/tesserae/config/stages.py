@@ -18,7 +18,14 @@ CURVES = "curves.jsonl"
 WEIGHTS = ("weights.safetensors",)
 METRICS = "metrics.json"
 SEARCHED = ("fid", "is")  # of every point of a search
-REBUILT = ("extractor", "layer", "splits", "rounding", "batch")  # of `evaluation`: how reconstructions are measured
+REBUILT = (
+    "extractor",
+    "layer",
+    "splits",
+    "rounding",
+    "batch",
+    "measured_at",
+)  # of `evaluation`: how reconstructions are measured
 EDGES = ("left_right", "top_bottom")  # shares of kept patches in the outermost columns and rows
 
 
@@ -30,7 +37,8 @@ class Diagnostic:
     said here a job is told the tokenizer's module, and how to find concepts if it reads them or their autoencoder.
     """
 
-    evaluation: tuple[str, ...]  # settings of the scale's `evaluation`
+    # Settings of the scale's `evaluation`; and "measured_at", the side to which the paper resizes images before.
+    evaluation: tuple[str, ...]
     settings: type[Strict] | None = None  # of `measures.<stage>` in the paper's file; without them there are no jobs
     naming: bool = False  # only of tokenizers that learned to name concepts
     by_prompt: bool = False  # of tokenizers that read prompts: a job for the images' own, shuffled and constant ones
@@ -45,6 +53,7 @@ class Stage:
     # Stage -> the files of its artifact that are read. What shows results reads what the paper's file names, see
     # `numbers`, and config/figures.py; the pages of a whole paper or scale read what workflow/graph/report.py says.
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    of_others: tuple[str, ...] = ()  # of those stages, the ones that stand after it: it reads what another recipe left
     trains: bool = False  # it learns weights: several processes can share the work
     resumes: bool = False  # an interrupted job goes on where it was
     seeded: bool = True  # a scale with several seeds makes it once for each
@@ -130,7 +139,9 @@ STAGES: dict[str, Stage] = {
     "tokenizer": Stage(
         "images -> trained tokenizer",
         {"weights": "weights.safetensors", "curves": CURVES},
-        {"dataset": ALL, "prompts": ALL, "concepts": ALL, "tokenizer": WEIGHTS},  # one: it starts from its weights
+        # of tokenizers: the one that it starts from, or whose codes it learns
+        {"dataset": ALL, "prompts": ALL, "concepts": ALL, "codes": ALL, "tokenizer": WEIGHTS},
+        of_others=("codes",),
         trains=True,
         resumes=True,
         listed=(CURVES,),  # how much of a codebook was in use
@@ -180,14 +191,14 @@ STAGES: dict[str, Stage] = {
         {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL},
         numbers=METRICS,
         values=(
-            *("tokens", "tokens_sd", "fewest", "most", "content_correlation", "error_correlation"),
+            *("tokens", "tokens_sd", "fewest", "most", "ratio", "content_correlation", "error_correlation"),
             *("bits", "code_bits", "length_bits", "place_bits", "most_bits", "gaussian_bits"),  # of codes
             *("usage", "perplexity"),
             # Of two codebooks, and of a tokenizer that filters patches.
             *(f"{codebook}_{number}" for codebook in ("global", "patch") for number in ("usage", "perplexity")),
             *("score_correlation", *EDGES),
         ),
-        diagnostic=Diagnostic(("batch",)),
+        diagnostic=Diagnostic(("batch", "measured_at"), measures.TokenCounts),
         colour="#decbe4",
     ),
     "truncation": Stage(

@@ -24,6 +24,7 @@ from tesserae.costs.operations import Operations
 # Where a random number decides the work of a step (masking ratios), the mean is taken over these quantiles with
 # Simpson's weights: exact up to the third power of the ratio, and work grows with the second. 0 masks least.
 QUANTILES = {0.0: 1 / 6, 0.5: 4 / 6, 1.0: 1 / 6}
+FLOAT = 4  # bytes of a weight
 FOUNDED = ("va_vae", "maetok")  # tokenizers whose training asks a vision foundation model
 
 
@@ -86,8 +87,34 @@ class Measured:
 
 
 def build(module: str, model: dict[str, Any]) -> nn.Module:
-    """The network of a spec, without data. Call it under FakeTensorMode."""
-    return _imagined(lambda: importlib.import_module(module).build(_at_full_length(model)))
+    """The network of a spec, and what it asks of a frozen one, without data. Call it under FakeTensorMode."""
+    network = _imagined(lambda: importlib.import_module(module).build(_at_full_length(model)))
+    if hasattr(network, "image_tokens"):
+        network.image_tokens = ImageTokens(model["foundation"], model["image_size"])
+    return network
+
+
+class ImageTokens:
+    """As encoders/image_tokens.py has them, without weights; resizing the images is left out.
+
+    It is no module, and so no part of the network that asks it.
+    """
+
+    def __init__(self, name: str, side: int) -> None:
+        from tesserae.encoders.image_tokens import side_of
+
+        make, self._run = IMAGE_TOKENS[name]
+        self._side, self.network = side_of(name, side), _imagined(make).eval()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self._run(self.network, _images(len(images), self._side))
+
+
+def _frozen(network: nn.Module) -> int:
+    """Parameters that a network asks beside its own."""
+    asked = getattr(network, "image_tokens", None)
+    return sum(p.numel() for p in asked.network.parameters()) if asked else 0
 
 
 def _at_full_length(model: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +158,7 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
     with _counting(module):
         network = build(module, model).train()
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        saved, frozen = weights(network), 0
+        saved, frozen = weights(network), _frozen(network)
         perceptual = getattr(network, "perceptual_loss", None) is not None
         if perceptual:
             network.perceptual_loss = None  # its networks are large and do the same work at every step: counted once
@@ -146,7 +173,7 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
         step, last, autocast = model.get("gan_start_step"), first, []
         if perceptual:
             distance = _perceptual(model["perceptual"])
-            frozen = sum(p.numel() for p in distance.parameters())
+            frozen += sum(p.numel() for p in distance.parameters())
 
             def compared(real: Tensor, fake: Tensor) -> Tensor:
                 autocast.append(torch.is_autocast_enabled("cpu"))
@@ -185,9 +212,9 @@ def perceptual_loss(kind: str, image_size: int, batch: int, autocast: bool) -> d
 
 
 def _perceptual(kind: str) -> nn.Module:
-    from tesserae.losses.perceptual import LPIPS, EarlyStages, PerceptualLoss
+    from tesserae.losses.perceptual import LPIPS, ConvNeXtDistance, EarlyStages, PerceptualLoss
 
-    networks = {"lpips": LPIPS, "lpips+convnext": PerceptualLoss, "lite2": EarlyStages}
+    networks = {"lpips": LPIPS, "lpips+convnext": PerceptualLoss, "convnext": ConvNeXtDistance, "lite2": EarlyStages}
     return _imagined(networks[kind]).eval()
 
 
@@ -220,6 +247,8 @@ def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
         return batch | {"tokens": _integers(size, model["token_length"])}
     if "token_length" in model:
         return batch | {"tokens": torch.empty(size, model["token_length"], model["token_width"])}
+    if model.get("learns") == "codes":  # those of another tokenizer, of which every patch has one
+        batch["codes"] = _integers(size, (model["image_size"] // model["patch_size"]) ** 2)
     if model.get("concepts"):
         batch["concepts"] = _integers(size, 1)  # how many there are of an image costs nothing
     return batch | {"images": _images(size, model["image_size"])} | _text(model, size)
@@ -257,7 +286,9 @@ def size(module: str, model: dict[str, Any]) -> dict[str, int]:
 
 
 def coding(module: str, model: dict[str, Any], batch: int) -> dict[str, Any]:
-    """A tokenizer at use, in float32 as the stages run it: FLOP per image to encode and to decode, peak bytes."""
+    """A tokenizer at use, in float32 as the stages run it: FLOP per image to encode and to decode, peak bytes, and
+    bytes of the weights, with those of a frozen network that its encoder asks.
+    """
     with _counting(module), torch.no_grad():
         network, text = build(module, model).eval(), _text(model, batch)
         with Measured(network) as encoding:
@@ -268,7 +299,7 @@ def coding(module: str, model: dict[str, Any], batch: int) -> dict[str, Any]:
             "encode": encoding.per(batch),
             "decode": decoding.per(batch),
             "peak": max(encoding.peak, decoding.peak),
-            "weights": weights(network),
+            "weights": weights(network) + FLOAT * _frozen(network),
         }
 
 
@@ -451,6 +482,31 @@ SEMANTIC: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor],
     "siglip": (_siglip, _patches_of_siglip),
     "embedded": (_embedded, _patches_of_embedded),
     "lite2": (functools.partial(_embedded, "lite2"), _patches_of_embedded),
+}
+
+
+def _dinov2_registers() -> nn.Module:
+    """As encoders/dinov2_registers.py has it, without its weights."""
+    from timm import create_model
+
+    from tesserae.encoders.dinov2_registers import NETWORK, SIDE
+
+    return create_model(NETWORK, img_size=SIDE)
+
+
+def _tokens_of_dinov2(network: nn.Module, images: Tensor) -> Tensor:
+    return network.forward_features(images)[:, network.num_prefix_tokens - 1 :]  # one of the prefix is passed on
+
+
+def _tokens_of_embedded(network: nn.Module, images: Tensor) -> Tensor:
+    patches = _patches_of_embedded(network, images)
+    return torch.cat([patches.mean(dim=1, keepdim=True), patches], dim=1)
+
+
+# name -> the network, and how it makes tokens (B, 1 + P, F) of images.
+IMAGE_TOKENS: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor], Tensor]]] = {
+    "dinov2_registers": (_dinov2_registers, _tokens_of_dinov2),
+    "lite2": (functools.partial(_embedded, "lite2"), _tokens_of_embedded),
 }
 
 # name -> the side to which it resizes all images, and the network.

@@ -1,8 +1,9 @@
 """Perceptual losses: distances of images in the features of frozen networks, which are never part of a model's state.
 
 `lpips+convnext` is l-DeTok's (Eq. 6): VGG-LPIPS and ConvNeXt logits, (1.0 LPIPS + 0.1 ConvNeXt) / 1.1. `lpips` is its
-first part alone, as latent diffusion takes it. `lite2` stands in for both at the small scales, where nothing may be
-downloaded: the same distance in the first stages of a network that comes in a package.
+first part alone, as latent diffusion takes it, `convnext` its second, as TiTok's decoder fine-tuning. `lite2` stands in
+for all at the small scales, where nothing may be downloaded: LPIPS in the first stages of a network that comes in a
+package.
 
 Sources: LPIPS (arXiv 1801.03924, Sec. 3) with the linear heads of taming-transformers; the ConvNeXt term and the two
 weights are those of the TiTok code base, which l-DeTok says it follows (Sec. A.1, reference 69).
@@ -241,6 +242,19 @@ def _pretrained_lpips(folder: Path | None, device: torch.device) -> LPIPS:
     return network.to(device)
 
 
+def pretrained_convnext(target: Tensor, prediction: Tensor) -> Tensor:
+    """The distance of ConvNeXt's logits alone, unweighted. Of the files of TESSERAE_WEIGHTS it needs one."""
+    return _pretrained_convnext(weights_folder(), target.device)(target * 0.5 + 0.5, prediction * 0.5 + 0.5)
+
+
+@functools.cache
+def _pretrained_convnext(folder: Path | None, device: torch.device) -> ConvNeXtDistance:
+    folder = require_weights(folder, ("convnext",))
+    network = ConvNeXtDistance().requires_grad_(False).eval()
+    network.net.load_state_dict(_read(folder, "convnext"))
+    return network.to(device)
+
+
 def lite2_distance(target: Tensor, prediction: Tensor) -> Tensor:
     """EarlyStages, whose weights come in a package."""
     return _lite2(target.device)(target, prediction).mean()
@@ -254,5 +268,6 @@ def _lite2(device: torch.device) -> EarlyStages:
 LOSSES: dict[str, Distance] = {
     "lpips": pretrained_lpips,
     "lpips+convnext": pretrained_perceptual_loss,
+    "convnext": pretrained_convnext,
     "lite2": lite2_distance,
 }

@@ -7,7 +7,7 @@ from tesserae.lineage.measures.texts import setting
 from tesserae.reporting.printed import BEHIND, BLANK, CITED, OURS
 from tesserae.reporting.tables import Cell, Column, Table, control_words
 
-NAMES = {"fid": "FID", "rfid": "rFID", "is": "IS", "ris": "rIS"}
+NAMES = {"fid": "FID", "rfid": "rFID", "is": "IS", "ris": "rIS", "samples_per_second": "images a second"}
 CONTROL = "Control (ours), below each number: what it has to beat, a closed-form model of which nothing is trained:"
 INCOMPARABLE = (
     "Numbers of different scales or {} are not comparable in absolute value: compare the order of the rows within one "

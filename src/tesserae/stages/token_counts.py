@@ -36,8 +36,9 @@ from tesserae.training import weights
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json and lengths.npy, int64 (M,), of the M validation images.
 
-    metrics.json: mean, standard deviation, smallest and largest number of tokens; and where lengths differ their rank
-    correlation with the size of the image as a JPEG file, and with the error of its reconstruction (minus PSNR).
+    metrics.json: mean, standard deviation, smallest and largest number of tokens; `ratio`, how many times as many
+    patches the image has at the side at which it is measured, of the spec's `patch_size`; where lengths differ their
+    rank correlation with the size of the image as a JPEG file, and with the error of its reconstruction (minus PSNR).
 
     Of codes also the bits of an image on average, all that a decoder has to be told, and their parts; share and
     perplexity of each codebook in use; the bits of as many codes as an image can have, and R(D0) of its pixels as
@@ -64,7 +65,9 @@ def run(work: Work) -> dict[str, float]:
     count, ratio = np.concatenate(lengths), np.concatenate(ratios)
     np.save(work.out / "lengths.npy", count)
     values = {"tokens": count.mean(), "tokens_sd": count.std(), "fewest": count.min(), "most": count.max()}
+    side = spec.get("measured_at", data.images.shape[1])
     values |= {
+        "ratio": (side // spec["patch_size"]) ** 2 / count.mean(),
         "content_correlation": rank_correlation(count, np.concatenate(sizes)),
         "error_correlation": rank_correlation(count, -ratio),
     }

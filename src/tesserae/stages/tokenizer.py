@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from tesserae.contracts import check_tokenizer
 from tesserae.data.cache import open_cache
@@ -11,6 +12,7 @@ from tesserae.data.transforms import random_flip
 from tesserae.lineage.work import Work
 from tesserae.stages.shared.official import take_official
 from tesserae.stages.shared.side_inputs import open_prompts
+from tesserae.stages.shared.token_shards import open_codes
 from tesserae.stages.shared.training import new_network, run_training
 from tesserae.training import weights
 
@@ -19,14 +21,18 @@ def run(work: Work) -> dict[str, float]:
     """Writes weights.safetensors (averaged weights of what is used) and curves.jsonl (empty for published weights).
 
     With the inputs `prompts` and `concepts` a batch also has the features of each image's prompt, "text" (B, T, W), and
-    the concepts in it, "concepts" int64 (B, K), filled up with -1. With an input `start`, training goes on from its
-    averaged weights, and the encoder stays as it is.
+    the concepts in it, "concepts" int64 (B, K), filled up with -1. With the inputs `proxy` and `codes` it has the codes
+    of another tokenizer, "codes" int64 (B, N), whose decoder the network takes. With an input `start`, training goes on
+    from its averaged weights, and the encoder stays as it is.
     """
     if "official" in work.spec:
         return take_official(work, check_tokenizer)
     data = open_cache(work.inputs["dataset"], "train")
     model = new_network(work)
     check_tokenizer(model)
+    codes = open_codes(shards) if (shards := work.shards("codes")) else None
+    if codes is not None:
+        model.take_proxy(load_file(work.inputs["proxy"] / "weights.safetensors"))
     if "start" in work.inputs:
         # DECISION: from averaged weights, encoder and decoder alike, so that latents and their statistics stay those of
         # the tokenizer it starts from (the official code starts from the raw ones).
@@ -42,6 +48,8 @@ def run(work: Work) -> dict[str, float]:
         batch = {"images": flipped, "labels": labels}
         if prompts is not None:
             batch["text"] = prompts.of(labels)
+        if codes is not None:
+            batch["codes"] = codes.at(chosen, mirrored.long().cpu().numpy()).long()
         if concepts is not None:  # of the very picture that the tokenizer sees: rows M... are of mirrored images
             rows = chosen + len(data.images) * mirrored.cpu().numpy()
             batch["concepts"] = torch.from_numpy(concepts.rows(rows, width=work.spec["concept_set"], fill=-1))

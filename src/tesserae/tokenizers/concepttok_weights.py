@@ -23,8 +23,8 @@ def load_official(model: ConceptTok, state: Mapping[str, Tensor]) -> int:
     """
     if any(name.startswith(TWO_STAGE) for name in state):
         raise ValueError(
-            "this is a two-stage TiTok, whose decoder predicts the codes of a MaskGIT-VQGAN; only one-stage files are "
-            "read, as titok_bl64_vq8k or tatitok_bl64_vq"
+            "this is a two-stage TiTok, whose decoder predicts the codes of a MaskGIT-VQGAN: a recipe of system titok "
+            "reads it; only one-stage files are read here, as titok_bl64_vq8k or tatitok_bl64_vq"
         )
     dropped = () if model.quantize.clustering else (FREQUENCIES,)
     load_strictly(model, state, training_only=model.TRAINING_ONLY, dropped=dropped)

@@ -25,9 +25,8 @@ from tesserae.losses.adversarial import (
 )
 from tesserae.losses.perceptual import perceptual_loss
 from tesserae.nn.conv_autoencoder import ConvDecoder, ConvEncoder
+from tesserae.quantizers.entropy import entropy_loss
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health, nearest, squared_distances
-
-ENTROPY_TEMPERATURE, SMALLEST_USAGE = 0.01, 1e-5  # official code
 
 
 class LossWeights(TypedDict):
@@ -41,18 +40,6 @@ class Reconstruction(NamedTuple):
     images: Tensor  # (B, 3, S, S), about [-1, 1], not clamped
     latents: Tensor  # (B, N, W), as the encoder makes them
     quantized: Quantized  # what became of them
-
-
-def entropy_loss(distances: Tensor) -> Tensor:
-    """Sure choices of all entries alike (official code): squared distances (..., V) -> nats, 0-d, at least -ln V.
-
-    The mean entropy of a vector's soft choice minus the entropy of the mean choice.
-    """
-    logits = -distances.flatten(0, -2) / ENTROPY_TEMPERATURE
-    choices = logits.softmax(dim=1)
-    usage = choices.mean(dim=0)
-    own = -(choices * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    return own + (usage * (usage + SMALLEST_USAGE).log()).sum()
 
 
 # ---- the model --------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tesserae.encoders import class_token
+from tesserae.encoders import dinov2_registers
 from tesserae.losses.adversarial import (
     DiscriminatorSize,
     PatchDiscriminator,
@@ -25,6 +25,7 @@ from tesserae.losses.adversarial import (
     discriminator_loss,
     init_pix2pix,
 )
+from tesserae.losses.non_saturating import generator_loss
 from tesserae.losses.perceptual import perceptual_loss
 from tesserae.nn.clip_blocks import Block, init_layers, learned
 from tesserae.nn.conv_autoencoder import ConvDecoder, ConvEncoder
@@ -128,14 +129,6 @@ def use_of(codes: Tensor, there: Tensor, vocabulary: int) -> dict[str, Tensor]:
     ones = there.flatten().float()
     frequency = ones.new_zeros(vocabulary).scatter_add_(0, codes.flatten(), ones) / ones.sum()
     return {"usage": (frequency > 0).float().mean(), "perplexity": torch.special.entr(frequency).sum().exp()}
-
-
-def softplus_loss(discriminator: nn.Module, fake: Tensor) -> Tensor:
-    """Hita's generator loss, mean log(1 + exp(-D(fake))), 0-d. No gradient reaches the discriminator's parameters."""
-    discriminator.requires_grad_(False)
-    loss = F.softplus(-discriminator(fake)).mean()
-    discriminator.requires_grad_(True)
-    return loss
 
 
 def check_filtering(filtering: Filtering, layout: str, global_tokens: int, patches: int) -> None:
@@ -243,7 +236,7 @@ class TaTok(nn.Module):
             self.q_glob = Quantizer(codebook_size, global_code_width, width, commitment)
             if layout == "grid":
                 self.dec_gpos = learned(global_tokens, width)
-            values = 3 * thumbnail**2 if global_target == "thumbnail" else class_token.WIDTH
+            values = 3 * thumbnail**2 if global_target == "thumbnail" else dinov2_registers.WIDTH
             head = nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, values)
             self.glob_head = nn.Sequential(*head)
         # DECISION (D03): the paper describes a plain vision transformer; its settings are those of Hita, which has
@@ -475,7 +468,7 @@ class TaTok(nn.Module):
         if self.perceptual_loss is not None:
             terms["perceptual"] = weights["perceptual"] * self.perceptual_loss(images, output.images)
         if adversarial:
-            terms["gan"] = weights["gan"] * softplus_loss(self.discriminator, output.images)
+            terms["gan"] = weights["gan"] * generator_loss(self.discriminator, output.images)
         return terms
 
     def _global_loss(self, images: Tensor, embeddings: Tensor) -> Tensor:
@@ -484,7 +477,7 @@ class TaTok(nn.Module):
         # few pixels, or of what DINOv2 says of it; h itself has no lower bound.
         predicted = self.glob_head(embeddings).mean(dim=1)
         if self.target == "vfm":
-            return 1 - F.cosine_similarity(predicted, class_token.class_token(images), dim=1).mean()
+            return 1 - F.cosine_similarity(predicted, dinov2_registers.class_token(images), dim=1).mean()
         return F.mse_loss(predicted, F.adaptive_avg_pool2d(images, self.thumbnail).flatten(1))
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from tesserae.config.project import Project
 from tesserae.config.resolve import Sourced, Spec
 from tesserae.config.stages import STAGES, Diagnostic
 from tesserae.workflow.graph.job import PROMPTS, Job, extended, reads_of
-from tesserae.workflow.graph.tokenizers import measured_as, measured_side, prompts_of, reference_job, sae_of
+from tesserae.workflow.graph.tokenizers import measured_as, prompts_of, reference_job, sae_of
 
 GIVEN = "given"  # the prompt of the image's own class
 
@@ -36,9 +36,7 @@ def diagnostic_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job)
         if settings is None:
             continue
         for prompt in (GIVEN, *PROMPTS) if diagnostic.by_prompt and "prompts" in inputs else (None,):
-            spec = _spec(project, recipe, diagnostic, inputs, prompt)
-            if "reference" in inputs and (side := measured_side(project, recipe, dataset)) is not None:
-                spec.set("measured_at", side)
+            spec = _spec(project, recipe, dataset, diagnostic, inputs, prompt)
             spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
             _tell_of_concepts(spec, project, recipe, inputs)
             for key, value in settings.items():
@@ -66,10 +64,12 @@ def _input(project: Project, recipe: Any, producer: str, tokenizer: Job, dataset
     }[producer]
 
 
-def _spec(project: Project, recipe: Any, diagnostic: Diagnostic, inputs: dict[str, str], prompt: str | None) -> Spec:
+def _spec(
+    project: Project, recipe: Any, dataset: Job, diagnostic: Diagnostic, inputs: dict[str, str], prompt: str | None
+) -> Spec:
     """The settings of the scale's evaluation; prompts that are shuffled need a seed."""
     seeded = prompt is not None and "seed" not in diagnostic.evaluation
-    return measured_as(project, recipe, *diagnostic.evaluation, *(["seed"] if seeded else []))
+    return measured_as(project, recipe, dataset, *diagnostic.evaluation, *(["seed"] if seeded else []))
 
 
 def _tell_of_concepts(spec: Spec, project: Project, recipe: Any, inputs: dict[str, str]) -> None:

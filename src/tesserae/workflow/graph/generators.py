@@ -53,7 +53,7 @@ def evaluation_jobs(
     models = {"generator": generator.id, "tokenizer": tokenizer, **tokens}
 
     def sampling_spec(shard: Shard, count: str) -> Spec:
-        spec = measured_as(project, recipe, count, "rounding", "batch", "seed")
+        spec = measured_as(project, recipe, dataset, count, "rounding", "batch", "seed")
         shard.describe(spec)
         labels = project.papers[recipe.file.stem].measures.labels
         spec.set("labels", labels, f"{recipe.file}: measures.labels")

@@ -32,6 +32,7 @@ class Job:
     data: str | None = None  # folder below data.root of a real data set
     named_at: dict[str, str] = field(default_factory=dict)  # role -> key of the paper's file that names the artifact
     weights: str | None = None  # published weights: a file in $TESSERAE_WEIGHTS
+    without: dict[str, str] = field(default_factory=dict)  # number of its stage that it does not have -> why
 
     @property
     def id(self) -> str:

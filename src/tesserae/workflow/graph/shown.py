@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tesserae.config.figures import KINDS as FIGURES
@@ -14,19 +15,29 @@ from tesserae.workflow.graph.controls import ROWS, Controls
 from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of
 
 
-def _missing(project: Project, artifact: str, found: dict[str, Job]) -> str | None:
-    """Why an artifact is not made at this scale; None if it is, or if it should be."""
+def _missing(project: Project, artifact: str, found: dict[str, Job], value: str = "") -> str | None:
+    """Why an artifact, or a number of it, is not made at this scale; None if it is, or if it should be."""
+    if artifact in found:
+        return found[artifact].without.get(value)
     name = artifact.split("/")[1]
     for variant in (*KINDS, *PROMPTS):
         name = name.removesuffix(f"-{variant}")
-    return None if artifact in found else project.omitted.get(name)
+    return project.omitted.get(name)
 
 
-def _shown(project: Project, found: dict[str, Job], cells: dict[tuple[str, str], str]) -> tuple[dict, list]:
-    """Inputs of all seeds for the artifacts of `cells` (row, column), and the cells that this scale does without."""
+def _shown(
+    project: Project,
+    found: dict[str, Job],
+    cells: dict[tuple[str, str], str],
+    values: Mapping[tuple[str, str], str] = MappingProxyType({}),
+) -> tuple[dict, list]:
+    """Inputs of all seeds for the artifacts of `cells` (row, column), and the cells that this scale does without.
+
+    values: the names of the numbers that are shown of them.
+    """
     inputs, missing = {}, []
     for (row, column), artifact in cells.items():
-        reason = _missing(project, artifact, found)
+        reason = _missing(project, artifact, found, values.get((row, column), ""))
         if reason is None:
             inputs |= roles_of_seeds(project, artifact)
         else:
@@ -42,7 +53,10 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job], controls: Ma
             for column, entry in table.columns.items()
             for row in (table.rows if entry.rows is None else entry.rows)
         }
-        inputs, missing = _shown(project, found, cells)
+        values = {
+            (row, column): table.columns[column].values.get(row, table.columns[column].value) for row, column in cells
+        }
+        inputs, missing = _shown(project, found, cells, values)
         keys = {
             place: f"tables.{name}.columns.{place[1]}." + (f"artifacts.{place[0]}" if place[0] in other else "artifact")
             for place in cells
@@ -175,7 +189,7 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
         elif number is None:
             reason = f"no table or figure of {paper} has this number"
         else:
-            reason = _missing(project, number.artifact, found)
+            reason = _missing(project, number.artifact, found, number.value)
         if reason is None:
             roles = roles_of_seeds(project, number.artifact)
             inputs |= roles

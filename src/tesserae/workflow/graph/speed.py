@@ -24,9 +24,9 @@ def throughput_jobs(project: Project) -> Iterator[Job]:
         if wanted is None or seed_of(recipe.name)[1] != 1:
             continue
         where = "measures.throughput"
-        other = project.generators.get(wanted.against)
-        if other is None:
-            problem = f"no generator recipe of this scale is named {wanted.against!r}"
+        other, left_out = project.generators.get(wanted.against), project.omitted.get(wanted.against)
+        if other is None and left_out is None:
+            problem = f"there is no generator recipe {wanted.against!r}"
             raise ConfigError(recipe.file, f"{where}.against", problem, f"one of {', '.join(project.generators)}")
         spec, inputs = specs.evaluation(project.context, "seed"), {}
         scale = project.context.scale
@@ -35,12 +35,20 @@ def throughput_jobs(project: Project) -> Iterator[Job]:
         spec.set("samples", min(wanted.samples, scale.evaluation.samples), most if few else f"{recipe.file}: {where}")
         for key in ("batch", "loops", "against"):
             spec.set(key, getattr(wanted, key), f"{recipe.file}: {where}.{key}")
-        for role, one in {OWN: recipe, AGAINST: other}.items() if other is not recipe else ((OWN, recipe),):
-            _add_system(spec, inputs, project, role, one)
+        _add_system(spec, inputs, project, OWN, recipe)
+        if other not in (None, recipe):
+            _add_system(spec, inputs, project, AGAINST, other)
         _, data, _ = project.context.dataset(project.tokenizers[recipe.typed.tokenizer])
         spec.set("classes", data.classes, f"config/datasets.yaml: {data.provider}")
         reads = reads_of("throughput", inputs)
-        yield Job("throughput", recipe.name, spec.values, spec.origins, inputs, reads, papers=home(recipe))
+        without = (
+            {"factor": left_out or "it is the one that others are compared with"}
+            if len(spec.values["systems"]) == 1
+            else {}
+        )
+        yield Job(
+            "throughput", recipe.name, spec.values, spec.origins, inputs, reads, papers=home(recipe), without=without
+        )
 
 
 def _add_system(spec: Spec, inputs: dict[str, str], project: Project, role: str, recipe: Any) -> None:

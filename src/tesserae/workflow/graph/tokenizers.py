@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tesserae.config import proxies
 from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
+from tesserae.config.parts import ProxyTokenizer
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Sourced, Spec, Text
@@ -55,8 +57,13 @@ def measured_side(project: Project, recipe: Any, dataset: Job) -> Sourced | None
 
 
 def tokenizer_spec_of(project: Project, recipe: Any) -> Spec:
-    """Of a tokenizer that names concepts, also how many there are: its SAE says so."""
+    """Of a tokenizer that names concepts, also how many there are: its SAE says so. Of one that learns the codes of
+    another, also what that one's decoder is; ConfigError if the two do not fit.
+    """
     spec, sae = specs.tokenizer(recipe, project.context), project.sae(recipe)
+    proxy = project.proxy(recipe)
+    if proxy is not None:
+        proxies.describe(spec, recipe, proxy, specs.tokenizer(proxy, project.context))
     if sae is not None:
         known = specs.sae(sae, project.context)
         spec.set("model.concepts", known.values["model"]["dictionary"], known.origins["model.dictionary"])
@@ -124,13 +131,39 @@ def _naming(project: Project, recipe: Any, dataset: Job) -> dict[str, str]:
     return {} if sae is None else {"concepts": f"concepts/{sae.name}-{dataset.recipe}"}
 
 
+def _learning(project: Project, recipe: Any) -> dict[str, str]:
+    """Roles and ids of the tokenizer whose codes another one learns, and of those codes, if it does."""
+    proxy = project.proxy(recipe)
+    if proxy is None or recipe.typed.learns != "codes":
+        return {}
+    return {"proxy": f"tokenizer/{proxy.name}", **gathered(project, "codes", "tokens", proxy.name)}
+
+
+def made_after(project: Project, recipe: Any, chain: tuple[str, ...] = ()) -> int:
+    """How many tokenizers have to be made before one, each from the one before.
+
+    ConfigError for recipes that there are not, and for one that is made from itself, through those of `chain`.
+    """
+    if recipe.name in chain:
+        problem = f"it is made from itself: {' from '.join([*chain, recipe.name])}"
+        raise ConfigError(recipe.file, f"tokenizers.{recipe.name}", problem, "let one of them stand on its own")
+    names = {key: getattr(recipe.typed, key, None) for key in ("finetune", "proxy")}
+    if recipe.typed.source == "official":
+        names["proxy"] = None
+    found = [project.tokenizer(name, recipe, key) for key, name in names.items() if name is not None]
+    return max((1 + made_after(project, one, (*chain, recipe.name)) for one in found), default=0)
+
+
 def tokenizer_job(project: Project, recipe: Any, dataset: Job) -> Job:
     spec = tokenizer_spec_of(project, recipe)
     inputs = {"dataset": dataset.id}
     if recipe.typed.source == "training":
-        inputs |= _reading(project, recipe, dataset) | _naming(project, recipe, dataset)
+        inputs |= _reading(project, recipe, dataset) | _naming(project, recipe, dataset) | _learning(project, recipe)
     if recipe.typed.finetune:
-        inputs["start"] = f"tokenizer/{project.tokenizer(recipe.typed.finetune, recipe, 'finetune').name}"
+        start = project.tokenizer(recipe.typed.finetune, recipe, "finetune")
+        if isinstance(recipe.typed, ProxyTokenizer):
+            proxies.check_start(spec, recipe, start, tokenizer_spec_of(project, start))
+        inputs["start"] = f"tokenizer/{start.name}"
     return Job(
         "tokenizer",
         recipe.name,
@@ -143,9 +176,15 @@ def tokenizer_job(project: Project, recipe: Any, dataset: Job) -> Job:
     )
 
 
-def measured_as(project: Project, recipe: Any, *keys: str) -> Spec:
-    """The named settings of the scale's evaluation, as far as the recipe's paper does not measure otherwise."""
-    spec, paper = specs.evaluation(project.context, *keys), recipe.file.stem
+def measured_as(project: Project, recipe: Any, dataset: Job, *keys: str) -> Spec:
+    """The named settings of the scale's evaluation, as far as the recipe's paper does not measure otherwise.
+
+    Among them may be "measured_at": it is set where images are resized from the data set's side before.
+    """
+    spec = specs.evaluation(project.context, *(key for key in keys if key != "measured_at"))
+    paper = recipe.file.stem
+    if "measured_at" in keys and (side := measured_side(project, recipe, dataset)) is not None:
+        spec.set("measured_at", side)
     measures = project.papers[paper].measures
     if "rounding" in keys and measures.rounding is not None:
         spec.set("rounding", measures.rounding, f"{recipe.file}: measures.rounding")

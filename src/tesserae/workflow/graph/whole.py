@@ -25,6 +25,7 @@ from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
 from tesserae.workflow.graph.speed import throughput_jobs
 from tesserae.workflow.graph.tokenizers import (
     dataset_job,
+    made_after,
     reference_job,
     sae_jobs,
     side_input_jobs,
@@ -147,7 +148,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
         yield dataset
         yield reference_job(project, recipe, dataset)
         yield from side_input_jobs(project, recipe, dataset)
-    for recipe in sorted(project.tokenizers.values(), key=lambda recipe: recipe.typed.finetune is not None):
+    for recipe in sorted(project.tokenizers.values(), key=lambda recipe: made_after(project, recipe)):
         dataset = dataset_job(project, recipe)
         tokenizer = tokenizer_job(project, recipe, dataset)
         yield tokenizer
@@ -167,7 +168,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
             raise ConfigError("config/papers", key, f"unknown generator {entry.generator!r}", known)
         generator = generator_job(project, recipe)
         decoder = project.tokenizers.get(entry.decoder)
-        if decoder is None or decoder.typed.finetune != recipe.typed.tokenizer:
+        if decoder is None or decoder.typed.tokens_of != recipe.typed.tokenizer:
             raise ConfigError(
                 "config/papers",
                 f"decoded.{name}.decoder",
