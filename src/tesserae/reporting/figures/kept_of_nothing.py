@@ -1,8 +1,9 @@
 """Which patches are kept of pictures that show nothing: white, black, noise: TaTok, Fig. 8."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,11 @@ from tesserae.reporting.drawing import Row, draw_sheet, empty_sheet, left_out, n
 from tesserae.reporting.kept import Kept, percent, read_kept
 from tesserae.reporting.overlays import colours, spread
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 NONE: Mapping[str, str] = MappingProxyType({})
+EDGE = "#cccccc"  # around a picture, which may be as white as the page
 LIT, DIM = np.array([120, 190, 140], np.uint8), np.array([40, 40, 40], np.uint8)  # patches that are kept, and others
 
 
@@ -42,6 +47,7 @@ def plot(
     names = [str(name) for name in next(iter(tokenizers.values())).arrays["blank_names"]]
     with style.look():
         figure = draw_sheet(rows, names, title, breaks=3)
+        _frame(figure.axes[0], range(0, len(rows), 3))
         notes = ["Kept patches are green. Scores: a scale of colours for each picture"]
         for label, (arrays, metrics, _) in tokenizers.items():
             values = metrics["values"]
@@ -58,3 +64,15 @@ def plot(
         notes += [f"Not run: {left_out(reasons)}"] if reasons else []
         note(figure, notes)
         return style.save(figure, stem)
+
+
+def _frame(axes: "Axes", lines: Iterable[int]) -> None:
+    """A thin line around each picture of some rows of a sheet."""
+    from matplotlib.patches import Rectangle
+
+    xs, ys = axes.get_xticks(), axes.get_yticks()
+    side = 2 * ys[0]  # the first row's centre is half an image below the edge
+    for line in lines:
+        for x in xs:
+            corner = x - side / 2, ys[line] - side / 2
+            axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=EDGE, linewidth=0.8, clip_on=False))

@@ -96,12 +96,17 @@ def _lines(
     values: Mapping[str, tuple[float, float | None]],
     x: Mapping[str, Any],
 ) -> None:
+    numbers: dict[float, dict[float, str]] = {}  # x -> value -> colour
     for place, (name, keys) in enumerate(lines.items()):
         colour, marker = SERIES[place % len(SERIES)]
         points: list[Point] = sorted((x["values"][key], *values[key]) for key in keys if key in values)
         draw_line(axes, points, colour, marker, name)
         for at, mean, _ in points:
-            beside = {"xytext": (0, -12 if place % 2 else 7), "textcoords": "offset points", "ha": "center"}
+            numbers.setdefault(at, {}).setdefault(mean, colour)
+    for at, found in numbers.items():
+        for mean, colour in found.items():  # the lowest of several stands below its point
+            below = len(found) > 1 and mean == min(found)
+            beside = {"xytext": (0, -12 if below else 7), "textcoords": "offset points", "ha": "center"}
             axes.annotate(number(mean), (at, mean), fontsize=7, color=colour, **beside)
     shown = sorted({x["values"][key] for keys in lines.values() for key in keys})
     room = 0.08 * (shown[-1] - shown[0]) or 0.5

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WHERE = {"end": ("#0072b2", "o"), "start": ("#d55e00", "s"), "random": ("#5e3c99", "^")}
 NUMBERS = {"rfid": "rFID ↓", "psnr": "PSNR ↑ (dB)"}
+WIDE = 20  # times the lowest rFID: beyond, what differs at the lower end would lie on one line
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -100,4 +101,7 @@ def _curves(axes: "Axes", curves: Sequence[Mapping[str, Any]], name: str) -> Non
             (many, *cells.over_seeds(values)[:2]) for many, values in zip(curves[0]["patches"], by_level, strict=True)
         ]
         draw_line(axes, points, colour, marker, f"from the {where}" if where != "random" else "at random")
+    shown = [value for curve in curves for values in curve[name].values() for value in values]
+    if name == "rfid" and max(shown) > WIDE * min(shown) > 0:
+        axes.set_yscale("log")
     axes.margins(y=0.1)
