@@ -1,5 +1,6 @@
 """Who steps which parameter, and that an interrupted training with two optimizers for a group loses nothing."""
 
+import copy
 import json
 import signal
 
@@ -68,6 +69,25 @@ def test_muon_steps_a_kernel_as_the_matrix_that_it_is():
     ours.step()  # nothing to step
     assert kernel.grad is None
     assert torch.equal(kernel.detach().flatten(1), matrix.detach())
+
+
+def test_muon_of_kernels_goes_on_from_its_state():
+    def optimizer():
+        kernel = nn.Parameter(torch.ones(2, 3, 3, 3))
+        return kernel, KernelMuon([{"params": [kernel], "weight_decay": 0.0}], lr=0.02)
+
+    rng = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(2, 3, 3, 3, generator=rng) for _ in range(2)]
+    (kernel, straight), (other, resumed) = optimizer(), optimizer()
+    kernel.grad = gradients[0]
+    straight.step()
+    resumed.load_state_dict(copy.deepcopy(straight.state_dict()))
+    with torch.no_grad():
+        other.copy_(kernel)  # as weights are restored
+    kernel.grad, other.grad = gradients[1], gradients[1].clone()
+    straight.step()
+    resumed.step()
+    assert torch.equal(kernel, other)
 
 
 @pytest.mark.parametrize("muon", [None, MUON])
