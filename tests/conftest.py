@@ -11,6 +11,9 @@ settings.register_profile("tesserae", deadline=None)  # machines are noisy: no t
 settings.load_profile("tesserae")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
+# What modules mean and what networks cost follows from their text: the many small projects of the tests share it. To
+# count the networks of the paper scale takes a minute, and projects would do so each for itself.
+os.environ.setdefault("TESSERAE_CACHE", str(ROOT / ".tesserae"))
 
 
 @pytest.fixture
