@@ -1,4 +1,4 @@
-"""A project with a package of its own, to be edited; and one smoke run that several tests look at."""
+"""A project with a package of its own, to be edited; and one whose stages are toys."""
 
 import json
 import os
@@ -53,27 +53,6 @@ def copy(tmp_path: Path) -> Copy:
     for name in ("emoji.npz", "SHA256SUMS"):
         shutil.copy(ROOT / "data" / "emoji" / name, tmp_path / "data" / "emoji")
     return Copy(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory) -> Path:
-    """A project folder in which everything was made at smoke scale, from nothing, by `tesserae reproduce`."""
-    root = tmp_path_factory.mktemp("smoke")
-    for name in ("config", "data", "notebooks", "workflow", "profiles", "src", "Snakefile"):
-        (root / name).symlink_to(ROOT / name)
-    done = reproduce(root)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-    return root
-
-
-def reproduce(root: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "tesserae.cli.main", "--scale", "smoke", "reproduce"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "MLFLOW_TRACKING_URI": ""},
-    )
 
 
 # What a toy stage writes follows from its own VERSION and from all that it reads: a table that mixed old and new
