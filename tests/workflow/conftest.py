@@ -47,12 +47,17 @@ class Copy:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Copy:
+    return copy_in(tmp_path)
+
+
+def copy_in(root: Path) -> Copy:
+    """Write the copy into a folder."""
     for name in ("src", "config", "notebooks"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    (tmp_path / "data" / "emoji").mkdir(parents=True)
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    (root / "data" / "emoji").mkdir(parents=True)
     for name in ("emoji.npz", "SHA256SUMS"):
-        shutil.copy(ROOT / "data" / "emoji" / name, tmp_path / "data" / "emoji")
-    return Copy(tmp_path)
+        shutil.copy(ROOT / "data" / "emoji" / name, root / "data" / "emoji")
+    return Copy(root)
 
 
 # What a toy stage writes follows from its own VERSION and from all that it reads: a table that mixed old and new
@@ -161,18 +166,31 @@ class Toys(Copy):
         file = self.root / f"src/tesserae/stages/{stage}.py"
         file.write_text(re.sub(r"(?m)^VERSION = .*$", f"VERSION = {number}", file.read_text()))
 
+    def copied(self, root: Path) -> "Toys":
+        """The project with all that was made in it, in another folder: for a test that goes on from there."""
+        shutil.copytree(self.root, root, symlinks=True, dirs_exist_ok=True)
+        found = Toys(root)
+        found.target = self.target
+        return found
+
     def insert(self, stage: str, line: str) -> None:
         self.edit(f"src/tesserae/stages/{stage}.py", "    found = [", f"    {line}\n    found = [")
 
 
 @pytest.fixture
-def toys(copy: Copy) -> Toys:
+def toys(tmp_path: Path) -> Toys:
+    return toys_in(tmp_path)
+
+
+def toys_in(root: Path) -> Toys:
+    """Write a project of toys into a folder."""
+    copy = copy_in(root)
     for name in ("workflow", "profiles", "Snakefile"):
-        (copy.root / name).symlink_to(ROOT / name)
+        (root / name).symlink_to(ROOT / name)
     rows = "".join(
         f"      {row}\n" for row in ["sd_vae: SD-VAE", "mar_vae: MAR-VAE", "va_vae: VA-VAE", "maetok: MAETok"]
     )
     copy.edit("config/papers/detok.yaml", rows, "")  # of `target`: what is left has a fine-tuned tokenizer as well
     for stage in STAGES:
-        (copy.root / f"src/tesserae/stages/{stage}.py").write_text(toy(stage))
-    return Toys(copy.root)
+        (root / f"src/tesserae/stages/{stage}.py").write_text(toy(stage))
+    return Toys(root)
