@@ -15,15 +15,21 @@ from tesserae.config.figures import KINDS
 from tesserae.config.stages import STAGES
 from tests.conftest import ROOT
 
+# An MLflow server that is not there, so that `tesserae reproduce` says so and goes on. To show a toy in MLflow takes
+# longer than all else that a run of toys does, and to show a whole smoke run 23 s; tests of tracking have stores.
+NO_STORE = "http://127.0.0.1:1"
+
 
 @dataclass
 class Copy:
     """A copy of configuration and package in a folder of its own."""
 
     root: Path
+    store: str = ""  # of MLflow; empty: a database in the folder
 
     def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": "", **environment}
+        own = {"PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": self.store}
+        environment = {**os.environ, **own, **environment}
         return subprocess.run(
             [sys.executable, *arguments], cwd=self.root, env=environment, capture_output=True, text=True
         )
@@ -110,9 +116,11 @@ def toy(stage: str) -> str:
     return TOY.format(stage=stage, outputs=STAGES[stage].files, only=only)
 
 
+@dataclass
 class Toys(Copy):
     """A project whose stages are toys: the real plan, runner and workflow over jobs that take no time."""
 
+    store: str = NO_STORE
     target = "results/smoke/figure/detok_reconstructions/figure.png"
 
     def tesserae(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -131,7 +139,7 @@ class Toys(Copy):
         """Start a Python module with arguments, in a session of its own, as a terminal does."""
         environment = {
             **os.environ,
-            **{"PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": "", "TESSERAE_WARM": "off"},
+            **{"PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": self.store, "TESSERAE_WARM": "off"},
             **environment,
         }
         return subprocess.Popen(
