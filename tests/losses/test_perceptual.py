@@ -132,6 +132,24 @@ def test_lpips_alone_needs_two_files(tmp_path, monkeypatch):
     perceptual._pretrained_lpips.cache_clear()
 
 
+def test_convnext_alone_needs_one_file(loss, tmp_path, monkeypatch):
+    perceptual._pretrained_convnext.cache_clear()
+    monkeypatch.setenv(perceptual.FOLDER_VARIABLE, str(tmp_path))
+    images = 2 * torch.rand(2, 1, 3, 32, 32) - 1
+    with pytest.raises(FileNotFoundError, match="convnext_small") as error:
+        perceptual.pretrained_convnext(*images)
+    assert "vgg" not in str(error.value)
+    (tmp_path / perceptual.FILES["convnext"][0]).touch()
+    monkeypatch.setattr(perceptual, "_read", lambda folder, role: {"convnext": loss.convnext.net.state_dict()}[role])
+    prediction = images[1].requires_grad_()
+    distance = perceptual.pretrained_convnext(images[0], prediction)
+    wanted = loss.convnext(*(images.detach() / 2 + 0.5))  # images of models in [-1, 1], its own in [0, 1]
+    assert distance.item() == pytest.approx(wanted.item(), rel=1e-5)
+    distance.backward()
+    assert prediction.grad.any()
+    perceptual._pretrained_convnext.cache_clear()
+
+
 def test_both_networks_see_the_images_that_models_have(monkeypatch):
     seen, images = [], 2 * torch.rand(2, 1, 3, 8, 8) - 1
     monkeypatch.setattr(perceptual, "_pretrained", lambda *_: lambda *pair: seen.append(pair))
