@@ -72,6 +72,10 @@ def test_a_small_scale(projects):
     model = resolved(projects["pocket"].context)["model"]
     assert (model["image_size"], model["holistic_tokens"], model["codebook_size"]) == (32, 18, 256)
     assert (model["foundation"], model["dropout"], model["perceptual"]) == ("lite2", 0.0, "none")
+    assert (model["patch_code_width"], model["holistic_code_width"]) == (4, 4)
+    assert model["loss_weights"] == {"reconstruction": 2.0, "perceptual": 1.0, "quantizer": 0.1, "gan": 0.5}
+    project = projects["pocket"]
+    assert specs.tokenizer(project.tokenizers["hita"], project.context).values["model"]["gan_start_step"] is None
     assert tokens_of("tesserae.tokenizers.hita", model).length == 18 + 64
 
 

@@ -53,7 +53,7 @@ class LossWeights(TypedDict):
 
 
 class Latents(NamedTuple):
-    """Tokens of one image after another: of any width, as the encoder makes them or as the decoder reads them."""
+    """Tokens of both kinds, as the encoder makes them or as the decoder reads them."""
 
     holistic: Tensor  # (B, k, ...)
     patches: Tensor  # (B, M, ...)
@@ -104,6 +104,7 @@ class Layer(nn.Module):
 
 
 def stack(size: TransformerSize, *, causal: bool, dropout: float) -> nn.ModuleList:
+    """As many layers as a size says."""
     layers = (Layer(size["width"], size["heads"], causal=causal, dropout=dropout) for _ in range(size["blocks"]))
     return nn.ModuleList(layers)
 

@@ -46,7 +46,7 @@ class Recipe(AdversarialTokenizer):
 
 
 class ScaledWeights(parts.ScaledWeights):
-    reconstruction: float | None = Field(None, ge=0)
+    quantizer: float | None = Field(None, ge=0)
 
 
 class Scaled(Strict):
@@ -54,6 +54,8 @@ class Scaled(Strict):
     holistic_tokens: int | None = Field(None, gt=0)
     shift: int | None = Field(None, ge=0)
     codebook_size: int | None = Field(None, gt=1)
+    patch_code_width: int | None = Field(None, gt=0)
+    holistic_code_width: int | None = Field(None, gt=0)
     foundation: Literal["dinov2_registers", "lite2"] | None = None
     dropout: float | None = Field(None, ge=0, lt=1)
     perceptual: Literal["lpips", "lite2", "none"] | None = None
@@ -71,10 +73,11 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     for part in ("encoder", "decoder"):
         for key, value in context.size("hita", recipe, part).items():
             spec.set(f"model.{part}.{key}", value)
-    for key in ("holistic_tokens", "shift", "codebook_size", "foundation", "dropout", "perceptual"):
+    for key in ("holistic_tokens", "shift", "codebook_size", "patch_code_width", "holistic_code_width"):
         spec.set(f"model.{key}", context.scaled("hita", recipe, key))
-    for key in ("patch_code_width", "holistic_code_width", "commitment"):
-        spec.set(f"model.{key}", recipe[key])
+    for key in ("foundation", "dropout", "perceptual"):
+        spec.set(f"model.{key}", context.scaled("hita", recipe, key))
+    spec.set("model.commitment", recipe["commitment"])
     for term in LossWeights.model_fields:
         spec.set(f"model.loss_weights.{term}", context.scaled("hita", recipe, f"loss_weights.{term}"))
     _check(spec, recipe, context)
