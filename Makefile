@@ -11,7 +11,7 @@ ALONE := $(foreach paper,$(PAPERS),--paper $(paper))
 export PIP_USER := no
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT
 
-.PHONY: reproduce quick environment test test-workflow test-rest lint lock share clean
+.PHONY: reproduce quick environment test test-smoke test-slurm test-workflow test-rest lint lock share clean
 ifneq ($(shell cat .venv/.ready 2>/dev/null),$(CURDIR))
 .PHONY: .venv/.ready
 endif
@@ -24,14 +24,16 @@ quick: .venv/.ready  ## the same road at smoke scale, for a first look
 
 environment: .venv/.ready  ## .venv alone
 
-test: .venv/.ready  ## the whole test suite, its two halves side by side
-	@$(MAKE) --no-print-directory --keep-going -j2 test-workflow test-rest
+# Four parts side by side, also on two cores: the tests of SLURM mostly wait, and a smoke run has two jobs at a time.
+PARTS := smoke slurm workflow
+test: .venv/.ready  ## the whole test suite, its parts side by side
+	@$(MAKE) --no-print-directory --keep-going -j4 $(PARTS:%=test-%) test-rest
 
-test-workflow: .venv/.ready
-	@$(BIN)/python -m pytest tests/workflow
+$(PARTS:%=test-%): test-%: .venv/.ready
+	@$(BIN)/python -m pytest tests/$*
 
 test-rest: .venv/.ready
-	@$(BIN)/python -m pytest --ignore tests/workflow
+	@$(BIN)/python -m pytest $(PARTS:%=--ignore tests/%)
 
 lint: .venv/.ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check src tests benchmarks \

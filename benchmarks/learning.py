@@ -7,10 +7,12 @@ after `make reproduce`, whose data set, reference and tokens it reads. "before" 
 weights as in the papers, heads that predict noises and the rates that the scales had then; "after" is the spec of the
 scale. Each point is a training of its own, with its whole schedule, of that fraction of the scale's steps: half-way, a
 longer one would not have come to rest. Seconds are those of one thread and of the training alone; a busy machine adds
-to both alike.
-Generators are measured at the first guidance that the scale searches, with the scale's `search_samples` x 4 images:
-more than a search, fewer than a table, so that FIDs compare within this benchmark alone. Writes learning.csv and
-learning.png to `out`.
+to both alike. "control" is the closed-form control of the tokenizer, or of the generator's tokens (docs/controls.md).
+Generators are measured at the first guidance that the scale searches, with the scale's `search_samples` x 4 images, as
+is their control: more than a search, fewer than a table, so that FIDs compare within this benchmark alone.
+
+Writes learning.csv and learning.png to `out`. Points that learning.csv has already stay as they are: a benchmark that
+was stopped goes on, and several with the same `out` are drawn together.
 """
 
 import argparse
@@ -26,11 +28,13 @@ import pandas as pd
 import torch
 
 from tesserae.lineage.work import Work
+from tesserae.workflow.graph.controls import controls_of
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.plan import Plan, read_plan
 
 BEFORE_LR = {"tokenizer": 4.0e-3, "generator": 1.5e-3}  # of AdamW at pocket, before there was Muon
-BEFORE_LRS = {"concepttok": 1.0e-3, "llamagen": 1.5e-3, "maetok": 2.0e-3, "kl_vae": 1.0e-3, "va_vae": 1.0e-3}
+BEFORE_LRS = {"concepttok": 1.0e-3, "maetok": 2.0e-3, "kl_vae": 1.0e-3, "va_vae": 1.0e-3, "llamagen_vq": 1.0e-3}
+COLUMNS = ["job", "when", "steps", "seconds", "psnr", "fid"]
 
 
 def training_of(job: Job, fraction: float, before: bool) -> dict[str, Any]:
@@ -69,6 +73,12 @@ class Folders:
         importlib.import_module(f"tesserae.stages.{job.stage}").run(work)
         return out, time.process_time() - began
 
+    def control(self, measured: str, **changed: int) -> dict[str, float]:
+        """Values of the closed-form control of the job `measured`, with a spec that is `changed`."""
+        control = controls_of(self.plan.project, self.plan.jobs[measured], self.plan.jobs).own
+        found, _ = self.run(control, control.spec | changed, "control-" + measured.replace("/", "-"), {})
+        return json.loads((found / "metrics.json").read_text())["values"]
+
 
 def tokenizer_point(folders: Folders, job: Job, spec: dict[str, Any], name: str) -> dict[str, float]:
     trained, seconds = folders.run(job, spec, name, {})
@@ -96,20 +106,59 @@ def generator_point(folders: Folders, job: Job, spec: dict[str, Any], name: str)
 POINTS = {"tokenizer": tokenizer_point, "generator": generator_point}
 
 
+def control_point(folders: Folders, job: Job) -> dict[str, float]:
+    if job.stage == "tokenizer":
+        values = folders.control(f"reconstruction/{job.recipe}")
+        return {"seconds": 0.0, "psnr": values["psnr"], "fid": values["rfid"]}
+    measured = next(name for name in folders.plan.jobs if name.startswith(f"metrics/{job.recipe}-"))
+    samples = 4 * folders.plan.jobs[f"search_samples/{job.recipe}"].spec["search_samples"]
+    return {"seconds": 0.0, "fid": folders.control(measured, samples=samples)["fid"]}
+
+
+class Found:
+    """The points of learning.csv, of this run and of those before it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.rows = pd.read_csv(file).to_dict("records") if file.exists() else []
+
+    def has(self, job: str, when: str, steps: int) -> bool:
+        return any((row["job"], row["when"], row["steps"]) == (job, when, steps) for row in self.rows)
+
+    def add(self, job: str, when: str, steps: int, point: dict[str, float]) -> None:
+        self.rows.append({"job": job, "when": when, "steps": steps, **point})
+        self.table().to_csv(self.file, index=False, float_format="%.4g")
+        values = " ".join(f"{key} {value:.4g}" for key, value in point.items())
+        print(f"{job} {when} {steps} steps: {values}", flush=True)
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame(self.rows, columns=COLUMNS)
+
+
 def plot(found: pd.DataFrame, file: Path) -> None:
+    """A column for each job: PSNR above FID, of generators FID alone."""
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    drawn = [(job, number) for job in found.job.unique() for number in ("psnr", "fid")]
-    drawn = [(job, number) for job, number in drawn if found[found.job == job][number].notna().any()]
-    figure, axes = pyplot.subplots(1, len(drawn), figsize=(3.2 * len(drawn), 2.8), squeeze=False)
-    for axis, (job, number) in zip(axes[0], drawn, strict=True):
-        for when, style in (("before", "o--"), ("after", "o-")):
-            some = found[(found.job == job) & (found.when == when)]
-            axis.plot(some.seconds, some[number], style, label=when)
-        axis.set(title=job.partition("/")[2], xlabel="CPU seconds", ylabel={"psnr": "PSNR, dB", "fid": "FID"}[number])
-    axes[0][0].legend(frameon=False)
-    figure.tight_layout()
+    jobs, numbers = list(found.job.unique()), {"psnr": "PSNR, dB", "fid": "FID or rFID"}
+    numbers = {number: label for number, label in numbers.items() if found[number].notna().any()}
+    size = {"figsize": (2.4 * len(jobs) + 0.6, 2.3 * len(numbers) + 0.3), "squeeze": False}
+    figure, axes = pyplot.subplots(len(numbers), len(jobs), **size)
+    for row, (number, label) in enumerate(numbers.items()):
+        for axis, job in zip(axes[row], jobs, strict=True):
+            some = found[(found.job == job) & found[number].notna()].sort_values("steps")
+            if some.empty:
+                axis.set_axis_off()
+                continue
+            for when, style in (("before", "o--"), ("after", "o-")):
+                points = some[some.when == when]
+                axis.plot(points.seconds, points[number], style, label=when)
+            for value in some[some.when == "control"][number]:
+                axis.axhline(value, color="grey", linestyle=":", label="closed-form control")
+            axis.set(title=job.partition("/")[2], xlabel="CPU seconds", ylabel=label)
+    handles, labels = axes[-1][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
     figure.savefig(file, dpi=110)
 
 
@@ -122,27 +171,22 @@ def main() -> None:
     given = parser.parse_args()
     plan = read_plan(Path.cwd(), given.scale)
     torch.set_num_threads(1)
-    rows = []
+    given.out.mkdir(parents=True, exist_ok=True)
+    found = Found(given.out / "learning.csv")
     with tempfile.TemporaryDirectory() as folder:
         folders = Folders(plan, Path(folder))
         for name in given.jobs:
             job = plan.jobs[name]
+            if not found.has(name, "control", 0):
+                found.add(name, "control", 0, control_point(folders, job))
             for when in ("before", "after"):
                 for fraction in given.fractions:
                     spec = training_of(job, fraction, when == "before")
-                    found = POINTS[job.stage](folders, job, spec, f"{job.recipe}-{when}-{fraction}")
-                    rows.append({"job": name, "when": when, "steps": spec["training"]["steps"], **found})
-                    print(
-                        " ".join(
-                            f"{key} {value:.4g}" if isinstance(value, float) else f"{value}"
-                            for key, value in rows[-1].items()
-                        ),
-                        flush=True,
-                    )
-    given.out.mkdir(parents=True, exist_ok=True)
-    found = pd.DataFrame(rows, columns=["job", "when", "steps", "seconds", "psnr", "fid"])
-    found.to_csv(given.out / "learning.csv", index=False, float_format="%.4g")
-    plot(found, given.out / "learning.png")
+                    steps = spec["training"]["steps"]
+                    if not found.has(name, when, steps):
+                        point = POINTS[job.stage](folders, job, spec, f"{job.recipe}-{when}-{steps}")
+                        found.add(name, when, steps, point)
+    plot(found.table(), given.out / "learning.png")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,11 @@ from hypothesis import settings
 settings.register_profile("tesserae", deadline=None)  # machines are noisy: no test is about time
 settings.load_profile("tesserae")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("DVC_NO_ANALYTICS", "1")  # else each of DVC's commands leaves a process that reports home
 ROOT = Path(__file__).resolve().parents[1]
+# What modules mean and what networks cost follows from their text: the many small projects of the tests share it. To
+# count the networks of the paper scale takes a minute, and projects would do so each for itself.
+os.environ.setdefault("TESSERAE_CACHE", str(ROOT / ".tesserae"))
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ SlurmdTimeout=10
 ReturnToService=2
 KillWait=5
 InactiveLimit=0
-MinJobAge=300
+MinJobAge=3600
 JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/ended.txt
 DefMemPerCPU=100
@@ -66,6 +66,7 @@ GresTypes=gpu
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 # cred_expire: a job that is queued again waits for so long. config_overrides: a node may claim what the host lacks.
+# MinJobAge: a test may ask for a job long after its end, when others kept the machine busy.
 WITHOUT_ACCOUNTING = "JobAcctGatherType=jobacct_gather/none\nAccountingStorageType=accounting_storage/none"
 WITH_ACCOUNTING = """\
 JobAcctGatherType=jobacct_gather/linux

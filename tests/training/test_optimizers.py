@@ -1,5 +1,6 @@
 """Who steps which parameter, and that an interrupted training with two optimizers for a group loses nothing."""
 
+import copy
 import json
 import signal
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from tesserae.nn.conv_autoencoder import ConvEncoder
 from tesserae.tokenizers import detok
-from tesserae.training.optimizers import hidden_matrices, optimizers_of
+from tesserae.training.optimizers import KernelMuon, hidden_matrices, optimizers_of
 from tests.small import SMALLER
 from tests.training.together import TRAINING, ended, fit, same, start, wait_for
 
@@ -39,6 +41,53 @@ def test_embeddings_and_modulations_of_blocks_are_not_hidden():
         }
     )
     assert hidden_matrices(nn.ModuleDict({"blocks": nn.ModuleList([block])})) == {"blocks.0.fc.weight"}
+
+
+def test_kernels_of_levels_and_of_the_middle_are_hidden_and_first_and_last_ones_are_not():
+    encoder = ConvEncoder(8, [1, 2], 1, 4, True)
+    hidden, kernels = hidden_matrices(encoder), {n for n, p in encoder.named_parameters() if p.ndim == 4}
+    assert hidden == kernels - {"conv_in.weight", "conv_out.weight"}
+    assert {"mid.block_1.conv1.weight", "mid.attn_1.q.weight", "down.0.downsample.conv.weight"} <= hidden
+
+
+def test_muon_steps_a_kernel_as_the_matrix_that_it_is():
+    rng = torch.Generator().manual_seed(0)
+    kernel = nn.Parameter(torch.randn(6, 4, 3, 3, generator=rng))
+    matrix = nn.Parameter(kernel.detach().clone().flatten(1))
+    ours = KernelMuon([{"params": [kernel], "weight_decay": 0.1}], lr=0.02)
+    theirs = torch.optim.Muon([{"params": [matrix], "weight_decay": 0.1}], lr=0.02)
+    before = kernel.detach().clone()
+    for _ in range(3):
+        kernel.grad = torch.randn(kernel.shape, generator=rng)
+        matrix.grad = kernel.grad.flatten(1)
+        ours.step()
+        theirs.step()
+    assert list(ours.parameters()) == [kernel]
+    assert not torch.equal(kernel, before)
+    assert torch.equal(kernel.detach().flatten(1), matrix.detach())
+    ours.zero_grad()
+    ours.step()  # nothing to step
+    assert kernel.grad is None
+    assert torch.equal(kernel.detach().flatten(1), matrix.detach())
+
+
+def test_muon_of_kernels_goes_on_from_its_state():
+    def optimizer():
+        kernel = nn.Parameter(torch.ones(2, 3, 3, 3))
+        return kernel, KernelMuon([{"params": [kernel], "weight_decay": 0.0}], lr=0.02)
+
+    rng = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(2, 3, 3, 3, generator=rng) for _ in range(2)]
+    (kernel, straight), (other, resumed) = optimizer(), optimizer()
+    kernel.grad = gradients[0]
+    straight.step()
+    resumed.load_state_dict(copy.deepcopy(straight.state_dict()))
+    with torch.no_grad():
+        other.copy_(kernel)  # as weights are restored
+    kernel.grad, other.grad = gradients[1], gradients[1].clone()
+    straight.step()
+    resumed.step()
+    assert torch.equal(kernel, other)
 
 
 @pytest.mark.parametrize("muon", [None, MUON])

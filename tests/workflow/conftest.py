@@ -1,4 +1,4 @@
-"""A project with a package of its own, to be edited; and one smoke run that several tests look at."""
+"""A project with a package of its own, to be edited; and one whose stages are toys."""
 
 import json
 import os
@@ -15,15 +15,21 @@ from tesserae.config.figures import KINDS
 from tesserae.config.stages import STAGES
 from tests.conftest import ROOT
 
+# An MLflow server that is not there, so that `tesserae reproduce` says so and goes on. To show a toy in MLflow takes
+# longer than all else that a run of toys does, and to show a whole smoke run 23 s; tests of tracking have stores.
+NO_STORE = "http://127.0.0.1:1"
+
 
 @dataclass
 class Copy:
     """A copy of configuration and package in a folder of its own."""
 
     root: Path
+    store: str = ""  # of MLflow; empty: a database in the folder
 
     def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": "", **environment}
+        own = {"PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": self.store}
+        environment = {**os.environ, **own, **environment}
         return subprocess.run(
             [sys.executable, *arguments], cwd=self.root, env=environment, capture_output=True, text=True
         )
@@ -47,33 +53,17 @@ class Copy:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Copy:
+    return copy_in(tmp_path)
+
+
+def copy_in(root: Path) -> Copy:
+    """Write the copy into a folder."""
     for name in ("src", "config", "notebooks"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    (tmp_path / "data" / "emoji").mkdir(parents=True)
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    (root / "data" / "emoji").mkdir(parents=True)
     for name in ("emoji.npz", "SHA256SUMS"):
-        shutil.copy(ROOT / "data" / "emoji" / name, tmp_path / "data" / "emoji")
-    return Copy(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory) -> Path:
-    """A project folder in which everything was made at smoke scale, from nothing, by `tesserae reproduce`."""
-    root = tmp_path_factory.mktemp("smoke")
-    for name in ("config", "data", "notebooks", "workflow", "profiles", "src", "Snakefile"):
-        (root / name).symlink_to(ROOT / name)
-    done = reproduce(root)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-    return root
-
-
-def reproduce(root: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "tesserae.cli.main", "--scale", "smoke", "reproduce"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "MLFLOW_TRACKING_URI": ""},
-    )
+        shutil.copy(ROOT / "data" / "emoji" / name, root / "data" / "emoji")
+    return Copy(root)
 
 
 # What a toy stage writes follows from its own VERSION and from all that it reads: a table that mixed old and new
@@ -126,9 +116,11 @@ def toy(stage: str) -> str:
     return TOY.format(stage=stage, outputs=STAGES[stage].files, only=only)
 
 
+@dataclass
 class Toys(Copy):
     """A project whose stages are toys: the real plan, runner and workflow over jobs that take no time."""
 
+    store: str = NO_STORE
     target = "results/smoke/figure/detok_reconstructions/figure.png"
 
     def tesserae(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -147,7 +139,7 @@ class Toys(Copy):
         """Start a Python module with arguments, in a session of its own, as a terminal does."""
         environment = {
             **os.environ,
-            **{"PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": "", "TESSERAE_WARM": "off"},
+            **{"PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": self.store, "TESSERAE_WARM": "off"},
             **environment,
         }
         return subprocess.Popen(
@@ -182,18 +174,31 @@ class Toys(Copy):
         file = self.root / f"src/tesserae/stages/{stage}.py"
         file.write_text(re.sub(r"(?m)^VERSION = .*$", f"VERSION = {number}", file.read_text()))
 
+    def copied(self, root: Path) -> "Toys":
+        """The project with all that was made in it, in another folder: for a test that goes on from there."""
+        shutil.copytree(self.root, root, symlinks=True, dirs_exist_ok=True)
+        found = Toys(root)
+        found.target = self.target
+        return found
+
     def insert(self, stage: str, line: str) -> None:
         self.edit(f"src/tesserae/stages/{stage}.py", "    found = [", f"    {line}\n    found = [")
 
 
 @pytest.fixture
-def toys(copy: Copy) -> Toys:
+def toys(tmp_path: Path) -> Toys:
+    return toys_in(tmp_path)
+
+
+def toys_in(root: Path) -> Toys:
+    """Write a project of toys into a folder."""
+    copy = copy_in(root)
     for name in ("workflow", "profiles", "Snakefile"):
-        (copy.root / name).symlink_to(ROOT / name)
+        (root / name).symlink_to(ROOT / name)
     rows = "".join(
         f"      {row}\n" for row in ["sd_vae: SD-VAE", "mar_vae: MAR-VAE", "va_vae: VA-VAE", "maetok: MAETok"]
     )
     copy.edit("config/papers/detok.yaml", rows, "")  # of `target`: what is left has a fine-tuned tokenizer as well
     for stage in STAGES:
-        (copy.root / f"src/tesserae/stages/{stage}.py").write_text(toy(stage))
-    return Toys(copy.root)
+        (root / f"src/tesserae/stages/{stage}.py").write_text(toy(stage))
+    return Toys(root)

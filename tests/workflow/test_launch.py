@@ -14,18 +14,25 @@ from tesserae.workflow.plan import open_plan
 from tesserae.workflow.staleness import ArtifactStatus
 from tests.config.test_config import edit
 from tests.conftest import ROOT
+from tests.workflow.conftest import Toys, toys_in
 
 REFERENCE = "results/smoke/reference/emoji_few-32/val.npz"
 
 
-@pytest.fixture
-def made(toys):
+@pytest.fixture(scope="module")
+def once(tmp_path_factory) -> Toys:
     """Data set and reference, at a scale that asks before anything is made again."""
+    toys = toys_in(tmp_path_factory.mktemp("once"))
     toys.target = REFERENCE
     toys.edit("config/scales/smoke.yaml", "confirm_above: null", "confirm_above: 0.0")
     done = toys.snakemake()
     assert done.returncode == 0, done.stderr  # what was never made is no surprise
     return toys
+
+
+@pytest.fixture
+def made(once, tmp_path) -> Toys:
+    return once.copied(tmp_path)
 
 
 def planned(toys) -> int:

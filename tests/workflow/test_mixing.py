@@ -7,8 +7,24 @@ import time
 import pytest
 
 from tesserae.lineage.hashes import SETTLED_NS
+from tests.workflow.conftest import Toys, toys_in
 
 CRASH = "if work.recipe in ('detok_bb_extended', 'detok_sb_joint'): raise RuntimeError('crash')"
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory) -> Toys:
+    """A run from scratch."""
+    toys = toys_in(tmp_path_factory.mktemp("once"))
+    done = toys.snakemake()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return toys
+
+
+@pytest.fixture
+def finished(once, tmp_path) -> Toys:
+    """A project in which everything was made."""
+    return once.copied(tmp_path)
 
 
 def from_scratch(toys) -> str:
@@ -18,17 +34,16 @@ def from_scratch(toys) -> str:
     return toys.made()
 
 
-def test_a_crash_in_the_middle_then_a_second_run(toys):
-    assert toys.snakemake().returncode == 0
-    before = toys.made()
-    toys.version("dataset", 2)
-    toys.insert("tokenizer", CRASH)
-    done = toys.snakemake()
+def test_a_crash_in_the_middle_then_a_second_run(finished):
+    before = finished.made()
+    finished.version("dataset", 2)
+    finished.insert("tokenizer", CRASH)
+    done = finished.snakemake()
     assert done.returncode != 0 and "crash" in done.stdout + done.stderr
-    toys.edit("src/tesserae/stages/tokenizer.py", f"    {CRASH}\n", "")
-    assert toys.snakemake().returncode == 0
-    after = toys.made()
-    assert after != before and after == from_scratch(toys)
+    finished.edit("src/tesserae/stages/tokenizer.py", f"    {CRASH}\n", "")
+    assert finished.snakemake().returncode == 0
+    after = finished.made()
+    assert after != before and after == from_scratch(finished)
 
 
 def test_an_edit_while_the_workflow_runs(toys):
@@ -107,29 +122,30 @@ def test_a_copy_over_an_input_that_keeps_size_and_times_is_planned_and_refused(t
     assert toys.make("reference/emoji_few-32").returncode == 0
 
 
-def test_an_input_that_was_edited_by_hand(toys):
+def test_an_input_that_was_edited_by_hand(toys, once):
     assert toys.make("dataset/emoji_few-32").returncode == 0
     (toys.root / "results/smoke/dataset/emoji_few-32/index.json").write_text("edited")
     done = toys.make("reference/emoji_few-32")
     assert done.returncode == 1 and "index.json was changed since it was made" in done.stderr
     assert toys.snakemake().returncode == 0  # Snakemake makes it again
-    assert toys.made() == from_scratch(toys)
+    assert toys.made() == once.made()
 
 
-def test_two_inputs_from_different_versions_of_a_third(toys):
+def test_two_inputs_from_different_versions_of_a_third(finished):
     """The same identity, other bytes, as on a GPU: what was made from the old ones is stale, and refused."""
-    assert toys.snakemake().returncode == 0
-    assert toys.make("dataset/emoji_few-32", NOISE="other bytes").returncode == 0
-    assert toys.make("tokenizer/detok_sb_joint").returncode == 0
-    done = toys.make("reconstruction/detok_sb_joint")
+    assert finished.make("dataset/emoji_few-32", NOISE="other bytes").returncode == 0
+    assert finished.make("tokenizer/detok_sb_joint").returncode == 0
+    done = finished.make("reconstruction/detok_sb_joint")
     assert done.returncode == 1
     assert "reads what reference/emoji_few-32 fed, which is stale: made from another version of dataset" in done.stderr
-    assert toys.snakemake().returncode == 0
-    read = {name: entry["files"] for name, entry in toys.manifest("reconstruction/detok_sb_joint")["inputs"].items()}
+    assert finished.snakemake().returncode == 0
+    read = {
+        name: entry["files"] for name, entry in finished.manifest("reconstruction/detok_sb_joint")["inputs"].items()
+    }
     for producer, files in read.items():
-        assert files == toys.manifest(producer)["outputs"]
+        assert files == finished.manifest(producer)["outputs"]
     assert (
-        toys.manifest("reference/emoji_few-32")["inputs"]["dataset/emoji_few-32"]["files"]
+        finished.manifest("reference/emoji_few-32")["inputs"]["dataset/emoji_few-32"]["files"]
         == read["dataset/emoji_few-32"]
     )
 
@@ -147,9 +163,8 @@ def test_the_state_of_a_killed_job_belongs_to_what_it_read(toys):
 
 
 @pytest.mark.parametrize("broken", ["{", '{"artifact": "x"}'])
-def test_a_manifest_that_cannot_be_read_is_no_manifest(toys, broken):
-    assert toys.snakemake().returncode == 0
-    before = toys.made()
-    (toys.root / "results/smoke/reference/emoji_few-32/manifest.json").write_text(broken)
-    assert toys.snakemake().returncode == 0
-    assert toys.manifest("reference/emoji_few-32")["manifest"] == 2 and toys.made() == before
+def test_a_manifest_that_cannot_be_read_is_no_manifest(finished, broken):
+    before = finished.made()
+    (finished.root / "results/smoke/reference/emoji_few-32/manifest.json").write_text(broken)
+    assert finished.snakemake().returncode == 0
+    assert finished.manifest("reference/emoji_few-32")["manifest"] == 2 and finished.made() == before

@@ -139,9 +139,19 @@ def test_an_unknown_recipe_names_those_there_are(toy):
 
 
 def test_every_stage_runs_by_hand(copy):
-    for file in sorted((copy.root / "src/tesserae/stages").glob("*.py")):
-        if "def run(work" not in file.read_text():
-            continue
-        done = copy.python("-m", "tesserae.workflow.runner", file.stem, "--help")
-        assert done.returncode == 0 and "--scale" in done.stdout
-        assert f'by_hand("{file.stem}")' in file.read_text()
+    stages = sorted(
+        file.stem for file in (copy.root / "src/tesserae/stages").glob("*.py") if "def run(work" in file.read_text()
+    )
+    code = (
+        "import sys; from tesserae.workflow.runner import main\n"
+        "for stage in sys.argv[1:]:\n"
+        "    try: main([stage, '--help'])\n"
+        "    except SystemExit as end: print('exit', end.code)\n"
+    )
+    done = copy.python("-c", code, *stages)
+    assert done.returncode == 0, done.stderr
+    helps = done.stdout.split("exit 0\n")
+    assert helps.pop() == "" and len(helps) == len(stages) > 20
+    for stage, said in zip(stages, helps):
+        assert "--scale" in said
+        assert f'by_hand("{stage}")' in (copy.root / f"src/tesserae/stages/{stage}.py").read_text()

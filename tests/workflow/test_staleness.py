@@ -1,17 +1,31 @@
 """What an edit makes stale: exactly the jobs that depend on it, by their fingerprints."""
 
+import functools
 import re
 
 import pytest
 
 from tesserae.config.stages import STAGES
+from tesserae.workflow.plan import read_plan
+from tests.conftest import ROOT
 
 SHOWING = {name for name, stage in STAGES.items() if stage.shows}
 DETOK = "src/tesserae/tokenizers/detok.py"
 
 
+@functools.cache
+def unedited(scale: str = "pocket") -> dict[str, str]:
+    """The fingerprints of a copy before any edit: those of the project itself, wherever it lies."""
+    plan = read_plan(ROOT, scale)
+    return {name: plan.fingerprint(job) for name, job in plan.jobs.items()}
+
+
+def test_a_copy_has_the_fingerprints_of_the_project(copy):
+    assert copy.fingerprints() == unedited()
+
+
 def changed(copy, *edits: tuple[str, str, str], scale: str = "pocket") -> set[str]:
-    before = copy.fingerprints(scale)
+    before = unedited(scale)
     for edit in edits:
         copy.edit(*edit)
     after = copy.fingerprints(scale)
@@ -113,7 +127,7 @@ def test_a_data_transform(copy):
 
 
 def test_a_new_row_leaves_the_others_alone(copy):
-    paper, before = "config/papers/detok.yaml", copy.fingerprints()
+    paper, before = "config/papers/detok.yaml", unedited()
     copy.edit(paper, "  detok_sb_gamma2:", "  detok_sb_latent5: {base: detok_sb, gamma: 5.0}\n  detok_sb_gamma2:")
     for kind in ("mar_b", "sit_b"):
         row = f"  {kind}_latent5: {{base: {kind}, tokenizer: detok_sb_latent5}}\n  {kind}_gamma2:"

@@ -128,6 +128,7 @@ def test_a_parent_that_starts_is_waited_for_by_stages_that_need_torch(tmp_path):
 
 def test_a_parent_says_which_stages_need_no_torch(tmp_path, monkeypatch):
     monkeypatch.setattr(warm.subprocess, "Popen", lambda *_, **__: None)  # it never comes
+    monkeypatch.setattr(warm.tempfile, "tempdir", str(tmp_path))  # nor takes its folder away
     monkeypatch.setenv("TESSERAE_WARM", "")
     warm.start(tmp_path / "warm.log")
     path = os.environ["TESSERAE_WARM"]

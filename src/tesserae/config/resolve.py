@@ -15,6 +15,9 @@ class Sourced(NamedTuple):
     origin: str
 
 
+MAPPED = ("image_size", "patch_size", "latent_channels")  # tables of a scale: a paper's value -> ours
+
+
 @dataclass(frozen=True)
 class ResolvedRecipe:
     """One trained thing in paper terms, its `base` followed: typed, and as leaves `dotted.key -> (value, origin)`."""
@@ -88,6 +91,11 @@ class Context:
         if paper.value not in mapping:
             return paper
         return Sourced(mapping[paper.value], f"{self.scale_file}: {table}.{paper.value} (the paper: {paper.value})")
+
+    def ours(self, system: str, recipe: ResolvedRecipe, key: str) -> Sourced:
+        """As `scaled`; and of what the scale maps from the papers' values to its own, its value."""
+        found = self.scaled(system, recipe, key)
+        return self.mapped(key, found) if key in MAPPED else found
 
     def size(self, system: str, recipe: ResolvedRecipe, key: str) -> dict[str, Sourced]:
         """Width, blocks and heads of a named size."""

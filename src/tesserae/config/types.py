@@ -50,6 +50,8 @@ class Table(Strict):
     def _ours(self) -> "Table":
         if unknown := [key for key in self.own_rows if key not in self.rows]:
             raise ValueError(f"own_rows: {unknown[0]!r} is not a key of rows ({', '.join(self.rows)})")
+        if both := [label for label in self.published_rows if label in self.rows.values()]:
+            raise ValueError(f"published_rows: {both[0]!r} is a row of ours too, which keeps its printed numbers")
         if self.own and (self.own_rows or self.published_rows or any(column.own for column in self.columns.values())):
             raise ValueError("a table of ours (own: true) has no published_rows, own_rows or own columns")
         return self

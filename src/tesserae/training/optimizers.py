@@ -2,7 +2,8 @@
 
 Small networks that are trained for minutes learn several times as much per second with Muon (Jordan et al., "Muon: An
 optimizer for hidden layers in neural networks", 2024; PyTorch's `torch.optim.Muon`). Its authors leave embeddings,
-first and last layers to AdamW, and so does `hidden_matrices`.
+first and last layers to AdamW, and so does `hidden_matrices`. The kernel of a convolution counts as a matrix of outputs
+by everything that makes one of them, as in their code.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,14 +15,54 @@ from torch import nn
 Named = list[tuple[str, nn.Parameter]]
 # Modulations start at zero and say how strong a block is: more like last layers than hidden ones.
 MODULATION = "adaLN_modulation"
+MIDDLE = "mid"  # of convolutional autoencoders: blocks at the lowest resolution, outside of their lists of levels
 
 
 def hidden_matrices(model: nn.Module) -> set[str]:
-    """Names of the matrices inside a model's repeated blocks, that is in an `nn.ModuleList`, but for modulations."""
-    blocks = [(path, module) for path, module in model.named_modules() if isinstance(module, nn.ModuleList)]
-    embeddings = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, nn.Embedding)}
-    inside = {name: p for path, some in blocks for name, p in some.named_parameters(path)}
-    return {name for name, p in inside.items() if p.ndim == 2 and MODULATION not in name} - embeddings
+    """Names of the matrices and kernels inside a model's blocks, but for modulations.
+
+    Blocks are what is in an `nn.ModuleList`, and the middle of a convolutional autoencoder.
+    """
+    modules = dict(model.named_modules())
+    blocks = {path: module for path, module in modules.items() if isinstance(module, nn.ModuleList)}
+    blocks |= {path: module for path, module in modules.items() if path.rsplit(".", 1)[-1] == MIDDLE}
+    weights = {path: f"{path}.weight" for path in modules}
+    embeddings = {weights[path] for path, module in modules.items() if isinstance(module, nn.Embedding)}
+    kernels = {weights[path] for path, module in modules.items() if isinstance(module, nn.Conv2d)}
+    inside = {name: p for path, some in blocks.items() for name, p in some.named_parameters(path)}
+    matrices = {name for name, p in inside.items() if p.ndim == 2 or name in kernels}
+    return {name for name in matrices if MODULATION not in name} - embeddings
+
+
+class KernelMuon(torch.optim.Muon):
+    """Muon for parameters of two axes or more, which it sees as matrices (P, Q): P outputs, Q all other axes.
+
+    `param_groups` holds these views. They share the parameters' memory, so parameters may be written to, but not moved.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], **settings: Any) -> None:
+        self._seen: list[tuple[nn.Parameter, nn.Parameter]] = []  # a parameter, and itself as a matrix
+        super().__init__(
+            [{**group, "params": [self._matrix(p) for p in group["params"]]} for group in groups], **settings
+        )
+
+    def _matrix(self, p: nn.Parameter) -> nn.Parameter:
+        matrix = p if p.ndim == 2 else nn.Parameter(p.detach().view(len(p), -1))
+        self._seen.append((p, matrix))
+        return matrix
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return (p for p, _ in self._seen)
+
+    def step(self) -> None:
+        for p, matrix in self._seen:
+            matrix.grad = None if p.grad is None else p.grad.reshape(matrix.shape)
+        super().step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        super().zero_grad(set_to_none)
+        for p in self.parameters():
+            p.grad = None
 
 
 class Optimizers:
@@ -34,8 +75,11 @@ class Optimizers:
 
     def parameters(self) -> Iterator[nn.Parameter]:
         for optimizer in self._all:
-            for settings in optimizer.param_groups:
-                yield from settings["params"]
+            if isinstance(optimizer, KernelMuon):
+                yield from optimizer.parameters()
+            else:
+                for settings in optimizer.param_groups:
+                    yield from settings["params"]
 
     def step(self, lr: float) -> None:
         """One update at this rate of the schedule."""
@@ -68,7 +112,7 @@ def optimizers_of(model: nn.Module, parameters: Named, training: dict[str, Any])
     found: list[torch.optim.Optimizer] = []
     if matrices:
         groups = _by_decay(model, matrices, training["weight_decay"])
-        found.append(torch.optim.Muon(groups, lr=muon["lr"], momentum=muon["momentum"]))
+        found.append(KernelMuon(groups, lr=muon["lr"], momentum=muon["momentum"]))
     if others:
         groups, betas = _by_decay(model, others, training["weight_decay"]), tuple(training["betas"])
         found.append(torch.optim.AdamW(groups, lr=training["lr"], betas=betas, fused=True))

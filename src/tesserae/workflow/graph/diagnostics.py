@@ -111,7 +111,7 @@ def _followed(project: Project, recipe: Any, setting: Followed, where: str) -> S
         raise ConfigError(recipe.file, f"{where}.otherwise", problem, f"one of {', '.join(sorted(known))}")
     for one in (recipe, known[setting.otherwise]):
         if one.leaves.get(setting.key, Sourced(None, "")).value:
-            return project.context.scaled(one.typed.system, one, setting.key)
+            return project.context.ours(one.typed.system, one, setting.key)
     raise ConfigError(
         recipe.file,
         f"{where}.otherwise",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tesserae.stages.shared.common import shard_of
 from tesserae.stages.shared.token_shards import open_tokens, read_sums
-from tests.workflow.conftest import Copy, copy  # noqa: F401 (fixture)
+from tests.workflow.conftest import Copy
 
 
 @given(st.integers(0, 2000), st.integers(1, 40))
@@ -46,7 +46,7 @@ def test_moments_without_their_labels_are_an_error(tmp_path):
 
 
 @pytest.fixture
-def scattered(copy: Copy, smoke: Path) -> Copy:  # noqa: F811
+def scattered(copy: Copy, smoke: Path) -> Copy:
     """A project in which what scattered stages read is made, as the smoke run made it."""
     for name in ("workflow", "profiles", "Snakefile"):
         shutil.copytree(smoke / name, copy.root / name) if (smoke / name).is_dir() else shutil.copy(
@@ -56,7 +56,7 @@ def scattered(copy: Copy, smoke: Path) -> Copy:  # noqa: F811
     return copy
 
 
-def scatter(copy: Copy, shards: str, *targets: str) -> None:  # noqa: F811
+def scatter(copy: Copy, shards: str, *targets: str) -> None:
     copy.edit("config/scales/smoke.yaml", "\nresources:", f"\nshards: {shards}\nresources:")
     files = [f"results/smoke/{target}" for target in targets]
     done = copy.python("-m", "snakemake", *files, "--quiet", "all", "--config", "scale=smoke")

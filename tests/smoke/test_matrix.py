@@ -11,16 +11,20 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.workflow.conftest import Copy
+from tests.workflow.conftest import NO_STORE, Copy
 
 
+@dataclass
 class Project(Copy):
     """A copy of code, configuration and all results of a smoke run."""
+
+    store: str = NO_STORE
 
     def tesserae(self, *arguments: str) -> str:
         done = self.python("-m", "tesserae.cli.main", "--scale", "smoke", *arguments)
@@ -161,8 +165,9 @@ def test_e_a_published_number(project):
 
 def test_f_a_notebook(project):
     project.edit("notebooks/detok.ipynb", "The idea", "An idea")
-    assert project.planned() == project.downstream("notebook/detok")
-    assert stages(project.planned()) <= {"notebook", "lineage", "page", "report"}
+    planned = project.planned()
+    assert planned == project.downstream("notebook/detok")
+    assert stages(planned) <= {"notebook", "lineage", "page", "report"}
 
 
 def test_g_a_plotting_style(project):

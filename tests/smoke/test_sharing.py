@@ -14,7 +14,7 @@ import pytest
 from tesserae.workflow.dvc_yaml import render
 from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
-from tests.workflow.test_matrix import Project
+from tests.smoke.test_matrix import Project
 
 IDENTITY = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "init.defaultBranch=main"]
 SHARED = ["src", "config", "notebooks", "data", "workflow", "Snakefile", "dvc.yaml", ".dvcignore", ".gitignore"]

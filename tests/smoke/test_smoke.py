@@ -13,7 +13,7 @@ import pytest
 from tesserae.config.stages import METRICS, STAGES
 from tesserae.workflow.plan import read_plan
 from tests.conftest import ROOT
-from tests.workflow.conftest import reproduce
+from tests.smoke.conftest import reproduce
 
 
 @pytest.fixture(scope="module")

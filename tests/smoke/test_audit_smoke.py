@@ -209,7 +209,8 @@ def test_other_code_is_found_whatever_a_cache_of_analysed_modules_says(smoke, co
     key = f"{module}:{fingerprint.ENGINE}:{hashlib.sha256(raw).hexdigest()}"
     (copy.root / ".tesserae").mkdir()
     (copy.root / ".tesserae/modules.json").write_text(json.dumps({key: [before.digest, list(before.imports)]}))
-    done = copy.python("-m", "tesserae.cli.main", "--scale", "smoke", "audit", "--json")
+    cache = {"TESSERAE_CACHE": str(copy.root / ".tesserae")}
+    done = copy.python("-m", "tesserae.cli.main", "--scale", "smoke", "audit", "--json", **cache)
     assert done.returncode == 1, done.stderr
     findings = json.loads(done.stdout)["findings"]
     assert {finding["kind"] for finding in findings} == {"code", "upstream"}
