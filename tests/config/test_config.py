@@ -267,7 +267,7 @@ def test_every_cell_of_every_published_table_in_use_has_a_number_to_come():
         with (ROOT / paper.published).open() as file:
             printed = {(line["table"], line["row"], line["column"]) for line in csv.DictReader(file)}
         for table in paper.tables.values():
-            rows = {column: told.rows or table.rows for column, told in table.columns.items()}
+            rows = {column: table.rows if told.rows is None else told.rows for column, told in table.columns.items()}
             cells = {
                 (table.source, table.rows[row], column)
                 for column, some in rows.items()

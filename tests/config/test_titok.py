@@ -104,9 +104,9 @@ def test_a_proxy_cannot_be_omitted_where_its_codes_are_learned(project):
         ("titok_b64_proxy", {"proxy": "nothing"}, "titok_b64_proxy.proxy", "unknown tokenizer recipe 'nothing'"),
         (
             "titok_b64_proxy",
-            {"proxy": "tatok_patch"},
+            {"proxy": "tatok_patch_drop"},
             "titok_b64_proxy.proxy",
-            "ends in the decoder of a maskgit_vqgan, and tatok_patch is a tatok.*of system maskgit_vqgan",
+            "ends in the decoder of a maskgit_vqgan, and tatok_patch_drop is a tatok.*of system maskgit_vqgan",
         ),
         (
             "titok",

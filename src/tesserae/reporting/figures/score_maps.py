@@ -44,13 +44,13 @@ def plot(
     with style.look():
         figure = draw_sheet(rows, [""] * len(rows[0][1]), title, breaks=5)
         means = ", ".join(
-            f"{label} {arrays['kept'].mean(axis=0).sum():.1f}" for label, (arrays, _, _) in tokenizers.items()
+            f"{arrays['kept'].mean(axis=0).sum():.1f} ({label})" for label, (arrays, _, _) in tokenizers.items()
         )
         patches = next(iter(tokenizers.values())).arrays["kept"][0].size
         notes = [
             "Error: the absolute difference of values, averaged over channels; one scale of colours for a row",
             "Score of a patch: what it adds to the global tokens, times the bits of its pixels; a scale for each image",
-            f"Kept: other patches are darkened; of {patches} patches these images keep on average: {means}",
+            f"Kept: other patches are darkened; of {patches} patches these images keep on average {means}",
             "Pictures are those of the first seed",
         ]
         notes += [f"Not run: {left_out(reasons)}"] if reasons else []

@@ -131,7 +131,8 @@ def _shown_ids(project: Project) -> set[str]:
     named = set()
     for paper in project.papers.values():
         for table in paper.tables.values():
-            named |= {column.of(row) for column in table.columns.values() for row in column.rows or table.rows}
+            for column in table.columns.values():
+                named |= {column.of(row) for row in (table.rows if column.rows is None else column.rows)}
         for figure in paper.figures.values():
             patterns = [pattern for group in figure.inputs.values() for pattern in group.values()]
             named |= {pattern.format(row=row) for pattern in patterns for row in figure.rows}
