@@ -14,7 +14,7 @@ D width of latents, K concepts of an image at most.
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
 from typing import Any, Literal, Protocol
 
@@ -130,7 +130,7 @@ class LearnsCodes(Tokenizer, Protocol):
 
     learns: Literal["codes", "pixels"]
 
-    def take_proxy(self, proxy: Any, /) -> None:
+    def take_proxy(self, weights: Mapping[str, Tensor], /) -> None:
         """Copy what the network shares with its proxy, before it is trained; ValueError if the two do not fit."""
 
 

@@ -22,7 +22,8 @@ def test_an_entry_is_consistent(name):
     assert "manifest" not in stage.outputs
     assert {*(stage.listed or ()), *filter(None, [stage.numbers])} <= set(stage.files)
     for producer, files in stage.reads.items():
-        assert known.index(producer) <= known.index(name) and set(files) <= set(STAGES[producer].files)
+        assert (known.index(producer) > known.index(name)) == (producer in stage.of_others)
+        assert set(files) <= set(STAGES[producer].files)
     assert not stage.trains or ("curves.jsonl" in stage.files and stage.resumes)
     assert not stage.seeded or not stage.shows
 

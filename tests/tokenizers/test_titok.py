@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from tesserae.losses import perceptual
@@ -216,34 +215,28 @@ def test_unusable_settings_are_refused(changes, words):
 # ---- the proxy --------------------------------------------------------------------------------------------------
 
 
-class Proxy(nn.Module):
-    """Codebook and decoder of another tokenizer."""
-
-    def __init__(self, **changes):
-        super().__init__()
-        other = tiny(**changes)
-        self.quantize, self.decoder = other.pixel_quantize, other.pixel_decoder
+def proxy_weights(**changes):
+    """Those of another tokenizer, with an encoder that nobody asks for."""
+    other = tiny(proxy=TINY["proxy"] | changes)
+    parts = {"quantize": other.pixel_quantize, "decoder": other.pixel_decoder, "encoder": other.encoder}
+    return {f"{part}.{name}": x + 1 for part, module in parts.items() for name, x in module.state_dict().items()}
 
 
 def test_codebook_and_decoder_are_the_proxys():
-    model, proxy = tiny(learns="codes"), Proxy()
-    with torch.no_grad():
-        for p in proxy.parameters():
-            p.add_(1)
-    model.take_proxy(proxy)
-    assert torch.equal(model.pixel_quantize.embedding.weight, proxy.quantize.embedding.weight)
-    assert torch.equal(model.pixel_decoder.conv_in.weight, proxy.decoder.conv_in.weight)
+    model, weights = tiny(learns="codes"), proxy_weights()
+    encoder = model.encoder.conv_out.weight.clone()
+    model.take_proxy(weights)
+    assert torch.equal(model.pixel_quantize.embedding.weight, weights["quantize.embedding.weight"])
+    assert torch.equal(model.pixel_decoder.conv_in.weight, weights["decoder.conv_in.weight"])
+    assert torch.equal(model.encoder.conv_out.weight, encoder)
 
 
 @pytest.mark.parametrize("part", [{"codebook_size": 21}, {"channels": 16}, {"res_blocks": 2}])
 def test_a_proxy_of_another_shape_is_refused_before_anything_is_copied(part):
-    model, proxy = tiny(learns="codes"), Proxy(proxy=TINY["proxy"] | part)
+    model = tiny(learns="codes")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with torch.no_grad():
-        for p in proxy.parameters():
-            p.add_(1)
     with pytest.raises(ValueError, match=r"the proxy's network is not the one that `pixel_.*make both again"):
-        model.take_proxy(proxy)
+        model.take_proxy(proxy_weights(**part))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 

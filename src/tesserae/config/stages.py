@@ -43,6 +43,7 @@ class Stage:
     # Stage -> the files of its artifact that are read. What shows results reads what the paper's file names, see
     # `numbers`, and config/figures.py; the pages of a whole paper or scale read what workflow/graph/report.py says.
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    of_others: tuple[str, ...] = ()  # of those stages, the ones that stand after it: it reads what another recipe left
     trains: bool = False  # it learns weights: several processes can share the work
     resumes: bool = False  # an interrupted job goes on where it was
     seeded: bool = True  # a scale with several seeds makes it once for each
@@ -129,6 +130,7 @@ STAGES: dict[str, Stage] = {
         {"weights": "weights.safetensors", "curves": CURVES},
         # of tokenizers: the one that it starts from, or whose codes it learns
         {"dataset": ALL, "prompts": ALL, "concepts": ALL, "codes": ALL, "tokenizer": WEIGHTS},
+        of_others=("codes",),
         trains=True,
         resumes=True,
         listed=(CURVES,),  # how much of a codebook was in use

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from tesserae.contracts import check_tokenizer
 from tesserae.data.cache import open_cache
@@ -31,7 +32,7 @@ def run(work: Work) -> dict[str, float]:
     check_tokenizer(model)
     codes = open_codes(shards) if (shards := work.shards("codes")) else None
     if codes is not None:
-        model.take_proxy(weights.load(work.inputs["proxy"] / "weights.safetensors"))
+        model.take_proxy(load_file(work.inputs["proxy"] / "weights.safetensors"))
     if "start" in work.inputs:
         # DECISION: from averaged weights, encoder and decoder alike, so that latents and their statistics stay those of
         # the tokenizer it starts from (the official code starts from the raw ones).
