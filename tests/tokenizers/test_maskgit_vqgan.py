@@ -78,11 +78,15 @@ def official_state():
     return state
 
 
+def official_images():
+    return 2 * torch.rand(2, 3, 16, 16, generator=seeded()) - 1
+
+
 def official():
     """The model of the golden numbers, and the images they were measured on."""
     model = tiny(**OFFICIAL)
     load_official(model, official_state())
-    return model, 2 * torch.rand(2, 3, 16, 16, generator=seeded()) - 1
+    return model, official_images()
 
 
 def assert_golden(tensor, wanted, tolerance=2e-5):
