@@ -19,6 +19,8 @@ from tesserae.config.systems import detok as detok_settings
 from tesserae.config.systems import hita as hita_settings
 from tesserae.config.systems import kl_vae as kl_vae_settings
 from tesserae.config.systems import maetok as maetok_settings
+from tesserae.config.systems import maskgit_vqgan as maskgit_vqgan_settings
+from tesserae.config.systems import sftok as sftok_settings
 from tesserae.config.systems import titok as titok_settings
 from tesserae.config.systems import va_vae as va_vae_settings
 from tesserae.generators import (
@@ -45,6 +47,13 @@ from tests.stages.works import work
 from tests.tokenizers import test_hita as hita
 from tests.tokenizers.test_kl_vae import TINY as KL_VAE
 from tests.tokenizers.test_maetok import TINY as MAETOK
+from tests.tokenizers.test_maskgit_vqgan import OFFICIAL as MASKGIT_VQGAN_SIZE
+from tests.tokenizers.test_maskgit_vqgan import TINY as MASKGIT_VQGAN
+from tests.tokenizers.test_maskgit_vqgan import official_images as maskgit_vqgan_images
+from tests.tokenizers.test_maskgit_vqgan import official_state as maskgit_vqgan_state
+from tests.tokenizers.test_sftok import TINY as SFTOK
+from tests.tokenizers.test_sftok import official_images as sftok_images
+from tests.tokenizers.test_sftok import official_state as sftok_state
 from tests.tokenizers.test_titok import TINY as TITOK
 from tests.tokenizers.test_titok import official_images as titok_images
 from tests.tokenizers.test_titok import official_state as titok_state
@@ -163,6 +172,20 @@ def encodes_and_decodes_hita(model: nn.Module) -> None:
     codes = model.encode(golden.seeded_array("images", (2, 3, 16, 16), 0.5).clamp(-1, 1))
     assert codes.tolist() == wanted["codes"]
     assert_summary(model.decode(codes), wanted["reconstruction"])
+
+
+def encodes_and_decodes_sftok(model: nn.Module) -> None:
+    wanted = golden.load("sftok")
+    codes = model.encode(sftok_images())
+    assert codes.tolist() == wanted["codes"]
+    assert_same((model.decode(codes).flatten()[:: wanted["stride"]] + 1) / 2, wanted["pixels"], 2e-4)
+
+
+def encodes_and_decodes_maskgit_vqgan(model: nn.Module) -> None:
+    wanted = golden.load("maskgit_vqgan")
+    assert model.encode(maskgit_vqgan_images()).tolist() == wanted["codes"]
+    decoded = (model.decode(torch.arange(32).view(2, 16)).flatten() + 1) / 2
+    assert_same(decoded[torch.linspace(0, len(decoded) - 1, 32).long()], wanted["decoded"]["values"], 2e-5)
 
 
 def conditions_and_samples_of_mar(model: nn.Module) -> None:
@@ -307,6 +330,24 @@ def cases() -> dict[str, Case]:
             save_file,
             encodes_and_decodes_maetok,
         ),
+        "MaskGIT-VQGAN": tokenizer(
+            "maskgit_vqgan",
+            maskgit_vqgan_settings,
+            MASKGIT_VQGAN | MASKGIT_VQGAN_SIZE,
+            "maskgit-vqgan-imagenet-f16-256.bin",
+            maskgit_vqgan_state(),
+            bare,
+            encodes_and_decodes_maskgit_vqgan,
+        ),
+        "SFTok": tokenizer(
+            "sftok",
+            sftok_settings,
+            SFTOK | golden.load("sftok")["model"],
+            "model.safetensors",
+            sftok_state(),
+            save_file,
+            encodes_and_decodes_sftok,
+        ),
         "TiTok": tokenizer(
             "titok",
             titok_settings,
@@ -424,6 +465,7 @@ PARAMETERS = {
     "tokenizer/llamagen_tok": 71_883_403,
     "tokenizer/maskgit_vqgan": 54_515_587,
     "tokenizer/titok_b64": 204_814_095,
+    "tokenizer/sftok_b64": 205_845_315,
     "generator/maskgit_titok_b64": 177_227_008,
     "tokenizer/hita": 104_240_839,
     "generator/llamagen_b_c2i": 110_888_448,  # counted from the official classes

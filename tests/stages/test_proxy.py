@@ -129,3 +129,25 @@ def test_narrow_networks_keep_what_the_proxy_gives(tmp_path, proxy):
     _, learned = trained(tmp_path / "first", narrow, proxy)
     theirs = load_file(proxy["proxy"] / "weights.safetensors")["decoder.conv_in.weight"]
     assert torch.equal(learned["pixel_decoder.conv_in.weight"], theirs) and not torch.equal(before, theirs)
+
+
+def test_a_tokenizer_may_learn_codes_twice(tmp_path, proxy):
+    """SFTok's second stage goes on from its first with everything that learns; only the third leaves the encoder."""
+    sftok = SIZE | {"replaced": 1.0, "unmasked_weight": 0.1, "steps": 4, "choice_temperature": 1.0}
+    states, start = [], {}
+    for stage in (
+        {"learns": "codes", "replaced": None, "steps": 1},
+        {"learns": "codes"},
+        {"learns": "pixels"},
+    ):
+        spec = FIRST | {"module": "tesserae.tokenizers.sftok", "model": sftok | stage}
+        given = proxy if stage["learns"] == "codes" else {"dataset": tmp_path}
+        folder, state = trained(tmp_path / str(len(states)), spec, given | start)
+        states.append(state)
+        start = {"start": folder}
+    learned = {"encoder", "latent_tokens", "quantize", "decoder"}
+    moved = [
+        parts(name for name in after if not torch.equal(before[name], after[name]))
+        for before, after in zip(states[:-1], states[1:], strict=True)
+    ]
+    assert moved == [learned, set(PIXELS)]

@@ -1,5 +1,6 @@
 """MaskGIT's tokenizer: parity with the official code's numbers, codes, losses, published weights, settings."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -78,11 +79,15 @@ def official_state():
     return state
 
 
+def official_images():
+    return 2 * torch.rand(2, 3, 16, 16, generator=seeded()) - 1
+
+
 def official():
     """The model of the golden numbers, and the images they were measured on."""
     model = tiny(**OFFICIAL)
     load_official(model, official_state())
-    return model, 2 * torch.rand(2, 3, 16, 16, generator=seeded()) - 1
+    return model, official_images()
 
 
 def assert_golden(tensor, wanted, tolerance=2e-5):
@@ -175,6 +180,13 @@ def test_halves_stand_alone():
     encoder, decoder = MaskGITEncoder(8, [1, 2, 2], 1, 5), MaskGITDecoder(8, [1, 2, 2], 1, 5)
     maps = encoder(some_images(2, 32))
     assert maps.shape == (2, 5, 8, 8) and decoder(maps).shape == (2, 3, 32, 32)
+
+
+def test_entries_start_as_far_apart_as_in_the_authors_code():
+    """LeCun's uniform distribution with the number of entries as inputs."""
+    entries = tiny(codebook_size=1024).quantize.embedding.weight
+    limit = math.sqrt(3 / 1024)
+    assert 0.99 * limit < entries.abs().max() <= limit and entries.std().item() == pytest.approx(1024**-0.5, rel=0.05)
 
 
 def test_unusable_settings_are_refused():

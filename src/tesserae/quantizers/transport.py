@@ -57,6 +57,8 @@ class TransportQuantizer(nn.Module):
         with torch.autocast(vectors.device.type, enabled=False):
             vectors, entries = F.normalize(vectors.float(), dim=-1), self.entries()
             distances = torch.cdist(vectors.detach().flatten(0, 1), entries.detach())
+            # DECISION: at use each vector takes its nearest entry. The official code has a plan there, too, over all
+            # images of a batch, so that the codes of one depend on the others.
             codes = transported(distances) if balanced else distances.argmin(dim=1)
             codes = codes.view(vectors.shape[:2])
             chosen = F.embedding(codes, entries)

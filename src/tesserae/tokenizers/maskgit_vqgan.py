@@ -8,6 +8,7 @@ Shapes: B images, S image side, f downsampling, G = S / f, N = G * G codes of an
 their width.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypedDict
 
@@ -76,6 +77,9 @@ class MaskGITVQGAN(nn.Module):
         # All but the codebook keep PyTorch's initialisation, as in the port; the original has LeCun's normal one.
         self.encoder = MaskGITEncoder(channels, multipliers, res_blocks, code_width)
         self.quantize = VectorQuantizer(codebook_size, code_width, clustering=False)
+        # MAGVIT's; entries that start closer to 0 than that, as the port's, hardly ever come into use.
+        limit = math.sqrt(3 / codebook_size)
+        nn.init.uniform_(self.quantize.embedding.weight, -limit, limit)
         self.decoder = MaskGITDecoder(channels, multipliers, res_blocks, code_width)
         if gan_start_step is not None:
             self.discriminator = BlurDiscriminator(**discriminator)
