@@ -155,7 +155,9 @@ def plot(found: pd.DataFrame, file: Path) -> None:
                 axis.plot(points.seconds, points[number], style, label=when)
             for value in some[some.when == "control"][number]:
                 axis.axhline(value, color="grey", linestyle=":", label="closed-form control")
-            axis.set(title=job.partition("/")[2], xlabel="CPU seconds", ylabel=label)
+            axis.set(xlabel="CPU seconds", ylabel=label)
+            axis.set_xlim(left=0)
+            axis.set_title(job.partition("/")[2], fontsize=9)
     handles, labels = axes[-1][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
