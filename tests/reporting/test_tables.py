@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tesserae.reporting import escape, published, table_csv, table_files
+from tesserae.reporting.notes import notes
 from tesserae.reporting.published import PublishedError
 from tesserae.reporting.seeds import over_seeds
 from tesserae.reporting.table_files import best
@@ -295,6 +296,19 @@ def test_two_extractors_in_one_column_raise(printed):
         r"inception \(Joint noise\)",
     ):
         build_table(description(), mixed, printed, scale="pocket")
+
+
+def test_a_column_may_say_in_what_its_rows_differ_and_its_notes_say_how(printed):
+    mixed = usual_cells()
+    mixed["joint", FID] = metrics(1.0, 1.0, guidance=4.0, reference="other")
+    told = description()
+    next(column for column in told["columns"] if column["name"] == FID)["varies"] = ["reference"]
+    lines = notes(build_table(told, mixed, printed, scale="pocket"), bold=True)
+    (line,) = [line for line in lines if line.startswith(f"{FID}: rows differ in their reference, as the paper's do: ")]
+    assert "other (Joint noise)" in line
+    mixed["joint", FID] = metrics(1.0, 1.0, guidance=4.0, rounding="round")
+    with pytest.raises(TableError, match="mixes measures: rounding"):
+        build_table(told, mixed, printed, scale="pocket")
 
 
 @pytest.mark.parametrize(("field", "value"), [("samples", 500), ("rounding", "round"), ("sampler", {"steps": 8})])

@@ -37,6 +37,7 @@ class Number(NamedTuple):
 
     artifact: str
     value: str  # its name there
+    varies: tuple[str, ...] = ()  # in what numbers of its column may be measured otherwise
 
 
 # ---- what claims speak of ---------------------------------------------------------------------------------------
@@ -54,7 +55,7 @@ def number_behind(paper: Paper, source: str, row: str, column: str) -> Number | 
         if table.source == source and key and column in table.columns:
             shown = table.columns[column]
             if key in _rows(table, shown):
-                return Number(shown.of(key), shown.values.get(key, shown.value))
+                return Number(shown.of(key), shown.values.get(key, shown.value), tuple(shown.varies))
     group, _, label = row.partition(" | ")
     for figure in paper.figures.values():
         key = _key_of(figure.rows, label)

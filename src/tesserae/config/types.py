@@ -26,6 +26,9 @@ class Column(Strict):
         None, ge=0, description="of measured numbers after the point; null: as papers print such numbers, mostly two"
     )
     own: bool = Field(False, description="a column of ours in a printed table: measured numbers alone, marked so")
+    varies: list[Literal["sampler", "reference", "precision_recall_reference"]] = Field(
+        [], description="of how numbers are measured, in what rows may differ, since the paper's do: the notes say how"
+    )
 
     def of(self, row: str) -> str:
         """The artifact of a row's number."""

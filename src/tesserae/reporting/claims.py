@@ -244,7 +244,8 @@ def _measured_alike(name: str, keys: Sequence[tuple], cells: Mapping[tuple, Mapp
     texts, columns = {}, {}
     for key in keys:
         for number, measure in enumerate(cells[key].get("measures", ()), start=1):
-            shared = {field: value for field, value in measure.items() if field not in sampled}
+            apart = sampled | {*cells[key].get("varies", ())}
+            shared = {field: value for field, value in measure.items() if field not in apart}
             columns.setdefault(key[2], {})[f"{key[1]}, seed {number}"] = shared
             try:
                 instrument = kind_of(measure).named(measure)

@@ -29,7 +29,7 @@ def notes(table: Table, *, bold: bool) -> list[str]:
         lines.append(INCOMPARABLE.format(" or ".join(instruments)))
     if table.own_rows or any(column.own for column in table.columns):
         lines.append(f"{OURS}: not in the paper's table.")
-    lines += _seeds(cells)
+    lines += [*_varied(table), *_seeds(cells)]
     if bold:
         apart = ", among the published and among the measured numbers separately" if both else ""
         lines.append(f"Bold: the best of its column{apart}.")
@@ -98,6 +98,24 @@ def _grouped(found: Mapping[str, Mapping[str, None]]) -> str:
     if len(found) == 1:
         return next(iter(found))
     return "; ".join(f"{', '.join(names)}: {text}" for text, names in found.items())
+
+
+def _varied(table: Table) -> list[str]:
+    """In what the rows of a column were measured otherwise, as those of the paper's were."""
+    lines = []
+    for column in table.columns:
+        labels = {label: table.cells[key, column.name].measure for key, label in table.rows if key in table.groups}
+        for name in column.varies:
+            values: dict[str, list[str]] = {}
+            for label, measure in labels.items():
+                if measure is not None and name in measure:
+                    values.setdefault(setting(measure[name]), []).append(label)
+            if len(values) > 1:
+                shown = "; ".join(f"{value} ({', '.join(some)})" for value, some in values.items())
+                lines.append(
+                    f"{column.name}: rows differ in their {name.replace('_', ' ')}, as the paper's do: {shown}."
+                )
+    return lines
 
 
 def _seeds(cells: Sequence[Cell]) -> list[str]:

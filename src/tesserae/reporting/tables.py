@@ -49,6 +49,7 @@ class Column:
     artifact: str  # where the metrics come from, "{row}" stands for the row's key
     digits: int | None = None  # of measured numbers after the point; None: as papers print such numbers
     own: bool = False  # the table is printed without it
+    varies: tuple[str, ...] = ()  # fields of measures in which its rows may differ
 
     @property
     def heading(self) -> tuple[str, str, str]:
@@ -241,6 +242,7 @@ def build_table(
             item["artifact"],
             item.get("digits"),
             item.get("own", False),
+            tuple(item.get("varies", ())),
         )
         for item in description["columns"]
     }
@@ -293,11 +295,12 @@ def build_table(
     for column in table.columns:
         where = f"{source}, column {column.name!r}"
         measures = {labels[key]: cell.measure for key, cell in table.compared(column).items()}
-        same_measure(measures, where=where)
+        same_measure(measures, where=where, but=column.varies)
         measured = [measure for measure in measures.values() if measure is not None]
         for key, label in rows if measured else ():
             if key in foot:
-                like_its_control(measured[0], joined[key, column.name].measure, where=f"{where}, row {label!r}")
+                control = joined[key, column.name].measure
+                like_its_control(measured[0], control, where=f"{where}, row {label!r}", but=column.varies)
     return table
 
 
@@ -319,10 +322,10 @@ def _in_print(labels: Mapping[str, str], own: frozenset[str], printed: Mapping[s
     return {key: groups[key] for key in ordered}
 
 
-def same_measure(measures: Mapping[str, Mapping[str, Any] | None], *, where: str) -> None:
+def same_measure(measures: Mapping[str, Mapping[str, Any] | None], *, where: str, but: Iterable[str] = ()) -> None:
     """Raise TableError, naming labels and fields, unless all measures (None: nothing measured) could share a column.
 
-    They may differ in what a search chooses per cell (guidance, temperature) and in nothing else.
+    They may differ in what a search chooses per cell (guidance, temperature), in the fields `but`, and in nothing else.
     """
     present = {label: measure for label, measure in measures.items() if measure is not None}
     if not present:
@@ -337,21 +340,25 @@ def same_measure(measures: Mapping[str, Mapping[str, Any] | None], *, where: str
                 )
         differing = [
             f"{name} {setting(one)} ({first}) and {setting(other)} ({label})"
-            for name, one, other in _differing(expected, measure, CHOSEN)
+            for name, one, other in _differing(expected, measure, (*CHOSEN, *but))
         ]
         if differing:
             raise TableError(f"{where} mixes measures: {'; '.join(differing)}")
 
 
-def like_its_control(measure: Mapping[str, Any], control: Mapping[str, Any] | None, *, where: str) -> None:
+def like_its_control(
+    measure: Mapping[str, Any], control: Mapping[str, Any] | None, *, where: str, but: Iterable[str] = ()
+) -> None:
     """Raise TableError unless a number and its control (None: not measured) were measured alike.
 
-    They differ in what is measured (see DIFFERENT) and in nothing else: the same extractor, reference, rounding, ...
+    They differ in what is measured (see DIFFERENT), in the fields `but`, and in
+    nothing else: the same extractor, reference, rounding, ...
     """
     if control is None:
         return
     differing = [
-        f"{name} {setting(one)} and {setting(other)}" for name, one, other in _differing(measure, control, DIFFERENT)
+        f"{name} {setting(one)} and {setting(other)}"
+        for name, one, other in _differing(measure, control, (*DIFFERENT, *but))
     ]
     if differing:
         raise TableError(f"{where}: the control was measured otherwise: {'; '.join(differing)}")

@@ -43,6 +43,7 @@ def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
         "values": [number for number, _ in numbers],
         "measures": [measure for _, measure in numbers],
         "artifacts": [f"{folder.parent.name}/{folder.name}" for folder in folders],
+        "varies": cell.get("varies", []),
         "controls": [read(folder, cell["value"])[0] for folder in controls],
     }
 

@@ -65,7 +65,7 @@ def plot(
     from matplotlib.figure import Figure
 
     how_good = {label: quality["measure"] for label, (quality, _) in measured.items()}
-    own = ("sampler", "selection")  # each generator has its own
+    own = ("sampler", "selection", "reference", "precision_recall_reference")  # each generator has its own
     alike = {label: {k: v for k, v in one.items() if k not in own} for label, one in how_good.items()}
     same_measure(alike, where="FID")
     same_measure({label: speed["measure"] for label, (_, speed) in measured.items()}, where="images a second")

@@ -194,6 +194,8 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
             roles = roles_of_seeds(project, number.artifact)
             inputs |= roles
             cell |= {"artifacts": list(roles), "value": number.value}
+            if number.varies:
+                cell |= {"varies": list(number.varies)}
             if number.artifact in controls:
                 beside = roles_of_seeds(project, controls[number.artifact].own.id)
                 inputs |= beside
