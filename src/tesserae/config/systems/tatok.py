@@ -84,6 +84,8 @@ class Scaled(Strict):
     patch_size: int | None = Field(None, gt=0, description="where the scale's own does not suit it")
     global_tokens: dict[int, int] = Field({}, description="the paper's value -> ours")
     codebook_size: int | None = Field(None, gt=1)
+    patch_code_width: int | None = Field(None, gt=0)
+    global_code_width: int | None = Field(None, gt=0)
     network: Network | None = None
     filtering: ScaledFiltering = ScaledFiltering()
     thumbnail: int | None = Field(None, gt=0)
@@ -107,9 +109,9 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     for part in ("encoder", "decoder"):
         for key, value in context.size("tatok", recipe, part).items():
             spec.set(f"model.{part}.{key}", value)
-    for key in ("codebook_size", "thumbnail", "losses", "perceptual"):
+    for key in ("codebook_size", "patch_code_width", "global_code_width", "thumbnail", "losses", "perceptual"):
         spec.set(f"model.{key}", context.scaled("tatok", recipe, key))
-    for key in ("patch_code_width", "global_code_width", "substrate", "layout", "global_target", "commitment"):
+    for key in ("substrate", "layout", "global_target", "commitment"):
         spec.set(f"model.{key}", recipe[key])
     if recipe.typed.substrate == "hita_cnn":
         for key in Network.model_fields:
