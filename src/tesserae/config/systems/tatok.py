@@ -71,6 +71,7 @@ class Recipe(AdversarialTokenizer):
 
 
 class ScaledWeights(parts.ScaledWeights):
+    commitment: float | None = Field(None, ge=0)
     glob: float | None = Field(None, ge=0)
     gan: float | None = Field(None, ge=0)
 
