@@ -89,6 +89,16 @@ def test_points_without_guidance_are_drawn_only_where_they_are_shown(tmp_path, m
     assert drawn == [points] and read_json(job.out / "index.json")["points"] == points
 
 
+def test_guided_images_may_have_a_temperature_of_their_own(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(search_samples, "draw_all", lambda work, points, **_: drawn.extend(points))
+    swept = {"guidance": [2.0, 4.0], "temperature": [0.9, 1.0], "guided_temperature": 0.8}
+    search_samples.run(
+        work("search_samples", tmp_path, {"search_samples": 12, "search": swept, "unguided": True} | DRAWN)
+    )
+    assert drawn == [{"guidance": g, "temperature": 0.8} for g in (2.0, 4.0)] + UNGUIDED
+
+
 # ---- parts ------------------------------------------------------------------------------------------------------
 
 

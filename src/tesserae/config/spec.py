@@ -122,7 +122,12 @@ def sampling(recipe: ResolvedRecipe, context: Context) -> Spec:
     spec.set("module", f"tesserae.generators.{system}_sampler", recipe["system"].origin)
     for key in type(recipe.typed.sampling).model_fields:
         value = context.scaled(system, recipe, f"sampling.{key}")
-        spec.set(f"search.{key}" if key in ("guidance", "temperature") else f"settings.{key}", value)
+        if key in ("guidance", "temperature"):
+            spec.set(f"search.{key}", value)
+        elif key != "guided_temperature":
+            spec.set(f"settings.{key}", value)
+        elif value.value is not None:
+            spec.set(f"search.{key}", value)
     return spec
 
 

@@ -173,8 +173,8 @@ def _selected(ran: str, cells: list[tuple[str, Cell]]) -> list[str]:
 def _at_edge(cell: Cell) -> bool:
     """Whether a seed selected the smallest or largest candidate, so that a wider search might find a better one."""
     candidates = (cell.selection or {}).get("candidates") or ()
-    temperatures = set(each(cell.measure.get("temperature")))  # swept without guidance only; 1 with guidance
-    values = temperatures if temperatures - {None, 1.0} else each(cell.measure["guidance"])
+    swept = "temperature" if set(each(cell.measure["guidance"])) == {1.0} else "guidance"  # only one of the two
+    values = each(cell.measure.get(swept))
     return len(candidates) > 1 and any(value in (min(candidates), max(candidates)) for value in values)
 
 

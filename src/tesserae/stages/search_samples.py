@@ -9,8 +9,8 @@ def run(work: Work) -> dict[str, int]:
     """Writes samples.npy (P, N, S, S, 3) uint8 and index.json with the P points; N is this job's part."""
     spec, count = work.spec, work.spec["search_samples"]
     temperatures = spec["search"].get("temperature", [None])  # None: the sampler knows no temperature
-    neutral = None if temperatures == [None] else 1.0
-    points = [{"guidance": guidance, "temperature": neutral} for guidance in spec["search"]["guidance"]]
+    guided = None if temperatures == [None] else spec["search"].get("guided_temperature", 1.0)
+    points = [{"guidance": guidance, "temperature": guided} for guidance in spec["search"]["guidance"]]
     if spec["unguided"]:
         points += [{"guidance": 1.0, "temperature": temperature} for temperature in temperatures]
     draw_all(work, points, count=count, stream=SEARCH)

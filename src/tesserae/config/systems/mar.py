@@ -13,7 +13,8 @@ class Sampling(Strict):
     iterations: int = Field(gt=0, description="autoregressive iterations")
     diffusion_steps: int = Field(gt=0)
     guidance_schedule: Literal["linear", "constant"]
-    guidance: list[float] = Field(min_length=1, description="scales tried with guidance, at temperature 1")
+    guidance: list[float] = Field(min_length=1, description="scales tried with guidance")
+    guided_temperature: float | None = Field(None, gt=0, description="temperature with guidance; null: the papers' 1")
     temperature: list[float] = Field(min_length=1, description="temperatures tried without guidance")
     x0_limit: float | None = Field(None, gt=0, description="clamp of the predicted clean token; null: none")
 

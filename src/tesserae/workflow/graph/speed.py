@@ -60,5 +60,7 @@ def _add_system(spec: Spec, inputs: dict[str, str], project: Project, role: str,
     settings = {"module": sampler.values["module"], **sampler.values["settings"], "guidance": guidance}
     modules = {"generator": f"tesserae.generators.{recipe.typed.system}", "tokenizer": module_of(project, tokenizer)}
     spec.set(f"systems.{role}", {**models, "modules": modules, "sampler": settings}, origin)
+    if "temperature" in sampler.values["search"]:
+        settings["temperature"] = sampler.values["search"].get("guided_temperature", 1.0)
     shards = gathered(project, "tokens", "tokens", tokenizer) if tokens_stage(project, tokenizer) == "tokens" else {}
     inputs |= {f"{role}_{name}": artifact for name, artifact in (models | shards).items()}
