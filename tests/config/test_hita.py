@@ -53,14 +53,14 @@ def test_the_paper_as_it_is(projects):
 @pytest.mark.parametrize("scale", ["paper", "released"])
 def test_its_own_recipe_takes_published_weights(projects, scale):
     project = projects[scale]
-    spec = specs.tokenizer(project.tokenizers["hita"], project.context).values
+    spec = specs.tokenizer(project.every_tokenizer["hita"], project.context).values
     assert spec["official"] == {"file": "hita/hita-tok.pt", "importer": "tesserae.tokenizers.hita_weights"}
     assert "training" not in spec and spec["model"]["gan_start_step"] is None
 
 
 def test_a_generator_has_a_slot_for_each_code(projects):
     project = projects["paper"]
-    tokenizer, generator = project.tokenizers["hita"], project.generators["maskgit_hita"]
+    tokenizer, generator = project.every_tokenizer["hita"], project.generators["maskgit_hita"]
     learned = specs.tokenizer(tokenizer, project.context)
     model = specs.generator(generator, learned, project.context.dataset(tokenizer)[1], project.context).values["model"]
     assert (model["slots"], model["vocabulary"], model["ragged"], model["places"]) == (569, 16384, False, 0)
@@ -75,7 +75,7 @@ def test_a_small_scale(projects):
     assert (model["patch_code_width"], model["holistic_code_width"]) == (4, 4)
     assert model["loss_weights"] == {"reconstruction": 2.0, "perceptual": 1.0, "quantizer": 0.1, "gan": 0.5}
     project = projects["pocket"]
-    assert specs.tokenizer(project.tokenizers["hita"], project.context).values["model"]["gan_start_step"] is None
+    assert specs.tokenizer(project.every_tokenizer["hita"], project.context).values["model"]["gan_start_step"] is None
     assert tokens_of("tesserae.tokenizers.hita", model).length == 18 + 64
 
 

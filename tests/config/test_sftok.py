@@ -52,7 +52,7 @@ def test_small_scales_keep_the_ratios_to_titok(scale):
 
 
 def test_the_first_stage_decodes_in_one_step_at_every_scale():
-    project = read_project(ROOT, "smoke")
+    project = read_project(ROOT, "desk")
     assert spec_of(project, "sftok_b64_single")["model"]["steps"] == 1
     assert spec_of(project, "sftok_b64")["model"]["steps"] == 8
 
@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_refused_at_its_key(project, recipe, changes, key, 
 
     edit(project, PAPER, change)
     with pytest.raises(ConfigError, match=f"(?s){words}") as error:
-        jobs(read_project(project, "smoke"))
+        jobs(read_project(project, "desk"))
     problem = error.value.problems[0]
     assert str(problem.file) == f"config/{PAPER}" and problem.key.endswith(key) and problem.remedy
 
@@ -112,4 +112,4 @@ def test_a_stage_that_learns_codes_again_makes_other_tokens(project):
 
     edit(project, PAPER, change)
     with pytest.raises(ConfigError, match="'sftok_b64_guided' is not a tokenizer that was fine-tuned from"):
-        jobs(read_project(project, "smoke"))
+        jobs(read_project(project, "desk"))

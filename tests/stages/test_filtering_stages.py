@@ -259,7 +259,7 @@ def test_a_tokenizer_that_scores_nothing_is_named_with_the_remedy(stage, job, mo
 
 
 def test_an_image_costs_codes_places_and_their_number(job, images):
-    asked = job("token_counts", {"batch": 4})
+    asked = job("token_counts", {"batch": 4, "patch_size": 4})
     values = token_counts.run(asked)
     lengths = np.load(asked.out / "lengths.npy")
     assert values["code_bits"] == pytest.approx(8 * lengths.mean())
@@ -271,7 +271,7 @@ def test_an_image_costs_codes_places_and_their_number(job, images):
 
 
 def test_codebooks_edges_and_scores_of_what_is_kept(job, images):
-    values = token_counts.run(job("token_counts", {"batch": 4}))
+    values = token_counts.run(job("token_counts", {"batch": 4, "patch_size": 4}))
     scores = images[:, ::GRID, ::GRID, 0].reshape(COUNT, -1)
     kept = Tiles().keeps(torch.from_numpy(scores / 255).float(), 0.5).numpy()
     assert values["patch_usage"] == pytest.approx(100 * len(np.unique(scores[kept])) / 256)
@@ -282,7 +282,7 @@ def test_codebooks_edges_and_scores_of_what_is_kept(job, images):
 
 
 def test_the_literal_threshold_is_told_beside_what_codes_can_carry(job, images):
-    values = token_counts.run(job("token_counts", {"batch": 4}))
+    values = token_counts.run(job("token_counts", {"batch": 4, "patch_size": 4}))
     decoded = Tiles().decode(Tiles().encode(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1))
     error = ((decoded + 1) / 2 - torch.from_numpy(images).permute(0, 3, 1, 2) / 255).square().mean().item()
     wanted = bits.of_gaussians(SIDE * SIDE * 3, float((images / 255).var()), error)
@@ -291,7 +291,7 @@ def test_the_literal_threshold_is_told_beside_what_codes_can_carry(job, images):
 
 def test_a_tokenizer_with_as_many_codes_of_every_image_costs_codes_alone(job, monkeypatch):
     monkeypatch.setattr(token_counts.weights, "load", lambda file: Whole())
-    values = token_counts.run(job("token_counts", {"batch": 4}))
+    values = token_counts.run(job("token_counts", {"batch": 4, "patch_size": 4}))
     assert values["bits"] == values["code_bits"] == values["most_bits"] == 17 * 8
     assert {"usage", "perplexity"} < values.keys()
     assert not {"place_bits", "length_bits", "left_right", "patch_usage", "score_correlation"} & values.keys()

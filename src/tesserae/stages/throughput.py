@@ -18,6 +18,7 @@ from tesserae.lineage.manifest import hardware
 from tesserae.lineage.measures.speed import Speed
 from tesserae.lineage.work import Work
 from tesserae.stages.shared.common import pick_device
+from tesserae.stages.shared.generators import draws_lengths
 from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.sampling import FINAL, labels_of, seeds_of
@@ -67,7 +68,7 @@ class System(NamedTuple):
         return Seconds(generator, decoder)
 
     def order(self, labels: Tensor, seeds: list[int]) -> list[int]:
-        if not getattr(self.generator, "ragged", False):
+        if not draws_lengths(self.generator):
             return list(range(len(labels)))
         return self.sampler.lengths(self.generator, labels, seeds=seeds).argsort(descending=True, stable=True).tolist()
 
@@ -98,21 +99,21 @@ def run(work: Work) -> dict[str, float]:
     with _full_precision():
         loops = time_in_turn(systems, batch, len(labels))
         values = {
-            "samples_per_second": len(labels) / _median(loops["own"], "both"),
-            "generator_per_second": len(labels) / _median(loops["own"], "generator"),
-            "decoder_per_second": len(labels) / _median(loops["own"], "decoder"),
+            "samples_per_second": len(labels) / _both(loops["own"]),
+            "generator_per_second": len(labels) / statistics.median(loop.generator for loop in loops["own"]),
+            "decoder_per_second": len(labels) / statistics.median(loop.decoder for loop in loops["own"]),
         }
         if "against" in loops:
-            values["factor"] = _median(loops["own"], "both") / _median(loops["against"], "both")
+            values["factor"] = _both(loops["own"]) / _both(loops["against"])
         by_batch = {batch: values["samples_per_second"]}
         for other in OTHER_BATCHES:
             images = min(len(labels), other * MOST_BATCHES)
             timed = time_in_turn({"own": own}, other, images)["own"]
-            by_batch[other] = images / _median(timed, "both")
-        if getattr(own.generator, "ragged", False):
+            by_batch[other] = images / _both(timed)
+        if draws_lengths(own.generator):
             _fix_length(own.generator)
             timed = time_in_turn({"own": own}, batch, len(labels))["own"]
-            values["constant_length_per_second"] = len(labels) / _median(timed, "both")
+            values["constant_length_per_second"] = len(labels) / _both(timed)
     rates = [len(labels) / loop.both for loop in loops["own"]]
     machine = hardware()
     measure = Speed(
@@ -152,8 +153,9 @@ def _fix_length(generator: Any) -> None:
     counts[:, mean] = 1
 
 
-def _median(loops: list[Seconds], part: str) -> float:
-    return statistics.median(getattr(loop, part) for loop in loops)
+def _both(loops: list[Seconds]) -> float:
+    """Seconds of the median loop."""
+    return statistics.median(loop.both for loop in loops)
 
 
 def _now(device: torch.device) -> float:

@@ -33,7 +33,7 @@ def draw(work: Work, stem: Path) -> None:
     table = work.spec["published"]
     plot(
         stem,
-        published=printed_pairs(printed_numbers.load(work.sources["published"]), table),
+        published=printed_pairs(printed_numbers.load(work.sources["published"]), table) if table else {},
         published_from=table,
         measured=found,
         scale=work.spec["scale"],
@@ -52,12 +52,12 @@ def plot(
     stem: str | Path,
     *,
     published: Mapping[str, tuple[float, float]],
-    published_from: str,
+    published_from: str | None,
     measured: Mapping[str, tuple[Measured, Measured]],
     scale: str,
     reasons: Mapping[str, str],
 ) -> list[Path]:
-    """Two panels, as printed and as measured; the paths of the files.
+    """Two panels, as printed (if anything is) and as measured; the paths of the files.
 
     published: label -> (images a second, FID). measured: label -> metrics.json of its samples over their seeds, and of
     its throughput. reasons: label -> why it is not run. Raises TableError for numbers that were measured in two ways.
@@ -73,22 +73,23 @@ def plot(
     with style.look():
         figure = Figure(figsize=(10.8, 4.2), layout="constrained")
         figure.get_layout_engine().set(h_pad=0.08, w_pad=0.12)
-        left, right = figure.subplots(1, 2)
-        _points(left, published, marks)
-        left.set_title(f"Published: {published_from}\nimages a second on an A100")
+        panels = figure.subplots(1, 2 if published else 1, squeeze=False)[0]
+        if published:
+            _points(panels[0], published, marks)
+            panels[0].set_title(f"Published: {published_from}\nimages a second on an A100")
         points = {
             label: (speed["values"]["samples_per_second"], quality["values"]["fid"])
             for label, (quality, speed) in measured.items()
         }
         device = next((f"images a second on {speed['measure']['device']}" for _, speed in measured.values()), "")
-        _points(right, points, marks)
+        _points(panels[-1], points, marks)
         if not points:
-            say_empty(right, reasons.values())
-        right.set_title(f"Measured: {how(quality for quality, _ in measured.values())}\n{device}")
-        left.set_ylabel("FID of samples ↓")
+            say_empty(panels[-1], reasons.values())
+        panels[-1].set_title(f"Measured: {how(quality for quality, _ in measured.values())}\n{device}")
+        panels[0].set_ylabel("FID of samples ↓")
         _legend(figure, marks)
         notes = [f"Measured: scale {scale}; {seeds.spread([quality for quality, _ in measured.values()])}"]
-        notes += ["Published and measured numbers are not comparable in absolute value"]
+        notes += ["Published and measured numbers are not comparable in absolute value"] if published else []
         notes += [f"Not run: {left_out(reasons)}"] if reasons else []
         note(figure, notes)
         return style.save(figure, stem)
