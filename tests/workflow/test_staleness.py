@@ -115,9 +115,9 @@ def test_a_plotting_style(copy):
 
 def test_one_kind_of_figure(copy):
     kind = ("src/tesserae/reporting/figures/qualitative.py", "\n\ndef plot(", "\nX = 1\n\n\ndef plot(")
-    figures = {f"figure/{paper}_reconstructions" for paper in ("detok", "concepttok")}
-    pages = {"notebook/detok", "notebook/concepttok", "page/detok", "page/concepttok", "report/index"}
-    pages |= {"lineage/detok", "lineage/concepttok"}
+    papers = ("detok", "concepttok", "tatok")
+    figures = {f"figure/{paper}_reconstructions" for paper in papers}
+    pages = {f"{page}/{paper}" for page in ("notebook", "page", "lineage") for paper in papers} | {"report/index"}
     assert changed(copy, kind) == figures | pages
 
 
