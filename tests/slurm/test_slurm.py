@@ -60,8 +60,8 @@ def slow_toys(site: Site) -> Site:
 
 
 def slow_training(site: Site, processes: int) -> Site:
-    site.configure("sbatch: [] ", 'sbatch: ["--signal=USR1@60"] ')
-    site.resources("tokenizer", f"{{mem_mb: 900, runtime: 2, processes: {processes}}}")
+    site.configure("sbatch: [] ", 'sbatch: ["--signal=USR1@90"] ')
+    site.resources("tokenizer", f"{{mem_mb: 900, runtime: 3, processes: {processes}}}")
     site.toys.edit("config/scales/smoke.yaml", "tokenizer_training:\n", "tokenizer_training:\n  microbatches: 2\n")
     site.toys.edit("src/tesserae/stages/tokenizer.py", "        images =", f"        {PAUSE}\n        images =")
     site.made(DATASET)
