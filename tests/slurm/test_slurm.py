@@ -14,8 +14,8 @@ from tests.slurm.conftest import Run, Site, fresh, fresh_toys, started
 ROW = "joint"  # of Table 1: its tokenizer, and the generators that learn its tokens
 DATASET, REFERENCE, TOKENIZER = "dataset/emoji_few-32", "reference/emoji_few-32", "tokenizer/detok_sb_joint"
 
-# A line for a training: two seconds for each microbatch of each step, until the test opens the gate.
-PAUSE = "(work.root / '.tesserae/open').exists() or __import__('time').sleep(2)"
+# A line for a training: three seconds for each microbatch of each step, until the test opens the gate.
+PAUSE = "(work.root / '.tesserae/open').exists() or __import__('time').sleep(3)"
 SLEEP = "__import__('time').sleep(600)"
 
 
@@ -60,8 +60,8 @@ def slow_toys(site: Site) -> Site:
 
 
 def slow_training(site: Site, processes: int) -> Site:
-    site.configure("sbatch: [] ", 'sbatch: ["--signal=USR1@90"] ')
-    site.resources("tokenizer", f"{{mem_mb: 900, runtime: 3, processes: {processes}}}")
+    site.configure("sbatch: [] ", 'sbatch: ["--signal=USR1@120"] ')
+    site.resources("tokenizer", f"{{mem_mb: 900, runtime: 4, processes: {processes}}}")
     site.toys.edit("config/scales/smoke.yaml", "tokenizer_training:\n", "tokenizer_training:\n  microbatches: 2\n")
     site.toys.edit("src/tesserae/stages/tokenizer.py", "        images =", f"        {PAUSE}\n        images =")
     site.made(DATASET)
