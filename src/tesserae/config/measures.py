@@ -30,7 +30,7 @@ class Throughput(Strict):
 
     against: str = Field(description="generator recipe that is timed in turn with each other one")
     batch: int = Field(gt=0, description="images drawn and decoded together")
-    samples: int = Field(gt=0, description="images of a loop; no more than the scale's evaluation.samples")
+    samples: int = Field(gt=0, description="images of a loop; no more than the scale's evaluation.search_samples")
     loops: int = Field(gt=1, description="of which the median counts, after one that warms up")
 
 

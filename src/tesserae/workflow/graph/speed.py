@@ -30,9 +30,11 @@ def throughput_jobs(project: Project) -> Iterator[Job]:
             raise ConfigError(recipe.file, f"{where}.against", problem, f"one of {', '.join(project.generators)}")
         spec, inputs = specs.evaluation(project.context, "seed"), {}
         scale = project.context.scale
-        most = f"{project.context.scale_file}: evaluation.samples"
-        few = scale.evaluation.samples < wanted.samples
-        spec.set("samples", min(wanted.samples, scale.evaluation.samples), most if few else f"{recipe.file}: {where}")
+        most = f"{project.context.scale_file}: evaluation.search_samples"
+        few = scale.evaluation.search_samples < wanted.samples
+        spec.set(
+            "samples", min(wanted.samples, scale.evaluation.search_samples), most if few else f"{recipe.file}: {where}"
+        )
         for key in ("batch", "loops", "against"):
             spec.set(key, getattr(wanted, key), f"{recipe.file}: {where}.{key}")
         _add_system(spec, inputs, project, OWN, recipe)
