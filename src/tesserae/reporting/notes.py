@@ -104,7 +104,8 @@ def _varied(table: Table) -> list[str]:
     """In what the rows of a column were measured otherwise, as those of the paper's were."""
     lines = []
     for column in table.columns:
-        labels = {label: table.cells[key, column.name].measure for key, label in table.rows if key in table.groups}
+        compared = [(key, label) for key, label in table.rows if key not in table.control_rows]
+        labels = {label: table.cells[key, column.name].measure for key, label in compared}
         for name in column.varies:
             values: dict[str, list[str]] = {}
             for label, measure in labels.items():
