@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Generator, Tensor
 
 
@@ -25,15 +24,6 @@ def center_crop(image: Image.Image, size: int) -> Image.Image:
     image = image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.BICUBIC)
     left, top = (image.width - size) // 2, (image.height - size) // 2
     return image.crop((left, top, left + size, top + size))
-
-
-def resized(images: "np.ndarray", side: int) -> "np.ndarray":
-    """uint8 (B, H, W, 3) -> uint8 (B, side, side, 3), bicubic as PIL does it: with antialiasing, rounded to uint8."""
-    import numpy as np
-
-    if images.shape[1:3] == (side, side):
-        return images
-    return np.stack([Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC) for image in images])
 
 
 def to_float(images: "Tensor") -> "Tensor":

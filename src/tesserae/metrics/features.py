@@ -21,7 +21,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torch_fidelity.utils import create_feature_extractor
 from tqdm import tqdm
 
-from tesserae.data.transforms import resized
+from tesserae.data.resizing import resized
 from tesserae.encoders.embedded import EmbeddedNetwork
 
 EMBEDDED = "embedded"
