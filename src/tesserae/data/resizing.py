@@ -1,4 +1,4 @@
-"""Images at another side than the one at which they were made. Apart from transforms.py, which data sets are made with."""
+"""Images at another side than their own. Apart from transforms.py, since that is what data sets are made with."""
 
 import numpy as np
 from PIL import Image
