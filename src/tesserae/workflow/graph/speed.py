@@ -29,12 +29,11 @@ def throughput_jobs(project: Project) -> Iterator[Job]:
             problem = f"there is no generator recipe {wanted.against!r}"
             raise ConfigError(recipe.file, f"{where}.against", problem, f"one of {', '.join(project.generators)}")
         spec, inputs = specs.evaluation(project.context, "seed"), {}
-        scale = project.context.scale
-        most = f"{project.context.scale_file}: evaluation.search_samples"
-        few = scale.evaluation.search_samples < wanted.samples
-        spec.set(
-            "samples", min(wanted.samples, scale.evaluation.search_samples), most if few else f"{recipe.file}: {where}"
-        )
+        most = specs.evaluation(project.context, "search_samples")
+        if most.values["search_samples"] < wanted.samples:
+            spec.set("samples", most.values["search_samples"], most.origins["search_samples"])
+        else:
+            spec.set("samples", wanted.samples, f"{recipe.file}: {where}.samples")
         for key in ("batch", "loops", "against"):
             spec.set(key, getattr(wanted, key), f"{recipe.file}: {where}.{key}")
         _add_system(spec, inputs, project, OWN, recipe)
@@ -43,11 +42,8 @@ def throughput_jobs(project: Project) -> Iterator[Job]:
         _, data, _ = project.context.dataset(project.tokenizers[recipe.typed.tokenizer])
         spec.set("classes", data.classes, f"config/datasets.yaml: {data.provider}")
         reads = reads_of("throughput", inputs)
-        without = (
-            {"factor": left_out or "it is the one that others are compared with"}
-            if len(spec.values["systems"]) == 1
-            else {}
-        )
+        alone = AGAINST not in spec.values["systems"]
+        without = {"factor": left_out or "it is the one that others are compared with"} if alone else {}
         yield Job(
             "throughput", recipe.name, spec.values, spec.origins, inputs, reads, papers=home(recipe), without=without
         )
@@ -60,9 +56,9 @@ def _add_system(spec: Spec, inputs: dict[str, str], project: Project, role: str,
     tokenizer = recipe.typed.tokenizer
     models = {"generator": f"generator/{recipe.name}", "tokenizer": f"tokenizer/{tokenizer}"}
     settings = {"module": sampler.values["module"], **sampler.values["settings"], "guidance": guidance}
-    modules = {"generator": f"tesserae.generators.{recipe.typed.system}", "tokenizer": module_of(project, tokenizer)}
-    spec.set(f"systems.{role}", {**models, "modules": modules, "sampler": settings}, origin)
     if "temperature" in sampler.values["search"]:
         settings["temperature"] = sampler.values["search"].get("guided_temperature", 1.0)
+    modules = {"generator": f"tesserae.generators.{recipe.typed.system}", "tokenizer": module_of(project, tokenizer)}
+    spec.set(f"systems.{role}", {**models, "modules": modules, "sampler": settings}, origin)
     shards = gathered(project, "tokens", "tokens", tokenizer) if tokens_stage(project, tokenizer) == "tokens" else {}
     inputs |= {f"{role}_{name}": artifact for name, artifact in (models | shards).items()}
