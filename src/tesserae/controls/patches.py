@@ -134,7 +134,7 @@ def nearest(points: Tensor, centres: Tensor) -> Tensor:
 def _first_centres(points: Tensor, centres: int, rng: np.random.Generator) -> Tensor:
     """k-means++ (Arthur and Vassilvitskii 2007): each next one is drawn by the squared distance to those before."""
     chosen = [int(rng.integers(len(points)))]
-    distance = (points - points[chosen[0]]).square().sum(1)
+    distance = _from(points, chosen[0])
     for _ in range(centres - 1):
         reached = distance.double().cumsum(0)
         if reached[-1] > 0:
@@ -142,8 +142,14 @@ def _first_centres(points: Tensor, centres: int, rng: np.random.Generator) -> Te
             chosen.append(min(int(place), len(points) - 1))
         else:  # fewer different points than centres
             chosen.append(int(rng.integers(len(points))))
-        distance = torch.minimum(distance, (points - points[chosen[-1]]).square().sum(1))
+        distance = torch.minimum(distance, _from(points, chosen[-1]))
     return points[chosen].clone()
+
+
+def _from(points: Tensor, one: int) -> Tensor:
+    """Squared distances of points (N, D) from one of them; 0 where they are equal, and no copy of all on the way."""
+    exact = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(points, points[one : one + 1], compute_mode=exact).squeeze(1).square()
 
 
 def _spread(images: np.ndarray) -> np.ndarray:
