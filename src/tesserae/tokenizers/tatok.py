@@ -262,9 +262,9 @@ class TaTok(nn.Module):
 
     @torch.no_grad()
     def place_tokens(self) -> None:
-        """Positions of patches start as those of a grid."""
+        """Positions of patches start as those of a grid, as large as what is known of a patch: no norm comes before both."""
         for positions in (self.enc_pos, self.dec_pos):
-            positions.copy_(positions.shape[1] ** -0.5 * placed(positions.shape[1], self.patches))
+            positions.copy_(placed(positions.shape[1], self.patches))
 
     # ---- use ----------------------------------------------------------------------------------------------------
 
