@@ -262,7 +262,7 @@ class TaTok(nn.Module):
 
     @torch.no_grad()
     def place_tokens(self) -> None:
-        """Positions of patches start as those of a grid, as large as what is known of a patch: no norm comes before both."""
+        """Positions of patches start as those of a grid, and as large as what they are added to."""
         for positions in (self.enc_pos, self.dec_pos):
             positions.copy_(placed(positions.shape[1], self.patches))
 
