@@ -391,6 +391,14 @@ def test_a_tokenizer_has_one_colour_in_every_figure():
     assert len(set(colours)) == len(colours)
 
 
+def test_labels_are_told_apart_also_where_colours_come_again():
+    eight = [f"tokenizer {number}" for number in range(len(style.OTHERS))]
+    assert tuple(style.marks(eight).values()) == style.OTHERS
+    many = style.marks([*style.TOKENIZERS, *map(str, range(len(style.OTHERS) ** 2))])
+    assert len(set(many.values())) == len(many)
+    assert many["0"][0] == many["8"][0]
+
+
 def draw(folder: str) -> None:
     guidance_curves.plot(f"{folder}/four", **bars())
     plot_damaged(f"{folder}/denoising", tokenizers={"Baseline": [denoised()]}, scale="pocket", show=(0,), damage=NOISE)
