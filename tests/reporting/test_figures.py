@@ -381,6 +381,12 @@ def test_all_logged_terms_are_drawn_and_missing_runs_named(tmp_path):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Baseline", "Joint noise (not run)"]
 
 
+def test_runs_that_share_a_colour_are_all_drawn():
+    runs = {f"run {number}": [{"step": 1, "mse": 1.0}, {"step": 2, "mse": float(number)}] for number in range(11)}
+    (axes,) = [axes for axes in training_curves.draw_curves(runs=runs, scale="smoke").axes if axes.get_visible()]
+    assert [line.get_ydata()[-1] for line in axes.lines] == list(range(11))
+
+
 # ---- style -----------------------------------------------------------------------------------------------------
 
 
