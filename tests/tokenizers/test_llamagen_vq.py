@@ -11,8 +11,9 @@ from tesserae.config.errors import ConfigError
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 from tesserae.config.systems import llamagen_vq as settings
 from tesserae.losses import perceptual
+from tesserae.quantizers.entropy import entropy_loss
 from tesserae.quantizers.vector import squared_distances
-from tesserae.tokenizers.llamagen_vq import build, entropy_loss
+from tesserae.tokenizers.llamagen_vq import build
 from tesserae.tokenizers.llamagen_vq_weights import load_official, our_name, read_official
 from tests import golden
 
