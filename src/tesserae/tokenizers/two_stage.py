@@ -19,8 +19,8 @@ from tesserae.losses.adversarial import DiscriminatorSize, adversarial_groups, g
 from tesserae.losses.blur_discriminator import BlurDiscriminator
 from tesserae.losses.lecam import LeCam
 from tesserae.losses.perceptual import perceptual_loss
-from tesserae.nn.clip_blocks import init_layers, learned
-from tesserae.nn.latent_tokens import LatentTransformer, spared_from_decay
+from tesserae.nn.clip_blocks import LatentTransformer, init_layers, learned, spared_from_decay
+from tesserae.nn.latent_tokens import place_patches
 from tesserae.nn.maskgit_autoencoder import MaskGITDecoder
 from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health
@@ -173,8 +173,8 @@ class TwoStage(nn.Module):
 
     def place_tokens(self) -> None:
         """Positions of patches start as those of a grid, in both halves."""
-        self.encoder.place_tokens()
-        self.decoder.place_tokens()
+        place_patches(self.encoder)
+        place_patches(self.decoder)
 
     def take_proxy(self, weights: Mapping[str, Tensor]) -> None:
         """Copy codebook and decoder from the weights of the tokenizer whose codes it learns, by their names there.
