@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from tesserae.reporting import curves as training_curves
 from tesserae.reporting import drawing, style
@@ -19,19 +18,12 @@ from tesserae.reporting.figures.denoising import NOISE
 from tesserae.reporting.figures.unmasking import MASK
 from tesserae.reporting.seeds import over_seeds
 from tesserae.reporting.tables import TableError
+from tests.reporting.drawings import below
 from tests.reporting.synthetic import metrics, search
 
 ROWS = {"baseline": "Baseline", "joint": "Joint noise"}
 GENERATORS = ("MAR-B", "SiT-B")
 PLACES = [(key, generator) for key in ROWS for generator in GENERATORS]
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were saved, without the cost of writing them."""
-    saved: list[Figure] = []
-    monkeypatch.setattr(style, "save", lambda figure, stem, formats=(): saved.append(figure) or [])
-    return saved
 
 
 def inputs(seeds: int = 1, **changes) -> dict:
@@ -84,11 +76,6 @@ def test_published_and_measured_bars_never_share_an_axis(drawn):
     assert len(curves) == 4
     assert all(not axes.patches for axes in curves)
     assert "scale pocket, extractor embedded, 256 samples at each guidance scale; one seed" in below(drawn[0])
-
-
-def below(figure) -> str:
-    """The note below a figure."""
-    return " ".join(figure.get_supxlabel().split())
 
 
 def test_curves_follow_guidance_and_leave_temperatures_out(drawn):
