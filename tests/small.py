@@ -79,3 +79,73 @@ HITA: dict[str, Any] = {
     "gan_start_step": None,
     "discriminator": {"channels": 8, "layers": 1},
 }
+
+# LlamaGen's tokenizer and MaskGIT's, 8 x 8 codes
+LLAMAGEN_VQ: dict[str, Any] = {
+    "image_size": 16,
+    "channels": 8,
+    "multipliers": [1, 2],
+    "res_blocks": 1,
+    "latent_channels": 6,
+    "codebook_size": 32,
+    "code_width": 4,
+    "commitment": 0.25,
+    "entropy_ratio": 0.0,
+    "perceptual": "none",
+    "loss_weights": {"reconstruction": 1.0, "perceptual": 1.0, "quantizer": 1.0, "gan": 0.5},
+    "adaptive_gan": False,
+    "gan_start_step": None,
+    "discriminator": {"channels": 8, "layers": 1},
+}
+MASKGIT_VQGAN: dict[str, Any] = {
+    "image_size": 16,
+    "channels": 8,
+    "multipliers": [1, 2],
+    "res_blocks": 1,
+    "codebook_size": 32,
+    "code_width": 4,
+    "perceptual": "none",
+    "loss_weights": {
+        "reconstruction": 1.0,
+        "perceptual": 0.1,
+        "codebook": 1.0,
+        "commitment": 0.25,
+        "entropy": 0.1,
+        "gan": 0.1,
+        "r1": 10.0,
+    },
+    "gan_start_step": None,
+    "discriminator": {"channels": 8, "layers": 1},
+}
+
+# TiTok and SFTok in their last stage, 6 tokens and 16 codes of the proxy
+TITOK: dict[str, Any] = {
+    "image_size": 16,
+    "patch_size": 4,
+    "latent_tokens": 6,
+    "codebook_size": 24,
+    "code_width": 5,
+    "encoder": {"width": 32, "blocks": 2, "heads": 2},
+    "decoder": {"width": 48, "blocks": 1, "heads": 3},
+    "proxy": {"channels": 8, "multipliers": [1, 1, 2], "res_blocks": 1, "codebook_size": 20, "code_width": 7},
+    "learns": "pixels",
+    "commitment": 0.25,
+    "perceptual": "none",
+    "loss_weights": {
+        "codes": 1.0,
+        "quantizer": 1.0,
+        "reconstruction": 1.0,
+        "perceptual": 0.1,
+        "gan": 0.01,
+        "lecam": 0.001,
+    },
+    "gan_start_step": None,
+    "discriminator": {"channels": 8, "layers": 2},
+}
+SFTOK: dict[str, Any] = TITOK | {
+    "replaced": 1.0,
+    "unmasked_weight": 0.1,
+    "steps": 4,
+    "choice_temperature": 1.0,
+    "loss_weights": TITOK["loss_weights"] | {"perceptual": 1.0},
+}

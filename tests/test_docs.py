@@ -86,7 +86,7 @@ def fault(words: list[str], whole: bool, page: str = "") -> str | None:
             if not isinstance(command, click.Group):
                 return None
             _, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-    except click.exceptions.NoArgsIsHelpError:
+    except (click.exceptions.NoArgsIsHelpError, click.exceptions.Exit):  # help, version
         return None
     except click.MissingParameter as error:
         return error.format_message() if whole else None

@@ -2,7 +2,9 @@
 
 import json
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +26,26 @@ def fill_by_name(module: nn.Module, scale: float = 0.05) -> None:
     """
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            noise = seeded_array(name, tuple(parameter.shape), scale)
-            is_gain = parameter.ndim == 1 and name.endswith("weight")
-            parameter.copy_(1 + noise if is_gain else noise)
+            parameter.copy_(_by_name(name, tuple(parameter.shape), scale))
+
+
+def state_by_name(shapes: Mapping[str, Sequence[int]], scale: float) -> dict[str, Tensor]:
+    """Weights under official names, as `fill_by_name` makes them."""
+    return {name: _by_name(name, tuple(shape), scale) for name, shape in shapes.items()}
+
+
+def _by_name(name: str, shape: tuple[int, ...], scale: float) -> Tensor:
+    noise = seeded_array(name, shape, scale)
+    return 1 + noise if len(shape) == 1 and name.endswith("weight") else noise
+
+
+def assert_golden(tensor: Tensor, wanted: Mapping[str, Any], tolerance: float = 2e-5, relative: float = 1e-4) -> None:
+    """That a tensor has the mean, the deviation and, spread evenly, the 32 values that a golden file says."""
+    flat = tensor.detach().flatten().double()
+    chosen, values = flat[torch.linspace(0, len(flat) - 1, 32).long()], torch.tensor(wanted["values"]).double()
+    torch.testing.assert_close(chosen, values, atol=tolerance, rtol=relative)
+    torch.testing.assert_close(flat.mean().item(), wanted["mean"], atol=tolerance, rtol=1e-6)
+    torch.testing.assert_close(flat.std().item(), wanted["std"], atol=1e-12, rtol=relative)
 
 
 def load(name: str) -> dict:

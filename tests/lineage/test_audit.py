@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import tokenize
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,12 @@ def at(kind: str, artifact: str, path: str | None = None) -> tuple[str, str, str
     Of files in the code store only the folder is named: their names are hashes.
     """
     return kind, artifact, path or ("manifest.json" if artifact.startswith("report/") else f"{artifact}/manifest.json")
+
+
+# Of the table and of the claims: wherever numbers stand for programs; and wherever the table's stand for readers.
+NUMBERS = [at("number", TABLE, f"{TABLE}/{name}") for name in ("table.csv", "metrics.json", "manifest.json")]
+JUDGED = [at("number", CLAIMS, f"{CLAIMS}/{name}") for name in ("metrics.json", "manifest.json")]
+RENDERED = [at("table", TABLE, f"{TABLE}/table.{suffix}") for suffix in ("md", "tex", "html")]
 
 
 def _short(path: str) -> str:
@@ -536,41 +544,48 @@ def edit_table(results: Results, name: str, old: str, new: str) -> None:
     results.rehash(TABLE, *PAGES)
 
 
-@case(at("number", TABLE, f"{TABLE}/table.csv"))
-def number_edited_and_all_manifests_too(results):
-    edit_table(results, "table.csv", "45.5", "43.5")
+def first_row(results: Results) -> str:
+    """A line of the table's file, with its end."""
+    return (results.folder(TABLE) / "table.csv").read_text().splitlines(keepends=True)[1]
 
 
-@case(at("number", TABLE, f"{TABLE}/table.csv"))
-def deviation_edited_and_all_manifests_too(results):
-    edit_table(results, "table.csv", "0.125", "0.001")
-
-
-@case(at("published", TABLE, f"{TABLE}/table.csv"))
-def published_number_edited_and_all_manifests_too(results):
-    edit_table(results, "table.csv", ",3.31,", ",33.1,")
-
-
-@case(at("published", TABLE, f"{TABLE}/table.csv"))
-def blank_filled_in_and_all_manifests_too(results):
-    edit_table(results, "table.csv", "higher,,", "higher,99,")
+# What was edited; the kind of finding; the file, what it said and what it says then.
+EXCHANGED = [
+    ("number_edited", "number", "table.csv", "45.5", "43.5"),
+    ("deviation_edited", "number", "table.csv", "0.125", "0.001"),
+    ("published_number_edited", "published", "table.csv", ",3.31,", ",33.1,"),
+    ("blank_filled_in", "published", "table.csv", "higher,,", "higher,99,"),
+    ("backing_of_a_cell_edited", "table", "table.csv", "metrics/a", "metrics/b"),
+    ("line_ends_edited", "table", "table.csv", "\n", "\r\n"),
+    ("markdown_edited", "table", "table.md", "45.50", "43.50"),
+    ("latex_edited", "table", "table.tex", "45.50", "43.50"),
+    ("numbers_for_dvc_edited", "number", "metrics.json", "45.5", "43.5"),
+    ("scatter_edited", "number", "table.csv", "0.7071067811865476", "0.0071067811865476"),
+    ("number_of_seeds_edited", "number", "table.csv", ",2,44.25,", ",9,44.25,"),
+    ("mark_taken_off", "control", "table.csv", "generation_control/a,yes", "generation_control/a,no"),
+    ("control_made_easier", "control", "table.csv", ",44.25,", ",54.25,"),
+    ("mark_taken_off_the_page", "table", "table.md", "45.50†", "45.50"),
+]
+CASES += [
+    pytest.param(
+        partial(edit_table, name=name, old=old, new=new),
+        {at(kind, TABLE, f"{TABLE}/{name}")},
+        id=f"{edited}_and_all_manifests_too",
+    )
+    for edited, kind, name, old, new in EXCHANGED
+]
 
 
 @case(at("mixed", TABLE, f"{TABLE}/table.csv"))
 def extractor_of_a_cell_edited_and_all_manifests_too(results):
-    text = (results.folder(TABLE) / "table.csv").read_text().splitlines()[1]
-    edit_table(results, "table.csv", text, text.replace("embedded", "inception"))
+    row = first_row(results)
+    edit_table(results, "table.csv", row, row.replace("embedded", "inception"))
 
 
 @case(at("mixed", TABLE, f"{TABLE}/table.csv"))
 def scale_of_a_cell_edited_and_all_manifests_too(results):
-    text = (results.folder(TABLE) / "table.csv").read_text().splitlines()[1]
-    edit_table(results, "table.csv", text, text.replace("smoke", "paper"))
-
-
-@case(at("table", TABLE, f"{TABLE}/table.csv"))
-def backing_of_a_cell_edited_and_all_manifests_too(results):
-    edit_table(results, "table.csv", "metrics/a", "metrics/b")
+    row = first_row(results)
+    edit_table(results, "table.csv", row, row.replace("smoke", "paper"))
 
 
 @case(at("table", TABLE, f"{TABLE}/table.csv"))
@@ -581,29 +596,14 @@ def row_left_out_and_all_manifests_too(results):
 
 @case(at("table", TABLE, f"{TABLE}/table.csv"))
 def row_made_up_and_all_manifests_too(results):
-    line = (results.folder(TABLE) / "table.csv").read_text().splitlines(keepends=True)[1]
-    edit_table(results, "table.csv", line, line + line.replace("Row A", "Row Z"))
+    row = first_row(results)
+    edit_table(results, "table.csv", row, row + row.replace("Row A", "Row Z"))
 
 
 @case(at("table", TABLE, f"{TABLE}/table.csv"))
 def row_given_twice_and_all_manifests_too(results):
-    line = (results.folder(TABLE) / "table.csv").read_text().splitlines(keepends=True)[1]
-    edit_table(results, "table.csv", line, line + line.replace("45.5", "44"))
-
-
-@case(at("table", TABLE, f"{TABLE}/table.csv"))
-def line_ends_edited_and_all_manifests_too(results):
-    edit_table(results, "table.csv", "\n", "\r\n")
-
-
-@case(at("table", TABLE, f"{TABLE}/table.md"))
-def markdown_edited_and_all_manifests_too(results):
-    edit_table(results, "table.md", "45.50", "43.50")
-
-
-@case(at("table", TABLE, f"{TABLE}/table.tex"))
-def latex_edited_and_all_manifests_too(results):
-    edit_table(results, "table.tex", "45.50", "43.50")
+    row = first_row(results)
+    edit_table(results, "table.csv", row, row + row.replace("45.5", "44"))
 
 
 @case(
@@ -614,11 +614,6 @@ def latex_edited_and_all_manifests_too(results):
 )
 def html_edited_and_all_manifests_too(results):
     edit_table(results, "table.html", "45.50", "43.50")
-
-
-@case(at("number", TABLE, f"{TABLE}/metrics.json"))
-def numbers_for_dvc_edited_and_all_manifests_too(results):
-    edit_table(results, "metrics.json", "45.5", "43.5")
 
 
 @case(at("number", TABLE, f"{TABLE}/manifest.json"))
@@ -632,10 +627,8 @@ def numbers_in_the_manifest_of_a_table_left_out(results):
 
 
 @case(
-    at("number", TABLE, f"{TABLE}/table.csv"),
-    at("number", TABLE, f"{TABLE}/metrics.json"),
-    at("number", TABLE, f"{TABLE}/manifest.json"),
-    *(at("table", TABLE, f"{TABLE}/table.{suffix}") for suffix in ("md", "tex", "html")),
+    *NUMBERS,
+    *RENDERED,
 )
 def a_whole_table_forged(results):
     show_everywhere(results)
@@ -644,11 +637,8 @@ def a_whole_table_forged(results):
 
 @case(
     at("edited", "metrics/a", "metrics/a/metrics.json"),
-    at("number", TABLE, f"{TABLE}/table.csv"),
-    at("number", TABLE, f"{TABLE}/metrics.json"),
-    at("number", TABLE, f"{TABLE}/manifest.json"),
-    at("number", CLAIMS, f"{CLAIMS}/metrics.json"),
-    at("number", CLAIMS),
+    *NUMBERS,
+    *JUDGED,
 )
 def number_edited_where_it_was_measured(results):
     results.swap("metrics/a", "metrics.json", "45.0", "43.0")
@@ -657,12 +647,9 @@ def number_edited_where_it_was_measured(results):
 @case(
     at("input-changed", TABLE, "metrics/a/metrics.json"),
     at("input-changed", "figure/paper_samples", "metrics/a/metrics.json"),
-    at("number", TABLE, f"{TABLE}/table.csv"),
-    at("number", TABLE, f"{TABLE}/metrics.json"),
-    at("number", TABLE, f"{TABLE}/manifest.json"),
+    *NUMBERS,
     at("input-changed", CLAIMS, "metrics/a/metrics.json"),
-    at("number", CLAIMS, f"{CLAIMS}/metrics.json"),
-    at("number", CLAIMS),
+    *JUDGED,
 )
 def metrics_forged_together_with_their_manifest(results):
     results.swap("metrics/a", "metrics.json", "45.0", "43.0")
@@ -695,6 +682,23 @@ def number_in_a_manifest_edited(results):
     results.change("metrics/a", lambda record: record["metrics"].update(fid=43.5))
 
 
+def resign(results: Results, artifact: str, edit: Callable[[dict], object], *after: str) -> None:
+    """Edit a manifest under a fingerprint that fits, and make those of what comes `after` it and the plan agree."""
+
+    def change(record):
+        edit(record)
+        sign(record)
+
+    results.change(artifact, change)
+    results.rehash(*after)
+    results.agree()
+
+
+def respec(results: Results, artifact: str, **spec: object) -> None:
+    """Edit settings of what the pages show, and make all else agree."""
+    resign(results, artifact, lambda record: record["spec"].update(spec), *PAGES)
+
+
 def forge(results: Results, artifact: str, **measure: object) -> None:
     """Claim another measure, and make every manifest down the road agree."""
     file = results.folder(artifact) / "metrics.json"
@@ -721,7 +725,7 @@ def two_measures_in_one_column(results):
 
 
 @case(at("measure", "metrics/a", "metrics/a/metrics.json"), at("table", TABLE, f"{TABLE}/table.csv"),
-      *(at("table", TABLE, f"{TABLE}/table.{suffix}") for suffix in ("md", "tex", "html")))  # fmt: skip
+      *RENDERED)  # fmt: skip
 def guidance_that_the_samples_were_not_drawn_with(results):
     forge(results, "metrics/a", guidance=4.0)
 
@@ -736,36 +740,18 @@ def measure_under_a_false_id(results):
 
 @case(at("number", TABLE, f"{TABLE}/table.csv"))
 def numbers_of_what_the_table_did_not_read(results):
-    def change(record):
-        record["inputs"].pop("metrics/b")
-        sign(record)
-
-    results.change(TABLE, change)
-    results.rehash(*PAGES)
-    results.agree()
+    resign(results, TABLE, lambda record: record["inputs"].pop("metrics/b"), *PAGES)
 
 
 @case(at("table", TABLE))
 def settings_that_describe_no_table(results):
-    def change(record):
-        del record["spec"]["columns"]
-        sign(record)
-
-    results.change(TABLE, change)
-    results.rehash(*PAGES)
-    results.agree()
+    resign(results, TABLE, lambda record: record["spec"].pop("columns"), *PAGES)
 
 
 @case(at("mixed", TABLE), at("mixed", TABLE, f"{TABLE}/table.csv"),
-      *(at("table", TABLE, f"{TABLE}/table.{suffix}") for suffix in ("md", "tex", "html")))  # fmt: skip
+      *RENDERED)  # fmt: skip
 def table_of_another_scale(results):
-    def change(record):
-        record["spec"]["scale"] = "paper"
-        sign(record)
-
-    results.change(TABLE, change)
-    results.rehash(*PAGES)
-    results.agree()
+    respec(results, TABLE, scale="paper")
 
 
 @case(
@@ -783,11 +769,8 @@ def measure_with_a_number_that_is_none(results):
 
 @case(
     at("edited", "metrics/a.seed2", "metrics/a.seed2/metrics.json"),
-    at("number", TABLE, f"{TABLE}/table.csv"),
-    at("number", TABLE, f"{TABLE}/metrics.json"),
-    at("number", TABLE, f"{TABLE}/manifest.json"),
-    at("number", CLAIMS, f"{CLAIMS}/metrics.json"),
-    at("number", CLAIMS),
+    *NUMBERS,
+    *JUDGED,
 )
 def number_of_one_seed_edited(results):
     results.swap("metrics/a.seed2", "metrics.json", "46.0", "44.0")
@@ -810,8 +793,7 @@ def seeds_swapped(results):
 
 
 @case(
-    at("number", CLAIMS, f"{CLAIMS}/metrics.json"),
-    at("number", CLAIMS),
+    *JUDGED,
     *(at("table", CLAIMS, f"{CLAIMS}/claims.{suffix}") for suffix in ("json", "md", "html")),
 )
 def seeds_swapped_and_all_manifests_too(results):
@@ -821,32 +803,7 @@ def seeds_swapped_and_all_manifests_too(results):
     results.rehash("metrics/a", "metrics/a.seed2", *SHOWN)
 
 
-@case(at("number", TABLE, f"{TABLE}/table.csv"))
-def scatter_edited_and_all_manifests_too(results):
-    edit_table(results, "table.csv", "0.7071067811865476", "0.0071067811865476")
-
-
-@case(at("number", TABLE, f"{TABLE}/table.csv"))
-def number_of_seeds_edited_and_all_manifests_too(results):
-    edit_table(results, "table.csv", ",2,44.25,", ",9,44.25,")
-
-
 # controls
-
-
-@case(at("control", TABLE, f"{TABLE}/table.csv"))
-def mark_taken_off_and_all_manifests_too(results):
-    edit_table(results, "table.csv", "generation_control/a,yes", "generation_control/a,no")
-
-
-@case(at("control", TABLE, f"{TABLE}/table.csv"))
-def control_made_easier_and_all_manifests_too(results):
-    edit_table(results, "table.csv", ",44.25,", ",54.25,")
-
-
-@case(at("table", TABLE, f"{TABLE}/table.md"))
-def mark_taken_off_the_page_and_all_manifests_too(results):
-    edit_table(results, "table.md", "45.50†", "45.50")
 
 
 def redrawn_with(results: Results, controls: dict[str, str], dropped: str, **more) -> None:
@@ -893,18 +850,6 @@ def control_of_another_tokenizer(results):
     redrawn_with(results, CONTROLS | {"metrics/a": "generation_control/b"}, "generation_control/a")
 
 
-def respec(results: Results, artifact: str, **spec: object) -> None:
-    """Edit the settings of an artifact, and make every manifest down the road and the plan agree."""
-
-    def change(record):
-        record["spec"].update(spec)
-        sign(record)
-
-    results.change(artifact, change)
-    results.rehash(*PAGES)
-    results.agree()
-
-
 @case(at("table", TABLE))
 def one_seed_told_where_two_were_read(results):
     respec(results, TABLE, seeds=[1])
@@ -923,24 +868,16 @@ def number_left_out_as_not_run(results):
 
 @case(at("identity", "tokenizer/a.seed2"))
 def two_seeds_that_are_one_run(results):
-    def change(record):
+    def edit(record):
         record["spec"]["training"]["seed"] = record["seed"] = 0
-        sign(record)
 
-    results.change("tokenizer/a.seed2", change)
-    results.rehash("samples/a.seed2", "metrics/a.seed2", *SHOWN)
-    results.agree()
+    resign(results, "tokenizer/a.seed2", edit, "samples/a.seed2", "metrics/a.seed2", *SHOWN)
 
 
 @case(at("identity", "samples/a.seed2"))
 def samples_of_one_seed_drawn_with_another(results):
-    def change(record):
-        record["inputs"] = {"tokenizer/a": results.read("samples/a")["inputs"]["tokenizer/a"]}
-        sign(record)
-
-    results.change("samples/a.seed2", change)
-    results.rehash("metrics/a.seed2", *SHOWN)
-    results.agree()
+    inputs = {"tokenizer/a": results.read("samples/a")["inputs"]["tokenizer/a"]}
+    resign(results, "samples/a.seed2", lambda record: record.update(inputs=inputs), "metrics/a.seed2", *SHOWN)
 
 
 # published weights

@@ -3,23 +3,15 @@
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tesserae.reporting import drawing, overlays, style
+from tesserae.reporting import drawing, overlays
 from tesserae.reporting.drawing import FigureError
 from tesserae.reporting.figures import clusters, concept_images, concepts
 from tesserae.reporting.seeds import over_seeds
+from tests.reporting.drawings import below
 
 CONCEPTS, SHOWN, SIDE, GRID = 2, 3, 8, 4
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were saved, without the cost of writing them."""
-    saved: list[Figure] = []
-    monkeypatch.setattr(style, "save", lambda figure, stem, formats=(): saved.append(figure) or [])
-    return saved
 
 
 def pictures(*shape: int, seed: int = 0) -> np.ndarray:
@@ -53,10 +45,6 @@ def numbers(*seeds: dict, **measure) -> dict:
 
 def retrieved(*maps: float) -> dict:
     return numbers(*({"map": x, "precision": 0.5, "chance": 0.016, "ranked": 150.0} for x in maps), first=SHOWN)
-
-
-def below(figure) -> str:
-    return " ".join(figure.get_supxlabel().split())
 
 
 def labels(axes) -> list[str]:

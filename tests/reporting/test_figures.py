@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from tesserae.reporting import curves as training_curves
 from tesserae.reporting import drawing, style
@@ -19,19 +18,12 @@ from tesserae.reporting.figures.denoising import NOISE
 from tesserae.reporting.figures.unmasking import MASK
 from tesserae.reporting.seeds import over_seeds
 from tesserae.reporting.tables import TableError
+from tests.reporting.drawings import below
 from tests.reporting.synthetic import metrics, search
 
 ROWS = {"baseline": "Baseline", "joint": "Joint noise"}
 GENERATORS = ("MAR-B", "SiT-B")
 PLACES = [(key, generator) for key in ROWS for generator in GENERATORS]
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were saved, without the cost of writing them."""
-    saved: list[Figure] = []
-    monkeypatch.setattr(style, "save", lambda figure, stem, formats=(): saved.append(figure) or [])
-    return saved
 
 
 def inputs(seeds: int = 1, **changes) -> dict:
@@ -84,11 +76,6 @@ def test_published_and_measured_bars_never_share_an_axis(drawn):
     assert len(curves) == 4
     assert all(not axes.patches for axes in curves)
     assert "scale pocket, extractor embedded, 256 samples at each guidance scale; one seed" in below(drawn[0])
-
-
-def below(figure) -> str:
-    """The note below a figure."""
-    return " ".join(figure.get_supxlabel().split())
 
 
 def test_curves_follow_guidance_and_leave_temperatures_out(drawn):
@@ -381,6 +368,12 @@ def test_all_logged_terms_are_drawn_and_missing_runs_named(tmp_path):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Baseline", "Joint noise (not run)"]
 
 
+def test_runs_that_share_a_colour_are_all_drawn():
+    runs = {f"run {number}": [{"step": 1, "mse": 1.0}, {"step": 2, "mse": float(number)}] for number in range(11)}
+    (axes,) = [axes for axes in training_curves.draw_curves(runs=runs, scale="smoke").axes if axes.get_visible()]
+    assert [line.get_ydata()[-1] for line in axes.lines] == list(range(11))
+
+
 # ---- style -----------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +382,14 @@ def test_a_tokenizer_has_one_colour_in_every_figure():
     assert alone["Joint noise"] == among["Joint noise"]
     colours = [colour for colour, _ in style.marks([*style.TOKENIZERS, "a", "b", "c"]).values()]
     assert len(set(colours)) == len(colours)
+
+
+def test_labels_are_told_apart_also_where_colours_come_again():
+    eight = [f"tokenizer {number}" for number in range(len(style.OTHERS))]
+    assert tuple(style.marks(eight).values()) == style.OTHERS
+    many = style.marks([*style.TOKENIZERS, *map(str, range(len(style.OTHERS) ** 2))])
+    assert len(set(many.values())) == len(many)
+    assert many["0"][0] == many["8"][0]
 
 
 def draw(folder: str) -> None:

@@ -4,9 +4,8 @@ import csv
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from tesserae.reporting import drawing, overlays, published, style
+from tesserae.reporting import drawing, overlays, published
 from tesserae.reporting.drawing import FigureError
 from tesserae.reporting.figures import (
     error_maps,
@@ -19,19 +18,12 @@ from tesserae.reporting.figures import (
 from tesserae.reporting.kept import Kept
 from tesserae.reporting.seeds import over_seeds
 from tesserae.reporting.tables import TableError
+from tests.reporting.drawings import below
 from tests.reporting.test_concepts import labels, row
 from tests.stages.works import work
 
 SIDE, GRID = 8, 4
 MEASURE = {"kind": "images", "extractor": "embedded", "samples": 100}
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were saved, without the cost of writing them."""
-    saved: list[Figure] = []
-    monkeypatch.setattr(style, "save", lambda figure, stem, formats=(): saved.append(figure) or [])
-    return saved
 
 
 def pictures(*shape: int, seed: int = 0) -> np.ndarray:
@@ -41,10 +33,6 @@ def pictures(*shape: int, seed: int = 0) -> np.ndarray:
 def metrics(values: dict, **more) -> dict:
     record = {"deviation": {}, "measure": MEASURE, "measure_id": "ab12", "selection": None}
     return {"values": values} | record | more
-
-
-def below(figure) -> str:
-    return " ".join(figure.get_supxlabel().split())
 
 
 # ---- Figure 3 -----------------------------------------------------------------------------------------------------

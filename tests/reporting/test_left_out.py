@@ -14,12 +14,12 @@ from tesserae.config.figures import KINDS, module_of
 from tesserae.config.project import read_project
 from tesserae.config.stages import SEARCHED, STAGES
 from tesserae.lineage import cells as mapping
-from tesserae.reporting import style
 from tesserae.stages import claims, figure, table
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.graph.whole import jobs
 from tests.config.test_config import edit
 from tests.conftest import ROOT
+from tests.reporting.drawings import texts
 from tests.reporting.synthetic import control, metrics, search
 from tests.stages.works import work
 
@@ -150,18 +150,6 @@ def test_every_table_keeps_its_shape_and_says_why_in_its_cells(planned, full, tm
         assert (told.out / "table.tex").read_text().count(f"& {WHY}") == len(left_out)
         assert bool(left_out) == (f"Not run at scale pocket ({WHY}): " in html), job.id
     assert any(job.spec["missing"] for job in ids(planned, "table"))
-
-
-def texts(drawn) -> list[str]:
-    """All that stands in the panels of a figure, their titles apart."""
-    return [text.get_text() for axes in drawn.axes for text in axes.texts]
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    saved = []
-    monkeypatch.setattr(style, "save", lambda made, stem, formats=(): saved.append(made) or [])
-    return saved
 
 
 def test_every_figure_keeps_its_shape_and_says_why_in_its_places(planned, full, tmp_path, drawn):

@@ -42,20 +42,15 @@ from tesserae.training import weights
 from tesserae.workflow.plan import open_plan
 from tests import golden
 from tests.conftest import ROOT
-from tests.small import DETOK
+from tests.small import DETOK, MASKGIT_VQGAN, SFTOK, TITOK
 from tests.stages.works import work
 from tests.tokenizers import test_hita as hita
+from tests.tokenizers.batches import coloured_images, some_images
 from tests.tokenizers.test_kl_vae import TINY as KL_VAE
 from tests.tokenizers.test_maetok import TINY as MAETOK
 from tests.tokenizers.test_maskgit_vqgan import OFFICIAL as MASKGIT_VQGAN_SIZE
-from tests.tokenizers.test_maskgit_vqgan import TINY as MASKGIT_VQGAN
-from tests.tokenizers.test_maskgit_vqgan import official_images as maskgit_vqgan_images
 from tests.tokenizers.test_maskgit_vqgan import official_state as maskgit_vqgan_state
-from tests.tokenizers.test_sftok import TINY as SFTOK
-from tests.tokenizers.test_sftok import official_images as sftok_images
 from tests.tokenizers.test_sftok import official_state as sftok_state
-from tests.tokenizers.test_titok import TINY as TITOK
-from tests.tokenizers.test_titok import official_images as titok_images
 from tests.tokenizers.test_titok import official_state as titok_state
 from tests.tokenizers.test_va_vae import TINY as VA_VAE
 
@@ -106,19 +101,10 @@ def hita_checkpoint(state: dict[str, Tensor], file: Path) -> None:
 # ---- networks -----------------------------------------------------------------------------------------------------
 
 
-def seeded(names: dict[str, list[int]], scale: float) -> dict[str, Tensor]:
-    """Tensors under official names, by the rule of golden.fill_by_name."""
-    state = {}
-    for name, shape in names.items():
-        noise = golden.seeded_array(name, tuple(shape), scale)
-        state[name] = 1 + noise if len(shape) == 1 and name.endswith("weight") else noise
-    return state
-
-
 def tabled(names: dict[str, list[int]], scale: float, model: nn.Module) -> dict[str, Tensor]:
-    """The same; fixed tables (positions), which no seed can tell, are those of `model`."""
+    """Tensors under official names; fixed tables (positions), which no seed can tell, are those of `model`."""
     fixed = dict(model.named_buffers())
-    return {name: fixed.get(name, tensor) for name, tensor in seeded(names, scale).items()}
+    return {name: fixed.get(name, tensor) for name, tensor in golden.state_by_name(names, scale).items()}
 
 
 def assert_same(actual: Tensor, expected: list, tolerance: float = 1e-4) -> None:
@@ -127,27 +113,20 @@ def assert_same(actual: Tensor, expected: list, tolerance: float = 1e-4) -> None
     assert (actual - expected).abs().max() <= tolerance * max(1, expected.abs().max())
 
 
-def assert_summary(actual: Tensor, expected: dict[str, Any]) -> None:
-    """Of large outputs, 32 values, mean and standard deviation were recorded."""
-    flat = actual.flatten()
-    assert_same(flat[torch.linspace(0, len(flat) - 1, 32).long()], expected["values"], 2e-5)
-    assert flat.mean().item() == pytest.approx(expected["mean"], abs=2e-5)
-    assert flat.std().item() == pytest.approx(expected["std"], rel=1e-4)
-
-
 def encodes_and_decodes_detok(model: nn.Module) -> None:
     wanted = golden.load("detok")
     images = golden.seeded_array("images", (2, 3, 32, 32), 0.5).clamp(-1, 1)
-    assert_summary(model.encoder(images), wanted["moments"])
-    assert_summary(model.decode(golden.seeded_array("latents", (2, 64, 8))), wanted["decoded"])
+    golden.assert_golden(model.encoder(images), wanted["moments"])
+    golden.assert_golden(model.decode(golden.seeded_array("latents", (2, 64, 8))), wanted["decoded"])
 
 
 def encodes_and_decodes_maps(wanted: dict[str, Any]) -> Callable[[nn.Module], None]:
     def check(model: nn.Module) -> None:
         posterior = model.posterior(golden.seeded_array("images", (2, 3, 16, 16), 0.5).clamp(-1, 1))
         moments = torch.cat([model.to_maps(posterior.mean), model.to_maps(posterior.logvar)], dim=1)
-        assert_summary(moments, wanted["moments"])
-        assert_summary(model.decode(model.to_tokens(golden.seeded_array("latents", (2, 4, 8, 8)))), wanted["decoded"])
+        golden.assert_golden(moments, wanted["moments"])
+        latents = golden.seeded_array("latents", (2, 4, 8, 8))
+        golden.assert_golden(model.decode(model.to_tokens(latents)), wanted["decoded"])
 
     return check
 
@@ -161,7 +140,7 @@ def encodes_and_decodes_maetok(model: nn.Module) -> None:
 
 def encodes_and_decodes_titok(model: nn.Module) -> None:
     wanted = golden.load("titok")
-    codes = model.encode(titok_images())
+    codes = model.encode(coloured_images())
     assert codes.tolist() == wanted["codes"]
     assert_same((model.decode(codes).flatten()[:: wanted["stride"]] + 1) / 2, wanted["pixels"], 2e-5)
 
@@ -171,19 +150,19 @@ def encodes_and_decodes_hita(model: nn.Module) -> None:
     model.eval().image_tokens = lambda images: frozen
     codes = model.encode(golden.seeded_array("images", (2, 3, 16, 16), 0.5).clamp(-1, 1))
     assert codes.tolist() == wanted["codes"]
-    assert_summary(model.decode(codes), wanted["reconstruction"])
+    golden.assert_golden(model.decode(codes), wanted["reconstruction"])
 
 
 def encodes_and_decodes_sftok(model: nn.Module) -> None:
     wanted = golden.load("sftok")
-    codes = model.encode(sftok_images())
+    codes = model.encode(coloured_images())
     assert codes.tolist() == wanted["codes"]
     assert_same((model.decode(codes).flatten()[:: wanted["stride"]] + 1) / 2, wanted["pixels"], 2e-4)
 
 
 def encodes_and_decodes_maskgit_vqgan(model: nn.Module) -> None:
     wanted = golden.load("maskgit_vqgan")
-    assert model.encode(maskgit_vqgan_images()).tolist() == wanted["codes"]
+    assert model.encode(some_images(2)).tolist() == wanted["codes"]
     decoded = (model.decode(torch.arange(32).view(2, 16)).flatten() + 1) / 2
     assert_same(decoded[torch.linspace(0, len(decoded) - 1, 32).long()], wanted["decoded"]["values"], 2e-5)
 
@@ -281,8 +260,8 @@ def cases() -> dict[str, Case]:
         return generator(name, wanted["model"], state, agree)
 
     ldm, diffusers = kl_vae["ldm"], kl_vae["diffusers"]
-    mar_state = seeded(NAMES["mar"], mar["weight_scale"])
-    causal_state = seeded(causal["shapes"], causal["weight_scale"])
+    mar_state = golden.state_by_name(NAMES["mar"], mar["weight_scale"])
+    causal_state = golden.state_by_name(causal["shapes"], causal["weight_scale"])
     grid_model = grid["model"] | {"layout": "grid"}
     return {
         "DeTok": tokenizer(
@@ -290,7 +269,7 @@ def cases() -> dict[str, Case]:
             detok_settings,
             DETOK | sizes,
             "detok.pth",
-            seeded(detok["keys"], 0.05),
+            golden.state_by_name(detok["keys"], 0.05),
             checkpoint,
             encodes_and_decodes_detok,
         ),
@@ -299,7 +278,7 @@ def cases() -> dict[str, Case]:
             kl_vae_settings,
             KL_VAE | conv,
             "kl16.ckpt",
-            seeded(ldm["keys"], kl_vae["scale"]),
+            golden.state_by_name(ldm["keys"], kl_vae["scale"]),
             only_model,
             encodes_and_decodes_maps(ldm),
         ),
@@ -308,7 +287,7 @@ def cases() -> dict[str, Case]:
             kl_vae_settings,
             KL_VAE | conv | {"encoder_attention": False},
             "diffusion_pytorch_model.safetensors",
-            seeded(diffusers["keys"], kl_vae["scale"]),
+            golden.state_by_name(diffusers["keys"], kl_vae["scale"]),
             save_file,
             encodes_and_decodes_maps(diffusers),
         ),
@@ -317,7 +296,7 @@ def cases() -> dict[str, Case]:
             va_vae_settings,
             VA_VAE | conv,
             "vavae.pt",
-            seeded(va_vae["keys"], va_vae["scale"]),
+            golden.state_by_name(va_vae["keys"], va_vae["scale"]),
             lightning,
             encodes_and_decodes_maps(va_vae),
         ),
@@ -326,7 +305,7 @@ def cases() -> dict[str, Case]:
             maetok_settings,
             MAETOK | maetok["model"],
             "model.safetensors",
-            seeded(maetok["modulated"]["keys"], maetok["fill_scale"]),
+            golden.state_by_name(maetok["modulated"]["keys"], maetok["fill_scale"]),
             save_file,
             encodes_and_decodes_maetok,
         ),
@@ -373,7 +352,10 @@ def cases() -> dict[str, Case]:
         "DiT": on_grid("dit", dit.build, output_and_samples_of_dit),
         "LightningDiT": on_grid("lightningdit", lightningdit.build, output_and_samples_of_lightningdit),
         "SiT": generator(
-            "sit", sequence["model"], seeded(sequence["tensors"], sequence["fill_scale"]), output_and_samples_of_sit
+            "sit",
+            sequence["model"],
+            golden.state_by_name(sequence["tensors"], sequence["fill_scale"]),
+            output_and_samples_of_sit,
         ),
         "SiT on a grid": generator(
             "sit",

@@ -12,9 +12,10 @@ from tesserae.stages import codes, tokenizer
 from tesserae.stages.shared.training import new_network
 from tesserae.tokenizers import maskgit_vqgan
 from tesserae.training import weights
+from tests.small import MASKGIT_VQGAN as PROXY
+from tests.small import TITOK as TINY
 from tests.stages.works import work
-from tests.tokenizers.test_maskgit_vqgan import TINY as PROXY
-from tests.tokenizers.test_titok import PIXELS, TINY
+from tests.tokenizers.test_titok import PIXELS
 from tests.training.together import TRAINING
 
 MODULE, PROXY_MODULE = "tesserae.tokenizers.titok", "tesserae.tokenizers.maskgit_vqgan"

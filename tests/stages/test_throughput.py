@@ -10,7 +10,8 @@ from tesserae.config.types import Resources
 from tesserae.generators import maskgit
 from tesserae.generators.maskgit_sampler import lengths
 from tesserae.stages import throughput
-from tesserae.stages.throughput import Seconds, System
+from tesserae.stages.shared.sampling import Drawer, open_drawer
+from tesserae.stages.throughput import Seconds, order_of
 from tesserae.tokenizers import tatok
 from tesserae.training import weights
 from tesserae.workflow import scheduling
@@ -85,28 +86,28 @@ def test_what_is_compared_with_is_not_timed_against_itself(tmp_path):
 def test_the_factor_is_of_the_same_loops(tmp_path, monkeypatch):
     times = iter([Seconds(9.0, 9.0), Seconds(9.0, 9.0)] + [Seconds(3.0, 1.0), Seconds(1.0, 1.0)] * 3)
     after = Seconds(1.0, 1.0)
-    monkeypatch.setattr(System, "loop", lambda *arguments: next(times, after))
+    monkeypatch.setattr(throughput, "time_loop", lambda *arguments: next(times, after))
     values = throughput.run(job(tmp_path))
     assert values["samples_per_second"] == 3 and values["generator_per_second"] == 4
     assert values["decoder_per_second"] == 12 and values["factor"] == 2
 
 
+def drawer_of(tmp_path) -> Drawer:
+    return open_drawer(job(tmp_path), SAMPLER, "own_")
+
+
 def test_images_of_similar_lengths_share_a_batch_and_all_are_drawn(tmp_path):
-    system = throughput._open(job(tmp_path), "own", torch.device("cpu"))
-    labels, seeds = torch.arange(40) % 3, list(range(40))
-    drawn = lengths(system.generator, labels, seeds=seeds)
-    order = system.order(labels, seeds)
+    drawer, labels, seeds = drawer_of(tmp_path), torch.arange(40) % 3, list(range(40))
+    drawn = lengths(drawer.generator, labels, seeds=seeds)
+    order = order_of(drawer, labels, seeds)
     assert sorted(order) == list(range(40)) and drawn[order].tolist() == sorted(drawn.tolist(), reverse=True)
-    tokens = system.sampler.sample(system.generator, labels, seeds=seeds, **system.settings)
-    assert ((tokens != maskgit.ABSENT).sum(1) == drawn).all()  # what was foretold
+    assert ((drawer.tokens(labels, seeds) != maskgit.ABSENT).sum(1) == drawn).all()  # what was foretold
 
 
 def test_at_the_mean_length_all_images_have_it(tmp_path):
-    system = throughput._open(job(tmp_path), "own", torch.device("cpu"))
-    throughput._fix_length(system.generator)
-    assert set(lengths(system.generator, torch.arange(30) % 3, seeds=list(range(30))).tolist()) == {
-        12
-    }  # of 4 to 19: 11.5
+    generator = drawer_of(tmp_path).generator
+    throughput._fix_length(generator)
+    assert set(lengths(generator, torch.arange(30) % 3, seeds=list(range(30))).tolist()) == {12}  # of 4 to 19: 11.5
 
 
 def test_products_are_in_full_precision_and_as_before_afterwards():

@@ -12,6 +12,7 @@ from tesserae.tokenizers.concepttok import build
 from tesserae.tokenizers.concepttok_weights import load_official, read_official
 from tesserae.training import weights
 from tests import golden
+from tests.tokenizers.batches import losses_of
 
 GOLDEN = golden.load("concepttok")
 TINY = {
@@ -55,19 +56,12 @@ def some_batch(size=4, side=32, seed=0):
     }
 
 
-def all_losses(model, batch, step=0):
-    return {group: terms for group, terms, *_ in model.losses(batch, step, torch.Generator())}
-
-
 # ---- parity -----------------------------------------------------------------------------------------------------
 
 
 def official_state(kind):
     """Weights under official names, by the rule of golden.fill_by_name; buffers are 0."""
-    state = {}
-    for name, shape in GOLDEN[kind]["keys"].items():
-        noise = golden.seeded_array(name, tuple(shape), GOLDEN["fill_scale"])
-        state[name] = 1 + noise if len(shape) == 1 and name.endswith("weight") else noise
+    state = golden.state_by_name(GOLDEN[kind]["keys"], GOLDEN["fill_scale"])
     if "quantize.embed_prob" in state:
         state["quantize.embed_prob"].zero_()
     return state
@@ -328,7 +322,7 @@ def test_terms_are_weighted():
     model, batch = tiny(loss_weights=scales).train(), some_batch()
     seen = []
     model.perceptual_loss = lambda *pair: seen.append(pair) or (pair[0] - pair[1]).abs().max()
-    terms = all_losses(model, batch)["autoencoder"]
+    terms = losses_of(model, batch)["autoencoder"]
     output, pixels = model(batch["images"], batch["text"]), (batch["images"] + 1) / 2
     quantized = output.quantized
     wanted = {
@@ -354,7 +348,7 @@ def test_the_perceptual_loss_is_of_both_networks(monkeypatch):
 @pytest.mark.parametrize("concepts", [40, None])
 def test_gradients_reach_every_parameter(text, concepts):
     model = tiny(text=text, concepts=concepts, gan_start_step=0).train()
-    for group, terms in all_losses(model, some_batch()).items():
+    for group, terms in losses_of(model, some_batch()).items():
         model.zero_grad()
         sum(terms.values()).backward()
         assert [name for name, p in model.parameter_groups()[group] if p.grad is None or not p.grad.any()] == []
@@ -362,7 +356,7 @@ def test_gradients_reach_every_parameter(text, concepts):
 
 def test_concepts_reach_the_encoder_and_their_head_only():
     model = tiny().train()
-    all_losses(model, some_batch())["autoencoder"]["concept"].backward()
+    losses_of(model, some_batch())["autoencoder"]["concept"].backward()
     reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert {name.split(".")[0] for name in reached} == {"encoder", "latent_tokens", "concept_head"}
     assert not any(name.startswith("encoder.conv_out") for name in reached)
@@ -370,13 +364,13 @@ def test_concepts_reach_the_encoder_and_their_head_only():
 
 def test_the_concept_loss_starts_near_the_logarithm_of_the_dictionary():
     model = tiny(fill=False, concepts=5000).train()
-    term = all_losses(model, some_batch())["autoencoder"]["concept"]
+    term = losses_of(model, some_batch())["autoencoder"]["concept"]
     assert term.item() / 0.1 == pytest.approx(math.log(5000), abs=0.1)
 
 
 def test_gan_waits_for_its_step_and_each_update_moves_its_own_half():
     model, batch = tiny(gan_start_step=5).train(), some_batch()
-    assert list(all_losses(model, batch, step=4)) == ["autoencoder"]
+    assert list(losses_of(model, batch, step=4)) == ["autoencoder"]
     reached = {}
     for group, terms, *_ in model.losses(batch, 5, torch.Generator()):
         model.zero_grad(set_to_none=True)
@@ -386,7 +380,7 @@ def test_gan_waits_for_its_step_and_each_update_moves_its_own_half():
     assert reached == {"autoencoder": model_parts, "discriminator": {"discriminator"}}
     assert all(p.requires_grad for p in model.discriminator.parameters())
     score = -model.discriminator(model(batch["images"], batch["text"]).pixels).mean()
-    assert all_losses(model, batch, 5)["autoencoder"]["gan"].item() == pytest.approx(0.1 * score.item(), rel=1e-4)
+    assert losses_of(model, batch, 5)["autoencoder"]["gan"].item() == pytest.approx(0.1 * score.item(), rel=1e-4)
     assert model.lecam.real.item() != 0 != model.lecam.fake.item()
 
 
@@ -403,7 +397,7 @@ def test_losses_are_float32_under_autocast():
     model = tiny(gan_start_step=0).train()
     dtypes = set()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        for terms in all_losses(model, some_batch()).values():
+        for terms in losses_of(model, some_batch()).values():
             dtypes |= {term.dtype for term in terms.values()}
             sum(terms.values()).backward()
     assert dtypes == {torch.float32}
@@ -417,7 +411,7 @@ def test_the_codebook_is_renewed_by_all_shares():
     for model, microbatches in ((whole, [batch]), (halves, parts), (alone, parts[:1])):
         collected = []
         for microbatch in microbatches:
-            all_losses(model, microbatch)
+            losses_of(model, microbatch)
             collected.append(model.collected("autoencoder"))
         model.after_backward("autoencoder", {name: torch.stack([c[name] for c in collected]) for name in collected[0]})
         assert model.collected("discriminator") == {}
@@ -460,7 +454,7 @@ def test_a_short_training_learns():
     batch["images"] = batch["images"].expand(-1, -1, 32, 32)  # plain colours
     optimizer = torch.optim.AdamW(model.parameters(), 4e-3)
     for step in range(250):
-        terms = all_losses(model, batch, step)["autoencoder"]
+        terms = losses_of(model, batch, step)["autoencoder"]
         optimizer.zero_grad()
         sum(terms.values()).backward()
         optimizer.step()

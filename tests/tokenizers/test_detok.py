@@ -17,13 +17,15 @@ from tesserae.tokenizers.detok import build
 from tesserae.tokenizers.detok_weights import load_official, our_name, read_official
 from tests import golden
 from tests.small import DETOK
+from tests.tokenizers import batches
+from tests.tokenizers.batches import all_losses, seeded
 
 SIZES = {"S": (512, 8, 8), "B": (768, 12, 12), "L": (1024, 24, 16), "XL": (1152, 28, 16)}
 GOLDEN = golden.load("detok")
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+def some_images(count=4, side=32, seed=0):
+    return batches.some_images(count, side, seed)
 
 
 def tiny(**changes):
@@ -31,39 +33,18 @@ def tiny(**changes):
     return build(DETOK | changes)
 
 
-def some_images(batch=4, side=32, seed=0):
-    return 2 * torch.rand(batch, 3, side, side, generator=seeded(seed)) - 1
-
-
-def all_losses(model, images, step=0, seed=0):
-    return dict(model.losses({"images": images}, step, seeded(seed)))
-
-
 # ---- parity -----------------------------------------------------------------------------------------------------
 
 
-def official_state(keys):
-    """Weights under official names, by the rule of golden.fill_by_name."""
-    state = {}
-    for name, shape in keys.items():
-        noise = golden.seeded_array(name, tuple(shape), 0.05)
-        state[name] = 1 + noise if len(shape) == 1 and name.endswith("weight") else noise
-    return state
-
-
-def assert_golden(tensor, name, tolerance=2e-6):
-    flat, wanted = tensor.detach().flatten().double(), GOLDEN[name]
-    chosen = flat[torch.linspace(0, len(flat) - 1, 32).long()]
-    torch.testing.assert_close(chosen, torch.tensor(wanted["values"], dtype=torch.float64), atol=tolerance, rtol=1e-5)
-    assert flat.mean().item() == pytest.approx(wanted["mean"], abs=tolerance)
-    assert flat.std().item() == pytest.approx(wanted["std"], rel=1e-5)
+def assert_golden(tensor, name):
+    golden.assert_golden(tensor, GOLDEN[name], 2e-6, relative=1e-5)
 
 
 @pytest.fixture(scope="module")
 def official():
     size = {"encoder": {"width": 64, "blocks": 2, "heads": 2}, "decoder": {"width": 96, "blocks": 3, "heads": 3}}
     model = build(DETOK | size)
-    load_official(model, official_state(GOLDEN["keys"]))
+    load_official(model, golden.state_by_name(GOLDEN["keys"], 0.05))
     return model.eval()
 
 

@@ -13,7 +13,9 @@ from tesserae.tokenizers.hita_weights import load_official, our_name, read_offic
 from tesserae.training import weights
 from tesserae.training.optimizers import hidden_matrices
 from tests import golden
+from tests.golden import assert_golden
 from tests.small import HITA as TINY
+from tests.tokenizers.batches import all_losses, seeded, some_images
 
 GOLDEN = golden.load("hita")
 OFFICIAL = {
@@ -44,24 +46,12 @@ PAPER = TINY | {
 M, K = 16, 5
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def tiny(fill=True, **changes):
     torch.manual_seed(0)
     model = build(TINY | changes)
     if fill:
         golden.fill_by_name(model, 0.3)
     return model
-
-
-def some_images(count=4, side=16, seed=0):
-    return 2 * torch.rand(count, 3, side, side, generator=seeded(seed)) - 1
-
-
-def all_losses(model, images, step=0):
-    return {group: terms for group, terms, *_ in model.losses({"images": images}, step, seeded())}
 
 
 # ---- sizes --------------------------------------------------------------------------------------------------------
@@ -146,14 +136,6 @@ def official(**changes):
     tokens = golden.seeded_array("tokens", (2, 5, CHANNELS["lite2"]))
     model.image_tokens = lambda images: tokens
     return model, golden.seeded_array("images", (2, 3, 16, 16), 0.5).clamp(-1, 1)
-
-
-def assert_golden(tensor, wanted, tolerance=2e-5):
-    flat = tensor.detach().flatten().double()
-    chosen = flat[torch.linspace(0, len(flat) - 1, 32).long()]
-    torch.testing.assert_close(chosen, torch.tensor(wanted["values"], dtype=torch.float64), atol=tolerance, rtol=1e-4)
-    assert flat.mean().item() == pytest.approx(wanted["mean"], abs=tolerance)
-    assert flat.std().item() == pytest.approx(wanted["std"], rel=1e-4)
 
 
 @torch.no_grad()

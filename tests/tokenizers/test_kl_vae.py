@@ -15,6 +15,8 @@ from tesserae.tokenizers.first_stage import Reconstruction
 from tesserae.tokenizers.kl_vae import build
 from tesserae.tokenizers.kl_vae_weights import DROPPED, load_official, our_name
 from tests import golden
+from tests.golden import assert_golden
+from tests.tokenizers.batches import all_losses, seeded, some_images
 
 TINY = {
     "image_size": 16,
@@ -39,41 +41,12 @@ SD_VAE = PUBLISHED | {"multipliers": [1, 2, 4, 4], "latent_channels": 4, "encode
 GOLDEN = golden.load("kl_vae")
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def tiny(**changes):
     torch.manual_seed(0)
     return build(TINY | changes)
 
 
-def some_images(batch=4, side=16, seed=0):
-    return 2 * torch.rand(batch, 3, side, side, generator=seeded(seed)) - 1
-
-
-def all_losses(model, images, step=0, seed=0):
-    return dict(model.losses({"images": images}, step, seeded(seed)))
-
-
 # ---- parity -----------------------------------------------------------------------------------------------------
-
-
-def official_state(keys, scale):
-    """Weights under official names, by the rule of golden.fill_by_name."""
-    state = {}
-    for name, shape in keys.items():
-        noise = golden.seeded_array(name, tuple(shape), scale)
-        state[name] = 1 + noise if len(shape) == 1 and name.endswith("weight") else noise
-    return state
-
-
-def assert_golden(tensor, wanted, tolerance=2e-5):
-    flat = tensor.detach().flatten().double()
-    chosen = flat[torch.linspace(0, len(flat) - 1, 32).long()]
-    torch.testing.assert_close(chosen, torch.tensor(wanted["values"], dtype=torch.float64), atol=tolerance, rtol=1e-4)
-    assert flat.mean().item() == pytest.approx(wanted["mean"], abs=tolerance)
-    assert flat.std().item() == pytest.approx(wanted["std"], rel=1e-4)
 
 
 def assert_official_numbers(model, wanted):
@@ -94,7 +67,7 @@ OLD_NAMES = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_o
 @pytest.mark.parametrize("patch", [1, 2])
 def test_official_numbers(naming, patch):
     wanted = GOLDEN[naming.removeprefix("old ")]
-    state = official_state(wanted["keys"], GOLDEN["scale"])
+    state = golden.state_by_name(wanted["keys"], GOLDEN["scale"])
     if naming == "old diffusers":
         state = {re.sub("|".join(OLD_NAMES), lambda m: OLD_NAMES[m[0]], name): t for name, t in state.items()}
         assert "encoder.mid_block.attentions.0.proj_attn.weight" in state

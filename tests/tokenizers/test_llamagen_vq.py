@@ -10,28 +10,15 @@ from torch.nn import functional as F
 from tesserae.config.errors import ConfigError
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 from tesserae.config.systems import llamagen_vq as settings
-from tesserae.losses import perceptual
+from tesserae.quantizers.entropy import entropy_loss
 from tesserae.quantizers.vector import squared_distances
-from tesserae.tokenizers.llamagen_vq import build, entropy_loss
+from tesserae.tokenizers.llamagen_vq import build
 from tesserae.tokenizers.llamagen_vq_weights import load_official, our_name, read_official
 from tests import golden
+from tests.golden import assert_golden
+from tests.small import LLAMAGEN_VQ as TINY
+from tests.tokenizers.batches import all_losses, seeded, some_images
 
-TINY = {
-    "image_size": 16,
-    "channels": 8,
-    "multipliers": [1, 2],
-    "res_blocks": 1,
-    "latent_channels": 6,
-    "codebook_size": 32,
-    "code_width": 4,
-    "commitment": 0.25,
-    "entropy_ratio": 0.0,
-    "perceptual": "none",
-    "loss_weights": {"reconstruction": 1.0, "perceptual": 1.0, "quantizer": 1.0, "gan": 0.5},
-    "adaptive_gan": False,
-    "gan_start_step": None,
-    "discriminator": {"channels": 8, "layers": 1},
-}
 GOLDEN = golden.load("llamagen_vq")
 OFFICIAL = {
     "channels": 128,
@@ -44,49 +31,20 @@ OFFICIAL = {
 }
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def tiny(**changes):
     torch.manual_seed(0)
     return build(TINY | changes)
 
 
-def some_images(batch=4, side=16, seed=0):
-    return 2 * torch.rand(batch, 3, side, side, generator=seeded(seed)) - 1
-
-
-def all_losses(model, images, step=0):
-    return {group: terms for group, terms, *_ in model.losses({"images": images}, step, seeded())}
-
-
 # ---- parity -----------------------------------------------------------------------------------------------------
-
-
-def official_state(keys):
-    """Weights under official names, by the rule of golden.fill_by_name."""
-    state = {}
-    for name, shape in keys.items():
-        noise = golden.seeded_array(name, tuple(shape), GOLDEN["scale"])
-        state[name] = 1 + noise if len(shape) == 1 and name.endswith("weight") else noise
-    return state
 
 
 def official(**changes):
     """The model of the golden numbers, and the images they were measured on."""
     model = tiny(**OFFICIAL | changes)
-    load_official(model, official_state(GOLDEN["keys"]))
+    load_official(model, golden.state_by_name(GOLDEN["keys"], GOLDEN["scale"]))
     golden.fill_by_name(model.discriminator, 0.05)
     return model, golden.seeded_array("images", (2, 3, 16, 16), 0.5).clamp(-1, 1)
-
-
-def assert_golden(tensor, wanted, tolerance=2e-5):
-    flat = tensor.detach().flatten().double()
-    chosen = flat[torch.linspace(0, len(flat) - 1, 32).long()]
-    torch.testing.assert_close(chosen, torch.tensor(wanted["values"], dtype=torch.float64), atol=tolerance, rtol=1e-4)
-    assert flat.mean().item() == pytest.approx(wanted["mean"], abs=tolerance)
-    assert flat.std().item() == pytest.approx(wanted["std"], rel=1e-4)
 
 
 @torch.no_grad()
@@ -139,16 +97,6 @@ def test_published_sizes(multipliers, grid, parameters):
 # ---- codes ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("side", "multipliers"), [(16, [1, 2]), (24, [1, 1, 2]), (8, [2])])
-@torch.no_grad()
-def test_shapes(side, multipliers):
-    model = tiny(image_size=side, multipliers=multipliers)
-    grid = side // 2 ** (len(multipliers) - 1)
-    codes = model.encode(some_images(2, side))
-    assert codes.shape == (2, grid**2) == (2, model.tokens) and codes.dtype == torch.int64
-    assert model.decode(codes).shape == (2, 3, side, side)
-
-
 @torch.no_grad()
 def test_codes_stand_row_by_row_and_each_names_its_nearest_direction():
     model, images = tiny(), some_images()
@@ -163,24 +111,10 @@ def test_codes_stand_row_by_row_and_each_names_its_nearest_direction():
     torch.testing.assert_close(model(images).images, model.decode(codes))
 
 
-@torch.no_grad()
-def test_encoding_is_the_same_in_either_mode_and_needs_no_text():
-    model, images = tiny().train(), some_images()
-    codes = model.encode(images)
-    assert torch.equal(codes, model.eval().encode(images))
-    assert torch.equal(codes, model.encode(images, text=torch.ones(4, 3, 5), rng=seeded()))
-
-
 def test_initial_codebook_has_unit_length_and_every_direction():
     codebook = tiny(codebook_size=2048).quantize.embedding.weight
     torch.testing.assert_close(codebook.norm(dim=1), torch.ones(2048))
     assert codebook.mean(dim=0).abs().max() < 0.05
-
-
-def test_unusable_settings_are_refused():
-    for changes in ({"image_size": 17}, {"perceptual": "vgg"}, {"gan_start_step": 0, "discriminator": None}):
-        with pytest.raises(ValueError):
-            tiny(**changes)
 
 
 # ---- losses -----------------------------------------------------------------------------------------------------
@@ -224,40 +158,6 @@ def test_entropy_is_least_for_sure_choices_of_all_entries():
     assert entropy_loss(torch.ones(8, 8)).item() == pytest.approx(0, abs=1e-3)  # never sure
 
 
-def test_codes_are_watched():
-    model, images = tiny(), some_images()
-    watched = next(model.losses({"images": images}, 0, seeded()))[2]
-    assert watched["usage"].item() == pytest.approx(len(model.encode(images).unique()) / 32)
-    assert 1 < watched["perplexity"] <= 32
-    assert all(value.ndim == 0 and not value.requires_grad for value in watched.values())
-
-
-def test_perceptual_network_is_read_at_first_use(monkeypatch):
-    assert "perceptual" not in all_losses(tiny(), some_images())["autoencoder"]
-    assert tiny(perceptual="lite2").perceptual_loss is perceptual.lite2_distance
-    model = tiny(perceptual="lpips")
-    assert model.perceptual_loss is perceptual.pretrained_lpips and set(model.state_dict()) == set(tiny().state_dict())
-    weightless = TINY["loss_weights"] | {"perceptual": 0.0}
-    assert tiny(perceptual="lpips", loss_weights=weightless).perceptual_loss is None
-    monkeypatch.delenv(perceptual.FOLDER_VARIABLE, raising=False)
-    with pytest.raises(FileNotFoundError, match=r"vgg\.pth"):
-        all_losses(model, some_images())
-
-
-def test_gan_waits_for_its_step_and_each_update_moves_its_own_half():
-    model, images = tiny(gan_start_step=5).train(), some_images()
-    early = all_losses(model, images, step=4)
-    assert list(early) == ["autoencoder"] and "gan" not in early["autoencoder"]
-    groups, reached = model.parameter_groups(), {}
-    for group, terms, *_ in model.losses({"images": images}, 5, seeded()):
-        model.zero_grad(set_to_none=True)
-        sum(terms.values()).backward()
-        reached[group] = {name for name, p in model.named_parameters() if p.grad is not None}
-    assert reached == {group: {name for name, _ in named} for group, named in groups.items()}  # all, at every step
-    assert set.union(*reached.values()) == {name for name, _ in model.named_parameters()}
-    assert all(p.requires_grad for p in model.discriminator.parameters())
-
-
 def test_adaptive_weight_makes_both_losses_pull_equally_at_the_last_layer():
     model = tiny(gan_start_step=0, adaptive_gan=True)
     terms = all_losses(model, some_images())["autoencoder"]
@@ -267,25 +167,6 @@ def test_adaptive_weight_makes_both_losses_pull_equally_at_the_last_layer():
     plain = tiny(gan_start_step=0).eval()
     wanted = -0.5 * plain.discriminator(plain(some_images()).images).mean().item()
     assert all_losses(plain, some_images())["autoencoder"]["gan"].item() == pytest.approx(wanted, rel=1e-4)
-
-
-def test_losses_are_float32_under_autocast():
-    model, dtypes = tiny(gan_start_step=0, entropy_ratio=0.1).train(), set()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        for terms in all_losses(model, some_images()).values():
-            dtypes |= {term.dtype for term in terms.values()}
-            sum(terms.values()).backward()
-    assert dtypes == {torch.float32}
-    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.parameters())
-
-
-def test_decoder_fine_tuning_trains_the_decoder_only():
-    model, images = tiny(gan_start_step=0).train(), some_images()
-    model.freeze_encoder()
-    names = {name for name, _ in model.parameter_groups()["autoencoder"]}
-    assert {name.split(".")[0] for name in names} == {"decoder", "post_quant_conv"}
-    sum(all_losses(model, images)["autoencoder"].values()).backward()
-    assert names == {name for name, p in model.named_parameters() if p.grad is not None and "discrim" not in name}
 
 
 def test_a_short_training_learns():
@@ -300,18 +181,11 @@ def test_a_short_training_learns():
     assert terms["reconstruction"].item() < 0.5 * alone and watched["perplexity"] > 2
 
 
-def test_what_training_alone_needs_is_named():
-    model = tiny(gan_start_step=0)
-    kept = {name for name in model.state_dict() if not name.startswith(model.TRAINING_ONLY)}
-    assert kept == set(tiny().state_dict())
-    assert all(model.no_weight_decay(name, p) == (p.ndim == 1) for name, p in model.named_parameters())
-
-
 # ---- published weights ------------------------------------------------------------------------------------------
 
 
 def test_published_files_load_strictly(tmp_path):
-    model, state = tiny(**OFFICIAL), official_state(GOLDEN["keys"])
+    model, state = tiny(**OFFICIAL), golden.state_by_name(GOLDEN["keys"], GOLDEN["scale"])
     assert state["quantize.codebook_used"].shape == (65536,)
     before = model.discriminator.main[0].weight.clone()
     torch.save({"model": state}, tmp_path / "weights.pt")
@@ -327,7 +201,7 @@ def test_published_files_load_strictly(tmp_path):
 
 
 def test_weights_that_do_not_fit_are_explained():
-    model, state = tiny(**OFFICIAL), official_state(GOLDEN["keys"])
+    model, state = tiny(**OFFICIAL), golden.state_by_name(GOLDEN["keys"], GOLDEN["scale"])
     before = model.encoder.conv_in.weight.clone()
     del state["decoder.norm_out.bias"]
     state["encoder.extra"] = state["post_quant_conv.bias"] = torch.zeros(7)

@@ -18,6 +18,8 @@ from tesserae.tokenizers import maetok
 from tesserae.tokenizers.maetok import build
 from tesserae.tokenizers.maetok_weights import WITHOUT_EFFECT, load_official, our_name, read_official
 from tests import golden
+from tests.tokenizers import batches
+from tests.tokenizers.batches import all_losses, seeded
 
 GOLDEN = golden.load("maetok")
 AUXILIARY = {"width": 16, "blocks": 1, "heads": 2}
@@ -41,8 +43,8 @@ TINY = {
 GAN = {"gan_start_step": 0, "auxiliary": []}
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+def some_images(count=4, side=32, seed=0):
+    return batches.some_images(count, side, seed)
 
 
 def tiny(fill=True, **changes):
@@ -54,24 +56,7 @@ def tiny(fill=True, **changes):
     return model
 
 
-def some_images(batch=4, side=32, seed=0):
-    return 2 * torch.rand(batch, 3, side, side, generator=seeded(seed)) - 1
-
-
-def all_losses(model, images, step=0, seed=0):
-    return dict(model.losses({"images": images}, step, seeded(seed)))
-
-
 # ---- parity -----------------------------------------------------------------------------------------------------
-
-
-def official_state(keys):
-    """Weights under official names, by the rule of golden.fill_by_name."""
-    state = {}
-    for name, shape in keys.items():
-        noise = golden.seeded_array(name, tuple(shape), GOLDEN["fill_scale"])
-        state[name] = 1 + noise if len(shape) == 1 and name.endswith("weight") else noise
-    return state
 
 
 @pytest.mark.parametrize("decoder", ["modulated", "plain"])
@@ -79,7 +64,7 @@ def official_state(keys):
 def test_official_numbers(decoder):
     wanted = GOLDEN[decoder]
     model = build(TINY | GOLDEN["model"] | {"modulated_decoder": decoder == "modulated"}).eval()
-    load_official(model, official_state(wanted["keys"]))
+    load_official(model, golden.state_by_name(wanted["keys"], GOLDEN["fill_scale"]))
     images = golden.seeded_array("images", (2, 3, 16, 16), 0.5)
     tokens = model.encode(images)
     torch.testing.assert_close(tokens.flatten(), torch.tensor(wanted["tokens"]), atol=1e-5, rtol=1e-5)
@@ -115,7 +100,7 @@ def test_published_size(modulated, decoder, total):
 
 def test_what_only_training_needs_is_left_out(tmp_path):
     model = build(TINY | GOLDEN["model"] | {"gan_start_step": 0})
-    state = official_state(GOLDEN["modulated"]["keys"])
+    state = golden.state_by_name(GOLDEN["modulated"]["keys"], GOLDEN["fill_scale"])
     training = {name: torch.zeros(3) for name in GOLDEN["training_keys"]}  # of the class MaskAEModel
     torch.save({"model": state | training, "steps": 7}, tmp_path / "weights.pt")
     auxiliaries = {name: p.clone() for name, p in model.auxiliary.named_parameters()}
@@ -128,7 +113,7 @@ def test_what_only_training_needs_is_left_out(tmp_path):
 
 def test_weights_that_do_not_fit_are_explained():
     model = build(TINY | GOLDEN["model"])
-    state = official_state(GOLDEN["modulated"]["keys"])
+    state = golden.state_by_name(GOLDEN["modulated"]["keys"], GOLDEN["fill_scale"])
     del state["quant_conv.bias"]
     state["decoder.model.cls_token"] = torch.zeros(1, 1, 48)
     state["post_quant_conv.bias"] = torch.zeros(7)

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from tesserae.config.errors import ConfigError
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 from tesserae.config.systems import maskgit_vqgan as settings
-from tesserae.losses import perceptual
 from tesserae.losses.non_saturating import discriminator_losses, generator_loss
 from tesserae.nn.maskgit_autoencoder import MaskGITDecoder, MaskGITEncoder, ResidualBlock
 from tesserae.quantizers.entropy import entropy_loss
@@ -19,47 +18,18 @@ from tesserae.quantizers.vector import squared_distances
 from tesserae.tokenizers.maskgit_vqgan import build
 from tesserae.tokenizers.maskgit_vqgan_weights import load_official, read_official
 from tests import golden
+from tests.golden import assert_golden
+from tests.small import MASKGIT_VQGAN as TINY
+from tests.tokenizers.batches import all_losses, seeded, some_images
 
-WEIGHTS = {
-    "reconstruction": 1.0,
-    "perceptual": 0.1,
-    "codebook": 1.0,
-    "commitment": 0.25,
-    "entropy": 0.1,
-    "gan": 0.1,
-    "r1": 10.0,
-}
-TINY = {
-    "image_size": 16,
-    "channels": 8,
-    "multipliers": [1, 2],
-    "res_blocks": 1,
-    "codebook_size": 32,
-    "code_width": 4,
-    "perceptual": "none",
-    "loss_weights": WEIGHTS,
-    "gan_start_step": None,
-    "discriminator": {"channels": 8, "layers": 1},
-}
+WEIGHTS = TINY["loss_weights"]
 GOLDEN = golden.load("maskgit_vqgan")
 OFFICIAL = {"channels": 128, "multipliers": [1, 2, 2], "codebook_size": 32, "code_width": 16}
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def tiny(**changes):
     torch.manual_seed(0)
     return build(TINY | changes)
-
-
-def some_images(batch=4, side=16, seed=0):
-    return 2 * torch.rand(batch, 3, side, side, generator=seeded(seed)) - 1
-
-
-def all_losses(model, images, step=0):
-    return {group: terms for group, terms, *_ in model.losses({"images": images}, step, seeded())}
 
 
 def count(module):
@@ -71,31 +41,16 @@ def count(module):
 
 def official_state():
     """Weights under official names, by the rule of golden.fill_by_name."""
-    state = {}
-    for name, shape in GOLDEN["keys"].items():
-        noise = golden.seeded_array(name, tuple(shape), GOLDEN["scale"])
-        state[name] = 1 + noise if len(shape) == 1 and name.endswith("weight") else noise
+    state = golden.state_by_name(GOLDEN["keys"], GOLDEN["scale"])
     state["quantize.embedding.weight"] *= GOLDEN["codebook_factor"]
     return state
-
-
-def official_images():
-    return 2 * torch.rand(2, 3, 16, 16, generator=seeded()) - 1
 
 
 def official():
     """The model of the golden numbers, and the images they were measured on."""
     model = tiny(**OFFICIAL)
     load_official(model, official_state())
-    return model, official_images()
-
-
-def assert_golden(tensor, wanted, tolerance=2e-5):
-    flat = tensor.detach().flatten().double()
-    chosen = flat[torch.linspace(0, len(flat) - 1, 32).long()]
-    torch.testing.assert_close(chosen, torch.tensor(wanted["values"], dtype=torch.float64), atol=tolerance, rtol=1e-4)
-    assert flat.mean().item() == pytest.approx(wanted["mean"], abs=tolerance)
-    assert flat.std().item() == pytest.approx(wanted["std"], rel=1e-4)
+    return model, some_images(2)
 
 
 @torch.no_grad()
@@ -150,16 +105,6 @@ def test_shortcut_starts_from_the_branch_where_the_width_changes():
 # ---- codes ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("side", "multipliers"), [(16, [1, 2]), (24, [1, 1, 2]), (8, [2])])
-@torch.no_grad()
-def test_shapes(side, multipliers):
-    model = tiny(image_size=side, multipliers=multipliers)
-    grid = side // 2 ** (len(multipliers) - 1)
-    codes = model.encode(some_images(2, side))
-    assert codes.shape == (2, grid**2) == (2, model.tokens) and codes.dtype == torch.int64
-    assert model.decode(codes).shape == (2, 3, side, side)
-
-
 @torch.no_grad()
 def test_codes_stand_row_by_row_and_each_names_its_nearest_entry():
     model, images = tiny(), some_images()
@@ -189,12 +134,6 @@ def test_entries_start_as_far_apart_as_in_the_authors_code():
     assert 0.99 * limit < entries.abs().max() <= limit and entries.std().item() == pytest.approx(1024**-0.5, rel=0.05)
 
 
-def test_unusable_settings_are_refused():
-    for changes in ({"image_size": 17}, {"perceptual": "vgg"}, {"gan_start_step": 0, "discriminator": None}):
-        with pytest.raises(ValueError):
-            tiny(**changes)
-
-
 # ---- losses -----------------------------------------------------------------------------------------------------
 
 
@@ -214,17 +153,6 @@ def test_terms_are_weighted_means():
     torch.testing.assert_close(seen[0][1], 2 * output.images - 1)
     model.loss_weights["entropy"] = 0.0
     assert "entropy" not in all_losses(model, images)["autoencoder"]
-
-
-def test_perceptual_network_is_read_at_first_use(monkeypatch):
-    assert "perceptual" not in all_losses(tiny(), some_images())["autoencoder"]
-    assert tiny(perceptual="lite2").perceptual_loss is perceptual.lite2_distance
-    model = tiny(perceptual="lpips")
-    assert set(model.state_dict()) == set(tiny().state_dict())
-    assert tiny(perceptual="lpips", loss_weights=WEIGHTS | {"perceptual": 0.0}).perceptual_loss is None
-    monkeypatch.delenv(perceptual.FOLDER_VARIABLE, raising=False)
-    with pytest.raises(FileNotFoundError, match=r"vgg\.pth"):
-        all_losses(model, some_images())
 
 
 class Slope(nn.Module):
@@ -253,40 +181,6 @@ def test_adversarial_losses_of_a_discriminator_known_in_closed_form():
     assert slope.slope.grad is None and slope.slope.requires_grad and (fake.grad < 0).all()
 
 
-def test_gan_waits_for_its_step_and_each_update_moves_its_own_half():
-    model, images = tiny(gan_start_step=5).train(), some_images()
-    early = all_losses(model, images, step=4)
-    assert list(early) == ["autoencoder"] and "gan" not in early["autoencoder"]
-    groups, reached = model.parameter_groups(), {}
-    for group, terms, *_ in model.losses({"images": images}, 5, seeded()):
-        model.zero_grad(set_to_none=True)
-        sum(terms.values()).backward()
-        reached[group] = {name for name, p in model.named_parameters() if p.grad is not None}
-    assert list(terms) == ["non_saturating", "r1"] and terms["r1"] > 0
-    assert reached == {group: {name for name, _ in named} for group, named in groups.items()}  # all, at every step
-    assert set.union(*reached.values()) == {name for name, _ in model.named_parameters()}
-    assert all(p.requires_grad for p in model.discriminator.parameters())
-
-
-def test_losses_are_float32_under_autocast():
-    model, dtypes = tiny(gan_start_step=0).train(), set()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        for terms in all_losses(model, some_images()).values():
-            dtypes |= {term.dtype for term in terms.values()}
-            sum(terms.values()).backward()
-    assert dtypes == {torch.float32}
-    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.parameters())
-
-
-def test_decoder_fine_tuning_trains_the_decoder_only():
-    model, images = tiny(gan_start_step=0).train(), some_images()
-    model.freeze_encoder()
-    names = {name for name, _ in model.parameter_groups()["autoencoder"]}
-    assert {name.split(".")[0] for name in names} == {"decoder"}
-    sum(all_losses(model, images)["autoencoder"].values()).backward()
-    assert names == {name for name, p in model.named_parameters() if p.grad is not None and "discrim" not in name}
-
-
 def test_a_short_training_learns():
     images = F.interpolate(some_images(8, side=2), scale_factor=8.0)  # blocks of one colour
     model = tiny(loss_weights=WEIGHTS | {"reconstruction": 20.0}).train()
@@ -298,13 +192,6 @@ def test_a_short_training_learns():
         optimizer.step()
     alone = (images - images.mean(dim=0)).square().mean().item() / 4  # what no decoder can do better without codes
     assert terms["reconstruction"].item() / 20 < 0.5 * alone and watched["perplexity"] > 2
-
-
-def test_what_training_alone_needs_is_named():
-    model = tiny(gan_start_step=0)
-    kept = {name for name in model.state_dict() if not name.startswith(model.TRAINING_ONLY)}
-    assert kept == set(tiny().state_dict())
-    assert all(model.no_weight_decay(name, p) == (p.ndim == 1) for name, p in model.named_parameters())
 
 
 # ---- published weights ------------------------------------------------------------------------------------------

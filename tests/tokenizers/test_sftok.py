@@ -11,35 +11,10 @@ from tesserae.tokenizers import sftok
 from tesserae.tokenizers.sftok import build
 from tesserae.tokenizers.sftok_weights import load_official, our_name, read_official
 from tests import golden
+from tests.small import SFTOK as TINY
+from tests.tokenizers.batches import coloured_images, reached, seeded, with_codes
 
 GOLDEN = golden.load("sftok")
-TINY = {
-    "image_size": 16,
-    "patch_size": 4,
-    "latent_tokens": 6,
-    "codebook_size": 24,
-    "code_width": 5,
-    "encoder": {"width": 32, "blocks": 2, "heads": 2},
-    "decoder": {"width": 48, "blocks": 1, "heads": 3},
-    "proxy": {"channels": 8, "multipliers": [1, 1, 2], "res_blocks": 1, "codebook_size": 20, "code_width": 7},
-    "learns": "pixels",
-    "replaced": 1.0,
-    "unmasked_weight": 0.1,
-    "steps": 4,
-    "choice_temperature": 1.0,
-    "commitment": 0.25,
-    "perceptual": "none",
-    "loss_weights": {
-        "codes": 1.0,
-        "quantizer": 1.0,
-        "reconstruction": 1.0,
-        "perceptual": 1.0,
-        "gan": 0.01,
-        "lecam": 0.001,
-    },
-    "gan_start_step": None,
-    "discriminator": {"channels": 8, "layers": 2},
-}
 SINGLE = {"learns": "codes", "replaced": None, "steps": 1}
 GUIDED = {"learns": "codes"}
 
@@ -49,32 +24,12 @@ def tiny(**changes):
     return build(TINY | changes)
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def some_batch(size=4, side=16, patches=16, codes=20):
-    rng = seeded()
-    images = 2 * torch.rand(size, 3, side, side, generator=rng) - 1
-    return {"images": images, "codes": torch.randint(codes, (size, patches), generator=rng)}
-
-
-def reached(model, terms):
-    """Parts that the gradient of a loss reaches."""
-    model.zero_grad()
-    sum(terms.values()).backward()
-    return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
-
-
 # ---- parity -----------------------------------------------------------------------------------------------------
 
 
 def official_state():
     """Weights under official names, by the rule of golden.fill_by_name."""
-    state = {}
-    for name, shape in GOLDEN["keys"].items():
-        noise = golden.seeded_array(name, tuple(shape), GOLDEN["fill_scale"])
-        state[name] = 1 + noise if len(shape) == 1 and name.endswith("weight") else noise
+    state = golden.state_by_name(GOLDEN["keys"], GOLDEN["fill_scale"])
     state["decoder.ffn.2.weight"] *= 4  # so that some codes are likelier than others
     state["quantize.index_offset"] = torch.zeros(1, dtype=torch.int64)
     return state
@@ -86,11 +41,6 @@ def official_model(**changes):
     return model
 
 
-def official_images():
-    colours = golden.seeded_array("colours", (2, 3, 1, 1), 0.5)
-    return 2 * (golden.seeded_array("pixels", (2, 3, 64, 64), 0.2) + colours + 0.5) - 1
-
-
 def norms(model, wanted):
     """Of the gradients of what `wanted` names."""
     parameters = dict(model.named_parameters())
@@ -100,9 +50,9 @@ def norms(model, wanted):
 @torch.no_grad()
 def test_official_codes_and_images():
     model = official_model().eval()
-    codes = model.encode(official_images())
+    codes = model.encode(coloured_images())
     assert codes.dtype == torch.int64 and codes.tolist() == GOLDEN["codes"]
-    assert model.quantize(model.latents(official_images()), balanced=True).codes.tolist() == GOLDEN["balanced"]
+    assert model.quantize(model.latents(coloured_images()), balanced=True).codes.tolist() == GOLDEN["balanced"]
     pixels = (model.decode(codes) + 1) / 2  # in eight steps, with the noise that the official code was given
     chosen = pixels.flatten()[:: GOLDEN["stride"]]
     torch.testing.assert_close(chosen, torch.tensor(GOLDEN["pixels"]), atol=2e-4, rtol=1e-4)  # of values up to 16
@@ -113,7 +63,7 @@ def test_official_step_of_the_stages_that_learn_codes(stage, changes):
     model, wanted = official_model(**changes).train(), GOLDEN[stage]
     codes = (torch.arange(32).view(2, 16) * 7 + 3) % 24
     model.replaced = model.replaced and 0.8
-    batch = {"images": official_images(), "codes": codes}
+    batch = {"images": coloured_images(), "codes": codes}
     group, terms, _ = next(model.losses(batch, 0, seeded(wanted.get("seed", 0))))
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted["terms"], rel=1e-4)
     sum(terms.values()).backward()
@@ -126,7 +76,7 @@ def test_official_step_of_the_stage_that_learns_pixels():
     model, wanted = official_model().train(), GOLDEN["pixels_stage"]
     model.freeze_encoder()
     model.perceptual_loss = lambda a, b: (a - b).abs().mean() / 2  # in place of LPIPS, which needs a file
-    group, terms, _ = next(model.losses({"images": official_images()}, 0, seeded(wanted["seed"])))
+    group, terms, _ = next(model.losses({"images": coloured_images()}, 0, seeded(wanted["seed"])))
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted["terms"], rel=1e-4)
     sum(terms.values()).backward()
     assert norms(model, wanted["gradients"]) == pytest.approx(wanted["gradients"], rel=2e-3, abs=1e-6)
@@ -153,7 +103,7 @@ def test_sizes_of_the_official_classes(decoder, tokens, own, total):
 @pytest.mark.parametrize("steps", [1, 2, 5, 16])
 @torch.no_grad()
 def test_codes_and_images_do_not_depend_on_the_batch(steps):
-    model, images = tiny(steps=steps).eval(), some_batch()["images"]
+    model, images = tiny(steps=steps).eval(), with_codes()["images"]
     codes = model.encode(images)
     assert codes.shape == (4, 6) == (4, model.tokens) and torch.equal(codes, model.encode(images, rng=seeded()))
     assert torch.equal(codes[1:3], model.encode(images[1:3]))
@@ -179,7 +129,7 @@ def watch(model):
 def test_known_codes_stay_and_masked_ones_become_fewer():
     model = tiny(steps=8, choice_temperature=3.0).eval()
     shown = watch(model)
-    codes = model.encode(some_batch()["images"])
+    codes = model.encode(with_codes()["images"])
     model.decode(codes)
     mask = model.decoder.mask
     counts = [(step == mask).sum(dim=1).tolist() for step in shown]
@@ -218,7 +168,7 @@ def test_noise_is_drawn_anew_at_each_step_and_for_each_code():
 
 
 def test_what_each_stage_learns():
-    batch, seen = some_batch(), {}
+    batch, seen = with_codes(), {}
     for stage, changes in {"single": SINGLE, "guided": GUIDED, "pixels": {}}.items():
         model = tiny(**changes).train()
         model.freeze_encoder()
@@ -230,7 +180,7 @@ def test_what_each_stage_learns():
 
 
 def test_the_first_stage_knows_nothing():
-    model, batch = tiny(**SINGLE), some_batch()
+    model, batch = tiny(**SINGLE), with_codes()
     shown = watch(model)
     (step,) = model.losses(batch, 0, seeded())
     assert len(shown) == 1 and (shown[0] == model.decoder.mask).all()
@@ -240,7 +190,7 @@ def test_the_first_stage_knows_nothing():
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_known_codes_are_its_own_predictions_as_often_as_asked(share):
-    model, batch = tiny(**GUIDED, replaced=share), some_batch(64)
+    model, batch = tiny(**GUIDED, replaced=share), with_codes(64)
     shown = watch(model)
     output = model(batch["images"], batch["codes"], seeded())
     guess = model.decoder(shown[0], output.quantized.vectors).argmax(dim=1).flatten(1)
@@ -270,7 +220,7 @@ def test_gradients_are_whole_under_autocast():
         model = tiny(**changes).train()
         model.freeze_encoder()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            for _, terms, *_ in model.losses(some_batch(), 0, seeded()):
+            for _, terms, *_ in model.losses(with_codes(), 0, seeded()):
                 assert {term.dtype for term in terms.values()} == {torch.float32}
                 sum(terms.values()).backward()
         trained = [p for group in model.parameter_groups().values() for _, p in group]
@@ -280,8 +230,8 @@ def test_gradients_are_whole_under_autocast():
 def test_the_gan_belongs_to_the_last_stage():
     model = tiny(gan_start_step=3).train()
     model.freeze_encoder()
-    assert [group for group, *_ in model.losses(some_batch(), 2, seeded())] == ["autoencoder"]
-    steps = {group: terms for group, terms, *_ in model.losses(some_batch(), 3, seeded())}
+    assert [group for group, *_ in model.losses(with_codes(), 2, seeded())] == ["autoencoder"]
+    steps = {group: terms for group, terms, *_ in model.losses(with_codes(), 3, seeded())}
     assert set(steps["autoencoder"]) == {"reconstruction", "gan"} and set(steps["discriminator"]) == {"hinge", "lecam"}
 
 

@@ -17,6 +17,7 @@ from tesserae.training import weights
 from tests import golden
 from tests.small import TATOK as TINY
 from tests.small import TATOK_FILTERING as FILTERING
+from tests.tokenizers.batches import all_losses, seeded
 
 CNN = {"substrate": "hita_cnn", "network": {"channels": 4, "multipliers": [1, 1, 2], "res_blocks": 1}}
 PAPER = TINY | {
@@ -34,10 +35,6 @@ HITA = {"substrate": "hita_cnn", "network": {"channels": 128, "multipliers": [1,
 M, K = 16, 3
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def tiny(fill=True, *, filtering=None, **changes):
     torch.manual_seed(0)
     model = build(TINY | {"filtering": FILTERING | (filtering or {})} | changes)
@@ -51,10 +48,6 @@ def some_images(count=4, side=16, seed=0):
     images = 2 * torch.rand(count, 3, side, side, generator=seeded(seed)) - 1
     images[::2, :, side // 2 :] = 0.25
     return images
-
-
-def all_losses(model, images, step=0):
-    return {group: terms for group, terms, *_ in model.losses({"images": images}, step, seeded())}
 
 
 # ---- sizes --------------------------------------------------------------------------------------------------------

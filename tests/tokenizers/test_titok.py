@@ -10,31 +10,10 @@ from tesserae.losses import perceptual
 from tesserae.tokenizers.titok import build
 from tesserae.tokenizers.titok_weights import load_official, read_official
 from tests import golden
+from tests.small import TITOK as TINY
+from tests.tokenizers.batches import coloured_images, losses_of, reached, with_codes
 
 GOLDEN = golden.load("titok")
-TINY = {
-    "image_size": 16,
-    "patch_size": 4,
-    "latent_tokens": 6,
-    "codebook_size": 24,
-    "code_width": 5,
-    "encoder": {"width": 32, "blocks": 2, "heads": 2},
-    "decoder": {"width": 48, "blocks": 1, "heads": 3},
-    "proxy": {"channels": 8, "multipliers": [1, 1, 2], "res_blocks": 1, "codebook_size": 20, "code_width": 7},
-    "learns": "pixels",
-    "commitment": 0.25,
-    "perceptual": "none",
-    "loss_weights": {
-        "codes": 1.0,
-        "quantizer": 1.0,
-        "reconstruction": 1.0,
-        "perceptual": 0.1,
-        "gan": 0.01,
-        "lecam": 0.001,
-    },
-    "gan_start_step": None,
-    "discriminator": {"channels": 8, "layers": 2},
-}
 PIXELS = ("decoder", "pixel_quantize", "pixel_decoder")  # what the second stage trains
 
 
@@ -43,32 +22,12 @@ def tiny(**changes):
     return build(TINY | changes)
 
 
-def some_batch(size=4, side=16, patches=16, codes=20):
-    rng = torch.Generator().manual_seed(0)
-    images = 2 * torch.rand(size, 3, side, side, generator=rng) - 1
-    return {"images": images, "codes": torch.randint(codes, (size, patches), generator=rng)}
-
-
-def all_losses(model, batch, step=0):
-    return {group: terms for group, terms, *_ in model.losses(batch, step, torch.Generator())}
-
-
-def reached(model, terms):
-    """Parts that the gradient of a loss reaches."""
-    model.zero_grad()
-    sum(terms.values()).backward()
-    return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
-
-
 # ---- parity -----------------------------------------------------------------------------------------------------
 
 
 def official_state():
     """Weights under official names, by the rule of golden.fill_by_name."""
-    state = {}
-    for name, shape in GOLDEN["keys"].items():
-        noise = golden.seeded_array(name, tuple(shape), GOLDEN["fill_scale"])
-        state[name] = 1 + noise if len(shape) == 1 and name.endswith("weight") else noise
+    state = golden.state_by_name(GOLDEN["keys"], GOLDEN["fill_scale"])
     state["decoder.ffn.2.weight"] *= 4  # so that some codes are likelier than others
     return state
 
@@ -79,11 +38,6 @@ def official_model(**changes):
     return model
 
 
-def official_images():
-    colours = golden.seeded_array("colours", (2, 3, 1, 1), 0.5)
-    return 2 * (golden.seeded_array("pixels", (2, 3, 64, 64), 0.2) + colours + 0.5) - 1
-
-
 def norms(model, group):
     return {name: p.grad.norm().item() for name, p in model.parameter_groups()[group]}
 
@@ -91,7 +45,7 @@ def norms(model, group):
 @torch.no_grad()
 def test_official_codes_and_images():
     model = official_model().eval()
-    codes = model.encode(official_images())
+    codes = model.encode(coloured_images())
     assert codes.dtype == torch.int64 and codes.tolist() == GOLDEN["codes"]
     pixels = (model.decode(codes) + 1) / 2
     chosen = pixels.flatten()[:: GOLDEN["stride"]]
@@ -101,7 +55,7 @@ def test_official_codes_and_images():
 def test_official_step_of_the_first_stage():
     model, wanted = official_model(learns="codes").train(), GOLDEN["codes_stage"]
     codes = (torch.arange(32).view(2, 16) * 7 + 3) % 24
-    group, terms, _ = next(model.losses({"images": official_images(), "codes": codes}, 0, torch.Generator()))
+    group, terms, _ = next(model.losses({"images": coloured_images(), "codes": codes}, 0, torch.Generator()))
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted["terms"], rel=1e-5)
     sum(terms.values()).backward()
     assert norms(model, group) == pytest.approx(wanted["gradients"], rel=2e-3, abs=1e-6)
@@ -111,7 +65,7 @@ def test_official_step_of_the_second_stage():
     model, wanted = official_model().train(), GOLDEN["pixels_stage"]
     model.freeze_encoder()
     model.perceptual_loss = lambda a, b: (a - b).abs().mean() / 2  # in place of the official one, which needs a file
-    group, terms, _ = next(model.losses({"images": official_images()}, 5, torch.Generator()))
+    group, terms, _ = next(model.losses({"images": coloured_images()}, 5, torch.Generator()))
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted["terms"], rel=1e-4)
     sum(terms.values()).backward()
     assert norms(model, group) == pytest.approx(wanted["gradients"], rel=2e-3, abs=1e-6)
@@ -159,7 +113,7 @@ def test_published_sizes(row):
 def test_shapes(side, patch, multipliers, tokens):
     proxy = TINY["proxy"] | {"multipliers": multipliers}
     model = tiny(image_size=side, patch_size=patch, latent_tokens=tokens, proxy=proxy).eval()
-    images = some_batch(2, side)["images"]
+    images = with_codes(2, side)["images"]
     codes = model.encode(images)
     assert codes.shape == (2, tokens) == (2, model.tokens) and codes.dtype == torch.int64 and model.vocabulary == 24
     assert codes.min() >= 0 and codes.max() < 24
@@ -171,7 +125,7 @@ def test_shapes(side, patch, multipliers, tokens):
 def test_the_encoder_mixes_tokens_and_channels():
     """The official reshape: of 6 tokens of 32 channels, read as 32 channels of 6."""
     model = tiny().eval()
-    images = some_batch(2)["images"]
+    images = with_codes(2)["images"]
     with torch.no_grad():
         patches = model.encoder.patch_embed(images * 0.5 + 0.5).flatten(2).transpose(1, 2)
         _, latents = model.encoder.transform(patches, model.latent_tokens.expand(2, -1, -1))
@@ -187,7 +141,7 @@ def test_the_encoder_mixes_tokens_and_channels():
 @torch.no_grad()
 def test_certain_predictions_are_what_the_proxy_makes_of_its_codes():
     model = tiny().eval()
-    codes = some_batch(2)["codes"].view(2, 4, 4)
+    codes = with_codes(2)["codes"].view(2, 4, 4)
     certain = 1000.0 * F.one_hot(codes, 20).permute(0, 3, 1, 2)
     entries = model.pixel_quantize.embedding.weight[codes].permute(0, 3, 1, 2)
     torch.testing.assert_close(model.pixels(certain), model.pixel_decoder(entries))
@@ -252,7 +206,7 @@ def test_both_stages_have_the_same_weights():
 
 
 def test_the_first_stage_learns_codes_and_leaves_what_the_proxy_gave():
-    model, batch = tiny(learns="codes").train(), some_batch()
+    model, batch = tiny(learns="codes").train(), with_codes()
     _, terms, watched = next(model.losses(batch, 7, torch.Generator()))
     logits = model(batch["images"]).logits
     assert terms["codes"].item() == pytest.approx(F.cross_entropy(logits, batch["codes"].view(4, 4, 4)).item())
@@ -270,10 +224,10 @@ def test_the_first_stage_learns_codes_and_leaves_what_the_proxy_gave():
 
 
 def test_the_second_stage_leaves_encoder_codebook_and_latent_tokens():
-    model, batch = tiny().train(), some_batch()
+    model, batch = tiny().train(), with_codes()
     model.freeze_encoder()
     assert {name.split(".")[0] for name, _ in model.parameter_groups()["autoencoder"]} == set(PIXELS)
-    terms = all_losses(model, batch)["autoencoder"]
+    terms = losses_of(model, batch)["autoencoder"]
     assert list(terms) == ["reconstruction"]  # neither codebook nor commitment
     assert reached(model, terms) == set(PIXELS)
     codes = model.encode(batch["images"])
@@ -283,9 +237,9 @@ def test_the_second_stage_leaves_encoder_codebook_and_latent_tokens():
 
 def test_pixel_terms_are_weighted_means():
     weights = TINY["loss_weights"] | {"reconstruction": 2.0, "perceptual": 0.5}
-    model, batch, seen = tiny(loss_weights=weights), some_batch(), []
+    model, batch, seen = tiny(loss_weights=weights), with_codes(), []
     model.perceptual_loss = lambda *pair: seen.append(pair) or torch.tensor(0.25)
-    terms = all_losses(model, batch)["autoencoder"]
+    terms = losses_of(model, batch)["autoencoder"]
     fake = model.pixels(model(batch["images"]).logits)
     wanted = 2 * (fake - (batch["images"] + 1) / 2).square().mean().item()
     assert terms["reconstruction"].item() == pytest.approx(wanted, rel=1e-5)
@@ -295,8 +249,8 @@ def test_pixel_terms_are_weighted_means():
 
 
 def test_gan_waits_for_its_step_and_each_update_moves_its_own_half():
-    model, batch = tiny(gan_start_step=5).train(), some_batch()
-    early = all_losses(model, batch, step=4)
+    model, batch = tiny(gan_start_step=5).train(), with_codes()
+    early = losses_of(model, batch, step=4)
     assert list(early) == ["autoencoder"] and "gan" not in early["autoencoder"]
     real, fake = (batch["images"] + 1) / 2, model.pixels(model(batch["images"]).logits).detach()
     judged = model.discriminator(real), model.discriminator(fake)
@@ -323,7 +277,7 @@ def test_perceptual_network_is_read_at_first_use(monkeypatch):
     assert tiny(perceptual="convnext", learns="codes").perceptual_loss is None  # which knows no images
     monkeypatch.delenv(perceptual.FOLDER_VARIABLE, raising=False)
     with pytest.raises(FileNotFoundError, match=r"convnext_small-0c510722\.pth") as error:
-        all_losses(model, some_batch())
+        losses_of(model, with_codes())
     assert "vgg" not in str(error.value)
 
 

@@ -7,8 +7,9 @@ from tesserae.tokenizers.first_stage import Reconstruction
 from tesserae.tokenizers.kl_vae_weights import load_official
 from tesserae.tokenizers.va_vae import build
 from tests import golden
+from tests.tokenizers.batches import all_losses, seeded, some_images
 from tests.tokenizers.test_kl_vae import TINY as FIRST_STAGE
-from tests.tokenizers.test_kl_vae import all_losses, assert_official_numbers, official_state, seeded, some_images
+from tests.tokenizers.test_kl_vae import assert_official_numbers
 
 TINY = FIRST_STAGE | {
     "latent_patch": 1,
@@ -28,7 +29,7 @@ def tiny(**changes):
 @pytest.fixture(scope="module")
 def official():
     model = tiny(channels=128, latent_channels=4, gan_start_step=10, discriminator={"channels": 16, "layers": 2})
-    state = official_state(GOLDEN["keys"], GOLDEN["scale"])
+    state = golden.state_by_name(GOLDEN["keys"], GOLDEN["scale"])
     extra = {name: torch.zeros(1) for name in ("loss.logvar", "linear_proj.weight", "foundation_model.model.cls_token")}
     assert load_official(model, state | extra) == 3
     golden.fill_by_name(model.discriminator, 0.05)

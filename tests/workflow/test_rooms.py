@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 SOURCE = ROOT / "src" / "tesserae"
 MAY = {
-    "config": {"bits"},
+    "config": {"bits", "edges"},
     "lineage": {"config"},
     "nn": {"config"},
     "data": {"config"},
@@ -27,7 +27,7 @@ MAY = {
     "tokenizers": {"nn", "quantizers", "diffusion", "encoders", "losses"},
     "generators": {"nn", "quantizers", "diffusion", "encoders", "losses"},
     "sae": {"nn", "quantizers", "diffusion", "encoders", "losses", "metrics"},
-    "metrics": {"encoders", "data"},
+    "metrics": {"encoders", "data", "edges"},
     "reporting": {"config", "lineage", "words"},
     "tracking": {"config", "lineage"},
     "audit": {"config", "lineage", "reporting"},
@@ -68,6 +68,7 @@ MAY = {
     },
     "words": set(),
     "bits": set(),
+    "edges": set(),
     "contracts": set(),
 }
 SYSTEMS = {"tokenizers": set(TOKENIZERS), "generators": set(GENERATORS)}

@@ -22,6 +22,7 @@ from tesserae.words import count
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tesserae", message="tesserae %(version)s")
 @click.option(
     "--project",
     type=click.Path(path_type=Path, exists=True, file_okay=False),

@@ -1,5 +1,6 @@
 """What a recipe is resolved against, and what comes out: plain values, each with its origin."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,6 +112,15 @@ class Context:
             )
         origin = f"{self.scale_file}: sizes.{system}.{name}"
         return {part: Sourced(value, origin) for part, value in sizes[name].model_dump().items()}
+
+    def check(self, spec: Spec, recipe: ResolvedRecipe, faults: Iterable[tuple[str, str, str]]) -> None:
+        """Raise the first of `faults` (key, problem, remedy) of what a spec describes, at the key that can mend it."""
+        for key, problem, remedy in faults:
+            file, place = recipe.where(key)
+            origin = spec.origins.get(f"model.{key}", "")
+            if origin.startswith(f"{self.scale_file}"):
+                file, place = self.scale_file, origin.removeprefix(f"{self.scale_file}: ").partition(" ")[0]
+            raise ConfigError(file, place, f"{recipe.name}: {problem}", remedy)
 
     def dataset(self, recipe: ResolvedRecipe) -> tuple[str, Dataset, str]:
         """As `images`; ConfigError for a set without classes."""

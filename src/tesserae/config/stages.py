@@ -12,6 +12,7 @@ from typing import Literal
 
 from tesserae.config import measures
 from tesserae.config.files import Strict
+from tesserae.edges import EDGES
 
 ALL: tuple[str, ...] = ()  # of what a stage reads: all files of the artifact but its manifest
 CURVES = "curves.jsonl"
@@ -26,7 +27,6 @@ REBUILT = (
     "batch",
     "measured_at",
 )  # of `evaluation`: how reconstructions are measured
-EDGES = ("left_right", "top_bottom")  # shares of kept patches in the outermost columns and rows
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tesserae.config.resolve import Tokens
 from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
 from tesserae.costs.calibration import Rates, adversarial_fraction, count_training
 from tesserae.costs.counts import count
+from tesserae.lineage.measures.speed import other_batches
 from tesserae.lineage.walk import nearest_first
 
 # What only training does, as it is at use: tokenizers that differ in nothing else are counted once.
@@ -25,7 +26,6 @@ AT_INFERENCE = {
     "filtering": {"order": "score"},  # a part of a setting; the others ask what an image shows, which cannot be counted
 }
 ORDERS = 5  # of patches (stages/selection.py)
-OTHER_BATCHES, MOST_BATCHES = (1, 16, 128), 16  # of the stage throughput
 KEPT = 2  # checkpoints of a training (training/state.py)
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
 
@@ -343,7 +343,7 @@ def _samples(task: Task, rates: Rates) -> Need:
 def _throughput(task: Task, rates: Rates) -> Need:
     """Loops of each generator with guidance, then those of the own one in other batches and, perhaps, of one length."""
     spec, needs, made = task.spec, [], {producer.id: producer.spec for producer in task.producers}
-    others = sum(min(spec["samples"], batch * MOST_BATCHES) for batch in OTHER_BATCHES)
+    others = sum(other_batches(spec["samples"]).values())
     for role, system in spec["systems"].items():
         generator, tokenizer = made[system["generator"]], made[system["tokenizer"]]
         sampled = count(

@@ -5,13 +5,13 @@ Its published file is read from the folder $TESSERAE_WEIGHTS. Shapes: B images, 
 
 import functools
 import os
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FOLDER_VARIABLE = "TESSERAE_WEIGHTS"
+from tesserae.encoders.published import FOLDER_VARIABLE, read_by_timm, weights_file
+
 NETWORK, WIDTH, SIDE = "vit_large_patch14_reg4_dinov2", 1024, 224
 FILE = "dinov2_vitl14_reg4_pretrain.pth"  # facebookresearch/dinov2; or timm's own conversion under this name
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the network was trained
@@ -38,15 +38,12 @@ def class_token(images: Tensor) -> Tensor:
 
 @functools.cache
 def _read(folder: str | None, device: torch.device) -> nn.Module:
-    path = None if folder is None else Path(folder, FILE)
-    if path is None or not path.is_file():
-        raise FileNotFoundError(
-            f"DINOv2's weights with registers are expected at {path or f'${FOLDER_VARIABLE}/{FILE}'}; get them from "
-            "facebookresearch/dinov2, or set in the recipe or the scale what does without them: of TaTok "
-            "`global_target: thumbnail`, of Hita `foundation: lite2`"
-        )
+    remedy = (
+        "get them from facebookresearch/dinov2, or set in the recipe or the scale what does without them: of TaTok "
+        "`global_target: thumbnail`, of Hita `foundation: lite2`"
+    )
+    path = weights_file(folder, FILE, "DINOv2's weights with registers are needed", remedy)
     import timm  # takes seconds, and most trainings do without
 
-    # DECISION: no checksum of this file is published; timm checks every name and shape.
-    network = timm.create_model(NETWORK, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, img_size=SIDE)
+    network = timm.create_model(NETWORK, **read_by_timm(path), img_size=SIDE)
     return network.requires_grad_(False).eval().to(device)

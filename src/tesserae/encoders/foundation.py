@@ -8,7 +8,6 @@ Shapes: B images, S their side, G the side of the grid, F channels of the featur
 
 import functools
 import os
-from pathlib import Path
 
 import timm
 import torch
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tesserae.encoders.embedded import NETWORKS, EmbeddedNetwork
+from tesserae.encoders.published import FOLDER_VARIABLE, read_by_timm, weights_file
 
-FOLDER_VARIABLE = "TESSERAE_WEIGHTS"
 DINOV2, DINOV2_PATCH = "vit_large_patch14_dinov2", 14
 DINOV2_FILE = "dinov2_vitl14_pretrain.pth"  # facebookresearch/dinov2; or timm's own conversion under this name
 EMBEDDED_STAGE = 4  # of the networks in packages: the last one of stride 16
@@ -47,16 +46,9 @@ def _dinov2(images: Tensor, grid: int) -> Tensor:
 
 @functools.cache
 def _read_dinov2(folder: str | None, device: torch.device) -> nn.Module:
-    path = None if folder is None else Path(folder, DINOV2_FILE)
-    if path is None or not path.is_file():
-        raise FileNotFoundError(
-            f"the alignment loss needs DINOv2's weights, expected at {path or f'${FOLDER_VARIABLE}/{DINOV2_FILE}'}; "
-            "get them from facebookresearch/dinov2, or set `foundation: lite2` in the scale"
-        )
-    # DECISION: no checksum of this file is published; timm checks every name and shape.
-    network = timm.create_model(
-        DINOV2, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, dynamic_img_size=True
-    )
+    remedy = "get them from facebookresearch/dinov2, or set `foundation: lite2` in the scale"
+    path = weights_file(folder, DINOV2_FILE, "the alignment loss needs DINOv2's weights", remedy)
+    network = timm.create_model(DINOV2, **read_by_timm(path), dynamic_img_size=True)
     return network.requires_grad_(False).eval().to(device)
 
 

@@ -9,7 +9,6 @@ Shapes: B images, S their side, P patches, row by row, F channels of the feature
 
 import functools
 import os
-from pathlib import Path
 
 import timm
 import torch
@@ -17,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tesserae.encoders.embedded import NETWORKS, STRIDES, EmbeddedNetwork
-from tesserae.encoders.foundation import EMBEDDED_STAGE, FOLDER_VARIABLE
+from tesserae.encoders.foundation import EMBEDDED_STAGE
+from tesserae.encoders.published import FOLDER_VARIABLE, read_by_timm, weights_file
 
 SIGLIP, SIGLIP_SIDE = "vit_base_patch16_siglip_256", 256
 SIGLIP_FILE = "siglip_base_patch16_256.safetensors"  # timm's conversion of google/siglip-base-patch16-256
@@ -66,14 +66,9 @@ def make_siglip(**settings) -> nn.Module:
 
 @functools.cache
 def _read_siglip(folder: str | None, device: torch.device) -> nn.Module:
-    path = None if folder is None else Path(folder, SIGLIP_FILE)
-    if path is None or not path.is_file():
-        raise FileNotFoundError(
-            f"concepts need SigLIP's weights, expected at {path or f'${FOLDER_VARIABLE}/{SIGLIP_FILE}'}; get "
-            f"model.safetensors of {SIGLIP_SOURCE}, or set `encoder: lite2` in the scale"
-        )
-    # DECISION: no checksum of this file is published; timm checks every name and shape.
-    network = make_siglip(pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+    remedy = f"get model.safetensors of {SIGLIP_SOURCE}, or set `encoder: lite2` in the scale"
+    path = weights_file(folder, SIGLIP_FILE, "concepts need SigLIP's weights", remedy)
+    network = make_siglip(**read_by_timm(path))
     return network.requires_grad_(False).eval().to(device)
 
 

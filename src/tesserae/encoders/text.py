@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from tesserae.encoders.published import FOLDER_VARIABLE, weights_file
 from tesserae.nn.official import load_strictly, read_official
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ WIDTHS = {"clip": 768, "minilm": 384}
 
 # ViT-L/14-336's text half; 123,650,304 parameters
 CLIP = {"context_length": 77, "vocab_size": 49408, "width": 768, "heads": 12, "layers": 12, "output_dim": 768}
-FOLDER_VARIABLE = "TESSERAE_WEIGHTS"
 CLIP_FILE = (
     "vit_large_patch14_clip_336.openai/open_clip_model.safetensors"  # hub timm/vit_large_patch14_clip_336.openai
 )
@@ -94,12 +94,8 @@ def _read_clip(folder: str | None, device: torch.device) -> tuple[Callable[[list
     tower = clip_tower()
     from open_clip.tokenizer import SimpleTokenizer
 
-    path = None if folder is None else Path(folder, CLIP_FILE)
-    if path is None or not path.is_file():
-        raise FileNotFoundError(
-            f"the text encoder `clip` needs OpenAI's weights, expected at {path or f'${FOLDER_VARIABLE}/{CLIP_FILE}'}; "
-            "get them from the hub's timm/vit_large_patch14_clip_336.openai, or take `minilm`"
-        )
+    remedy = "get them from the hub's timm/vit_large_patch14_clip_336.openai, or take `minilm`"
+    path = weights_file(folder, CLIP_FILE, "the text encoder `clip` needs OpenAI's weights", remedy)
     # DECISION: no checksum of this file is published; every name and shape of its text half must fit.
     load_strictly(tower, read_official(path), dropped=("visual.", "logit_scale"))
     return SimpleTokenizer(), tower.requires_grad_(False).eval().to(device)

@@ -6,6 +6,7 @@ Shapes: B images (B, 3, S, S) in [-1, 1], G x G patches of side P = S / G, N = G
 
 import functools
 import math
+import os
 
 import timm
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from tesserae.encoders.foundation import CHANNELS as FOUNDATION
 from tesserae.encoders.foundation import DINOV2_FILE, spatial_features
-from tesserae.losses.perceptual import weights_folder
+from tesserae.encoders.published import FOLDER_VARIABLE, read_by_timm, weights_file
 
 HOG_BINS, HOG_CELLS = 9, 2  # orientations over half a turn; cells along a patch's side
 # name in timm, and its file below TESSERAE_WEIGHTS
@@ -68,22 +69,10 @@ def read_transformer(name: str, image_size: int, patch_size: int, device: torch.
     Read once per process. Raises FileNotFoundError, with the remedy, if its file is not there.
     """
     model, file = TRANSFORMERS[name]
-    folder = weights_folder()
-    path = folder / file if folder else None
-    if path is None or not path.is_file():
-        raise FileNotFoundError(
-            f"the target {name!r} needs the weights of timm's {model}, expected at "
-            f"{path or f'$TESSERAE_WEIGHTS/{file}'}; "
-            f"put them there, or leave the target out of auxiliary_targets in the recipe or the scale"
-        )
-    # DECISION: no checksum of these files is published; timm checks every name and shape.
-    network = timm.create_model(
-        model,
-        pretrained=True,
-        pretrained_cfg_overlay={"file": str(path)},
-        img_size=image_size,
-        patch_size=patch_size,
-    )
+    remedy = "put them there, or leave the target out of auxiliary_targets in the recipe or the scale"
+    needs = f"the target {name!r} needs the weights of timm's {model}"
+    path = weights_file(os.environ.get(FOLDER_VARIABLE), file, needs, remedy)
+    network = timm.create_model(model, **read_by_timm(path), img_size=image_size, patch_size=patch_size)
     return network.requires_grad_(False).eval().to(device)
 
 

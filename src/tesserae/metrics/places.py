@@ -5,7 +5,7 @@ Shapes: G x G patches; `kept` (G, G) says how often each was kept, over any numb
 
 import numpy as np
 
-EDGES = ("left_right", "top_bottom")
+from tesserae.edges import EDGES
 
 
 def edge_shares(kept: np.ndarray) -> dict[str, float]:

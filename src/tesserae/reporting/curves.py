@@ -78,10 +78,10 @@ def draw_curves(
             _term(
                 axes,
                 term,
-                {
-                    marks[label][0]: [(line["step"], line[term]) for line in lines if term in line]
+                [
+                    (marks[label][0], [(line["step"], line[term]) for line in lines if term in line])
                     for label, lines in runs.items()
-                },
+                ],
             )
         for axes in panels[len(terms) :]:
             axes.set_visible(False)
@@ -94,12 +94,12 @@ def draw_curves(
     return figure
 
 
-def _term(axes: "Axes", term: str, runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """One panel: {colour: [(step, value), ...]}."""
+def _term(axes: "Axes", term: str, runs: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> None:
+    """One panel: of each run its colour, which may come again, and (step, value) ...."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     lowest, highest = math.inf, -math.inf
-    for colour, points in runs.items():
+    for colour, points in runs:
         if not points:
             continue
         steps, values = np.array(points, dtype=float).T

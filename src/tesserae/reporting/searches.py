@@ -35,12 +35,21 @@ def read_searches(work: Work) -> dict[str, Any]:
     return {"rows": rows, "generators": groups, "searches": found, "scale": work.spec["scale"], "reasons": why}
 
 
-def best_found(searches: Sequence[Mapping[str, Any]], where: str) -> dict[str, Any] | None:
-    """A recipe's own values at the guidance that each of its seeds selected, as one metrics.json; None if not run.
+def best_found(
+    searches: Searches, rows: Mapping[str, str], generators: Sequence[str]
+) -> dict[Place, dict[str, Any] | None]:
+    """The searches' own values at the guidance that each seed selected, as one metrics.json a place; None for not run.
 
-    Raises FigureError, naming `where`, for a search without the point that it selected.
+    Raises TableError if they were obtained in two ways (see `comparable`), FigureError for a search without the point
+    that it selected.
     """
-    return seeds.over_seeds([_at_selected(search, where) for search in searches]) if searches else None
+    found = {
+        (key, generator): [_at_selected(search, f"{rows[key]}, {generator}") for search in of_seeds]
+        for (key, generator), of_seeds in searches.items()
+    }
+    best = {place: seeds.over_seeds(selected) if selected else None for place, selected in found.items()}
+    comparable(best, rows, generators, "the searches")
+    return best
 
 
 def _at_selected(search: Mapping[str, Any], where: str) -> dict[str, Any]:

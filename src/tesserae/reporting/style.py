@@ -76,14 +76,18 @@ OTHERS += (("#e7298a", "d"), ("#17becf", "p"))
 
 
 def marks(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """(colour, marker) of each label: fixed for the known tokenizers, by order of appearance for all others."""
+    """(colour, marker) of each label: fixed for the known tokenizers, by order of appearance for all others.
+
+    Where colours come again they have other markers, so that of 64 others no two are alike.
+    """
     chosen: dict[str, tuple[str, str]] = {}
     others = 0
     for label in dict.fromkeys(labels):
         if label in TOKENIZERS:
             chosen[label] = TOKENIZERS[label]
         else:
-            chosen[label] = OTHERS[others % len(OTHERS)]
+            again, place = divmod(others, len(OTHERS))
+            chosen[label] = OTHERS[place][0], OTHERS[(place + again) % len(OTHERS)][1]
             others += 1
     return chosen
 

@@ -4,7 +4,6 @@ Source: TaTok (arXiv 2605.16384), Table 1, column T, whose protocol is not print
 the RQ-VAE repository (DECISION D23). The job runs alone on its machine: the table of stages says so.
 """
 
-import importlib
 import statistics
 import time
 from collections.abc import Iterator
@@ -15,18 +14,13 @@ import torch
 from torch import Tensor
 
 from tesserae.lineage.manifest import hardware
-from tesserae.lineage.measures.speed import Speed
+from tesserae.lineage.measures.speed import Speed, other_batches
 from tesserae.lineage.work import Work
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.generators import draws_lengths
 from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
-from tesserae.stages.shared.sampling import FINAL, labels_of, seeds_of
-from tesserae.stages.shared.token_shards import standardisation
-from tesserae.training import weights
-
-OTHER_BATCHES = (1, 16, 128)  # DECISION (D23): beside the recipe's own
-MOST_BATCHES = 16  # in a loop of those: one image at a time would take long
+from tesserae.stages.shared.sampling import FINAL, Drawer, labels_of, open_drawer, seeds_of
 
 
 class Seconds(NamedTuple):
@@ -40,39 +34,6 @@ class Seconds(NamedTuple):
         return self.generator + self.decoder
 
 
-class System(NamedTuple):
-    """A generator, how it is sampled, and the decoder of its tokens, whose `mean` and `std` may be standardised."""
-
-    sampler: Any
-    settings: dict[str, Any]
-    generator: torch.nn.Module
-    tokenizer: torch.nn.Module
-    mean: Tensor | None
-    std: Tensor | None
-
-    def loop(self, labels: Tensor, seeds: list[int], batch: int, title: str) -> Seconds:
-        """Draw and decode images of labels (N,). Those of similar lengths share a batch, where lengths differ."""
-        generator = decoder = 0.0
-        order = self.order(labels, seeds)
-        for part in slices(len(order), batch, title):
-            rows = order[part]
-            began = _now(labels.device)
-            tokens = self.sampler.sample(
-                self.generator, labels[rows], seeds=[seeds[row] for row in rows], **self.settings
-            )
-            if self.mean is not None:
-                tokens = tokens * self.std + self.mean
-            drawn = _now(labels.device)
-            self.tokenizer.decode(tokens).clamp_(-1, 1)
-            generator, decoder = generator + drawn - began, decoder + _now(labels.device) - drawn
-        return Seconds(generator, decoder)
-
-    def order(self, labels: Tensor, seeds: list[int]) -> list[int]:
-        if not draws_lengths(self.generator):
-            return list(range(len(labels)))
-        return self.sampler.lengths(self.generator, labels, seeds=seeds).argsort(descending=True, stable=True).tolist()
-
-
 @torch.inference_mode()
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json, in images a second, from the median loop.
@@ -84,20 +45,20 @@ def run(work: Work) -> dict[str, float]:
     spec, device = work.spec, pick_device(work.device)
     labels = torch.from_numpy(labels_of(spec["samples"], spec["classes"], "cycled", spec["seed"])).to(device)
     seeds = seeds_of(spec["seed"], FINAL, spec["samples"])
-    systems = {role: _open(work, role, device) for role in spec["systems"]}
-    own, batch = systems["own"], spec["batch"]
+    drawers = {role: open_drawer(work, system["sampler"], f"{role}_") for role, system in spec["systems"].items()}
+    own, batch = drawers["own"], spec["batch"]
 
-    def time_in_turn(systems: dict[str, System], batch: int, images: int) -> dict[str, list[Seconds]]:
-        """Loops of all systems, each in turn, so that what slows the machine slows all of them."""
-        found: dict[str, list[Seconds]] = {name: [] for name in systems}
+    def time_in_turn(drawers: dict[str, Drawer], batch: int, images: int) -> dict[str, list[Seconds]]:
+        """Loops of all of them, each in turn, so that what slows the machine slows all."""
+        found: dict[str, list[Seconds]] = {name: [] for name in drawers}
         for number in range(spec["loops"] + 1):
-            for name, system in systems.items():
+            for name, drawer in drawers.items():
                 title = f"{work.title} {name}, batches of {batch}, {number}/{spec['loops']}"
-                found[name].append(system.loop(labels[:images], seeds[:images], batch, title))
+                found[name].append(time_loop(drawer, labels[:images], seeds[:images], batch, title))
         return {name: loops[1:] for name, loops in found.items()}  # the first warms up
 
     with _full_precision():
-        loops = time_in_turn(systems, batch, len(labels))
+        loops = time_in_turn(drawers, batch, len(labels))
         values = {
             "samples_per_second": len(labels) / _both(loops["own"]),
             "generator_per_second": len(labels) / statistics.median(loop.generator for loop in loops["own"]),
@@ -106,8 +67,7 @@ def run(work: Work) -> dict[str, float]:
         if "against" in loops:
             values["factor"] = _both(loops["own"]) / _both(loops["against"])
         by_batch = {batch: values["samples_per_second"]}
-        for other in OTHER_BATCHES:
-            images = min(len(labels), other * MOST_BATCHES)
+        for other, images in other_batches(len(labels)).items():
             timed = time_in_turn({"own": own}, other, images)["own"]
             by_batch[other] = images / _both(timed)
         if draws_lengths(own.generator):
@@ -130,18 +90,25 @@ def run(work: Work) -> dict[str, float]:
     return write_numbers(work, values, measure, deviation=deviation, batches=by_batch)
 
 
-def _open(work: Work, role: str, device: torch.device) -> System:
-    """The networks of "own" or "against" and how they are sampled; in the spec and the inputs by that role."""
-    settings = dict(work.spec["systems"][role]["sampler"])
-    sampler = importlib.import_module(settings.pop("module"))
-    models = [
-        weights.load(work.inputs[f"{role}_{part}"] / "weights.safetensors").to(device)
-        for part in ("generator", "tokenizer")
-    ]
-    mean = std = None
-    if shards := work.shards(f"{role}_tokens"):
-        mean, std = (found.to(device) for found in standardisation(shards))
-    return System(sampler, settings, *models, mean, std)
+def time_loop(drawer: Drawer, labels: Tensor, seeds: list[int], batch: int, title: str) -> Seconds:
+    """Draw and decode images of labels (N,). Those of similar lengths share a batch, where lengths differ."""
+    generator = decoder = 0.0
+    order = order_of(drawer, labels, seeds)
+    for part in slices(len(order), batch, title):
+        rows = order[part]
+        began = _now(labels.device)
+        tokens = drawer.tokens(labels[rows], [seeds[row] for row in rows])
+        drawn = _now(labels.device)
+        drawer.tokenizer.decode(tokens).clamp_(-1, 1)
+        generator, decoder = generator + drawn - began, decoder + _now(labels.device) - drawn
+    return Seconds(generator, decoder)
+
+
+def order_of(drawer: Drawer, labels: Tensor, seeds: list[int]) -> list[int]:
+    """In which order images are drawn: the longest first, where lengths differ."""
+    if not draws_lengths(drawer.generator):
+        return list(range(len(labels)))
+    return drawer.sampler.lengths(drawer.generator, labels, seeds=seeds).argsort(descending=True, stable=True).tolist()
 
 
 def _fix_length(generator: Any) -> None:

@@ -22,12 +22,9 @@ from tesserae.losses.blur_discriminator import BlurDiscriminator
 from tesserae.losses.concepts import concept_loss
 from tesserae.losses.lecam import LeCam
 from tesserae.losses.perceptual import perceptual_loss
-from tesserae.nn.clip_blocks import Block, init_layers, learned
+from tesserae.nn.clip_blocks import LatentTransformer, init_layers, learned, spared_from_decay
 from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health
-
-# Parameters that TiTok's official code spares from weight decay: those with such a word in their names.
-NOT_DECAYED = ("ln", "bias", "latent_tokens", "mask_token", "embedding", "norm", "gamma", "embed")
 
 
 class LossWeights(TypedDict):
@@ -48,47 +45,32 @@ class Reconstruction(NamedTuple):
 # ---- layers -----------------------------------------------------------------------------------------------------
 
 
-class Transformer(nn.Module):
-    """What encoder and decoder share: a class token, positions of all tokens, blocks, and perhaps a prompt."""
+class ReadingTransformer(LatentTransformer):
+    """What encoder and decoder share: patches and latent tokens side by side, and perhaps a prompt that they see."""
 
     def __init__(self, size: TransformerSize, patches: int, latent_tokens: int, text: tuple[int, int] | None):
-        super().__init__()
-        width = size["width"]
-        self.class_embedding = learned(1, width)
-        self.positional_embedding = learned(1 + patches, width)
-        self.latent_token_positional_embedding = learned(latent_tokens, width)
-        self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.transformer = nn.ModuleList(Block(width, size["heads"]) for _ in range(size["blocks"]))
+        # DECISION (D7): Eq. 1 shows patches and latents only; TiTok's class token stays in both halves.
+        super().__init__(size, patches, latent_tokens)
         self.text = text
         if text is not None:
             tokens, text_width = text
-            self.text_guidance_proj = nn.Linear(text_width, width)
+            self.text_guidance_proj = nn.Linear(text_width, size["width"])
             # DECISION (D6): the paper names the projection only; positions as in TA-TiTok's decoder.
-            self.text_guidance_positional_embedding = learned(tokens, width)
+            self.text_guidance_positional_embedding = learned(tokens, size["width"])
 
-    def transform(self, patches: Tensor, latents: Tensor, text: Tensor | None) -> Tensor:
-        """Tokens of patches (B, P, D) and latents (B, N, D), prompts (B, T, W) -> (B, 1 + P + N, D) of the last block.
-
-        All tokens see each other. Raises ValueError for prompts that are missing or of another shape.
-        """
-        # DECISION (D7): Eq. 1 shows patches and latents only; TiTok's class token stays in both halves.
-        x = torch.cat([self.class_embedding.expand(len(patches), 1, -1), patches], dim=1) + self.positional_embedding
-        x = torch.cat([x, latents + self.latent_token_positional_embedding], dim=1)
-        kept = x.shape[1]
-        if self.text is not None:
-            if text is None or tuple(text.shape) != (len(x), *self.text):
-                shape = None if text is None else tuple(text.shape)
-                raise ValueError(f"this tokenizer reads prompts of shape {(len(x), *self.text)}, not {shape}")
-            # At the end, as in TA-TiTok; where a token stands in Eq. 5 makes no difference, its position is added.
-            words = self.text_guidance_proj(text) + self.text_guidance_positional_embedding
-            x = torch.cat([x, words], dim=1)
-        x = self.ln_pre(x).transpose(0, 1)
-        for block in self.transformer:
-            x = block(x)
-        return x[:kept].transpose(0, 1)
+    def read(self, patches: Tensor, latents: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `transform`, with prompts (B, T, W). Raises ValueError for those that are missing or of another shape."""
+        if self.text is None:
+            return self.transform(patches, latents)
+        if text is None or tuple(text.shape) != (len(patches), *self.text):
+            shape = None if text is None else tuple(text.shape)
+            raise ValueError(f"this tokenizer reads prompts of shape {(len(patches), *self.text)}, not {shape}")
+        # At the end, as in TA-TiTok; where a token stands in Eq. 5 makes no difference, its position is added.
+        words = self.text_guidance_proj(text) + self.text_guidance_positional_embedding
+        return self.transform(patches, latents, words)
 
 
-class Encoder(Transformer):
+class Encoder(ReadingTransformer):
     """Pixels (B, 3, S, S) in [0, 1] and the latent tokens (N, D) -> Z_1D (B, N, D)."""
 
     def __init__(
@@ -106,15 +88,14 @@ class Encoder(Transformer):
 
     def forward(self, pixels: Tensor, latent_tokens: Tensor, text: Tensor | None) -> Tensor:
         patches = self.patch_embed(pixels).flatten(2).transpose(1, 2)
-        x = self.transform(patches, latent_tokens.expand(len(pixels), -1, -1), text)
-        return self.ln_post(x[:, 1 + patches.shape[1] :])
+        return self.ln_post(self.read(patches, latent_tokens.expand(len(pixels), -1, -1), text)[1])
 
     def project(self, latents: Tensor) -> Tensor:
         """Z_1D (B, N, D) -> what is quantised, (B, N, d)."""
         return F.linear(latents, self.conv_out.weight.flatten(1), self.conv_out.bias)
 
 
-class Decoder(Transformer):
+class Decoder(ReadingTransformer):
     """Entries of the codebook (B, N, d) -> pixels (B, 3, S, S), about [0, 1], not clamped."""
 
     def __init__(
@@ -136,8 +117,8 @@ class Decoder(Transformer):
     def forward(self, vectors: Tensor, text: Tensor | None) -> Tensor:
         grid, patch = self.grid, self.patch_size
         masks = self.mask_token.expand(len(vectors), grid * grid, -1)
-        x = self.transform(masks, self.decoder_embed(vectors), text)
-        x = self.ln_post(x[:, 1 : 1 + grid * grid]).transpose(1, 2).unflatten(2, (grid, grid))  # (B, D, G, G)
+        x = self.ln_post(self.read(masks, self.decoder_embed(vectors), text)[0])
+        x = x.transpose(1, 2).unflatten(2, (grid, grid))  # (B, D, G, G)
         x = self.ffn(x).unflatten(1, (patch, patch, 3))  # (B, p1, p2, 3, G, G)
         return self.conv_out(x.permute(0, 3, 4, 1, 5, 2).reshape(len(x), 3, grid * patch, grid * patch))
 
@@ -294,7 +275,7 @@ class ConceptTok(nn.Module):
 
     def no_weight_decay(self, name: str, parameter: nn.Parameter) -> bool:
         """Vectors, norms, tokens, positions, the codebook and everything called an embedding (official code)."""
-        return parameter.ndim < 2 or any(word in name for word in NOT_DECAYED)
+        return spared_from_decay(name, parameter)
 
 
 def build(spec: dict) -> ConceptTok:

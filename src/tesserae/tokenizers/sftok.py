@@ -12,17 +12,16 @@ width of a code.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from tesserae.losses.adversarial import DiscriminatorSize
 from tesserae.nn.hashing import seeds_of, uniforms
 from tesserae.nn.masking import arccos_ratio, gumbel, masked_after, ranks
 from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.transport import TransportQuantizer
-from tesserae.tokenizers.two_stage import INIT_STD, CodeDecoder, LossWeights, Predicted, ProxySize, TwoStage
+from tesserae.tokenizers.two_stage import INIT_STD, CodeDecoder, Predicted, TwoStage
 
 # Where a decoding's random numbers begin, and their shape -> uniform ones in [0, 1), (B, *shape).
 Draw = Callable[[int, tuple[int, ...]], Tensor]
@@ -47,58 +46,35 @@ class Decoder(CodeDecoder):
 
 
 class SFTok(TwoStage):
-    """The tokenizer and its losses: see `TwoStage` for the stages.
+    """The tokenizer and its losses: see `TwoStage` for the stages and the keywords that are not its own.
 
     `replaced` is the share of known codes that are the network's own predictions; None: nothing is known. `steps` are
     those of a decoding.
     """
 
+    Decoder = Decoder
+
     def __init__(
         self,
         *,
-        image_size: int,
-        patch_size: int,
-        latent_tokens: int,
-        codebook_size: int,
-        code_width: int,
-        encoder: TransformerSize,
-        decoder: TransformerSize,
-        proxy: ProxySize,
         learns: Literal["codes", "pixels"],
         replaced: float | None,
         unmasked_weight: float,
         steps: int,
         choice_temperature: float,
-        commitment: float,
-        perceptual: Literal["lpips", "lite2", "none"],
-        loss_weights: LossWeights,
-        gan_start_step: int | None,
-        discriminator: DiscriminatorSize | None,
+        **shared: Any,
     ):
-        size = decoder, image_size // patch_size, latent_tokens, code_width, proxy["codebook_size"]
-        super().__init__(
-            image_size=image_size,
-            patch_size=patch_size,
-            latent_tokens=latent_tokens,
-            codebook_size=codebook_size,
-            code_width=code_width,
-            encoder=encoder,
-            decoder=Decoder(*size),
-            quantizer=TransportQuantizer(codebook_size, code_width),
-            proxy=proxy,
-            learns=learns,
-            commitment=commitment,
-            perceptual=perceptual,
-            loss_weights=loss_weights,
-            gan_start_step=gan_start_step,
-            discriminator=discriminator,
-        )
+        super().__init__(learns=learns, **shared)
         if learns == "pixels" and replaced not in (None, 1.0):
             raise ValueError(
                 f"the stage that learns pixels knows no codes but its own: `replaced` is {replaced}, not 1"
             )
         self.replaced, self.unmasked_weight = replaced, unmasked_weight
         self.steps, self.choice_temperature = steps, choice_temperature
+
+    @staticmethod
+    def make_quantizer(entries: int, width: int) -> TransportQuantizer:
+        return TransportQuantizer(entries, width)
 
     # ---- use ----------------------------------------------------------------------------------------------------
 

@@ -8,16 +8,13 @@ Shapes: as in two_stage.py: B images, G x G = P codes of the proxy, of which the
 code.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from tesserae.losses.adversarial import DiscriminatorSize
 from tesserae.nn.clip_blocks import learned
 from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.vector import VectorQuantizer
-from tesserae.tokenizers.two_stage import CodeDecoder, LossWeights, Predicted, ProxySize, TwoStage
+from tesserae.tokenizers.two_stage import CodeDecoder, Predicted, TwoStage
 
 
 class Decoder(CodeDecoder):
@@ -32,44 +29,13 @@ class Decoder(CodeDecoder):
 
 
 class TiTok(TwoStage):
-    """The tokenizer and its losses: see `TwoStage`, also for the stages. Nothing is drawn: `rng` is not used."""
+    """The tokenizer and its losses: see `TwoStage`, also for the keywords. Nothing is drawn: `rng` is not used."""
 
-    def __init__(
-        self,
-        *,
-        image_size: int,
-        patch_size: int,
-        latent_tokens: int,
-        codebook_size: int,
-        code_width: int,
-        encoder: TransformerSize,
-        decoder: TransformerSize,
-        proxy: ProxySize,
-        learns: Literal["codes", "pixels"],
-        commitment: float,
-        perceptual: Literal["convnext", "lite2", "none"],
-        loss_weights: LossWeights,
-        gan_start_step: int | None,
-        discriminator: DiscriminatorSize | None,
-    ):
-        size = decoder, image_size // patch_size, latent_tokens, code_width, proxy["codebook_size"]
-        super().__init__(
-            image_size=image_size,
-            patch_size=patch_size,
-            latent_tokens=latent_tokens,
-            codebook_size=codebook_size,
-            code_width=code_width,
-            encoder=encoder,
-            decoder=Decoder(*size),
-            quantizer=VectorQuantizer(codebook_size, code_width, clustering=False, l2=True),
-            proxy=proxy,
-            learns=learns,
-            commitment=commitment,
-            perceptual=perceptual,
-            loss_weights=loss_weights,
-            gan_start_step=gan_start_step,
-            discriminator=discriminator,
-        )
+    Decoder = Decoder
+
+    @staticmethod
+    def make_quantizer(entries: int, width: int) -> VectorQuantizer:
+        return VectorQuantizer(entries, width, clustering=False, l2=True)
 
     def decoded(self, vectors: Tensor, codes: Tensor) -> Tensor:
         """Entries (B, N, d) -> logits (B, V, G, G)."""

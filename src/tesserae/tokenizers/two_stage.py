@@ -19,8 +19,8 @@ from tesserae.losses.adversarial import DiscriminatorSize, adversarial_groups, g
 from tesserae.losses.blur_discriminator import BlurDiscriminator
 from tesserae.losses.lecam import LeCam
 from tesserae.losses.perceptual import perceptual_loss
-from tesserae.nn.clip_blocks import init_layers, learned
-from tesserae.nn.latent_tokens import LatentTransformer, spared_from_decay
+from tesserae.nn.clip_blocks import LatentTransformer, init_layers, learned, spared_from_decay
+from tesserae.nn.latent_tokens import place_patches
 from tesserae.nn.maskgit_autoencoder import MaskGITDecoder
 from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.vector import Quantized, VectorQuantizer, codebook_health
@@ -97,16 +97,19 @@ class CodeDecoder(LatentTransformer):
 
 
 class TwoStage(nn.Module):
-    """A tokenizer around its own `decoder` and `quantizer`, and its losses.
+    """A tokenizer around its own decoder and quantizer, and its losses.
 
     `learns` names the stage: "codes", the first, or "pixels", the second. Both have the same weights, of which the
     first takes codebook and decoder of its proxy and leaves them as they are (`take_proxy`); the second starts from the
     first and leaves the encoder as it is (`freeze_encoder`). `discriminator` and `lecam` are there only in the second
     with `gan_start_step`. The frozen network of the perceptual loss is in no state dict and is read at first use.
 
-    Subclasses bring `forward(images, codes, rng)`, the training path, where `codes` are the proxy's in the first stage
-    and None in the second, and `decoded(vectors, codes)`, which makes logits (B, V, G, G) at use.
+    Subclasses bring `Decoder` and `make_quantizer`; `forward(images, codes, rng)`, the training path, where `codes` are
+    the proxy's in the first stage and None in the second; and `decoded(vectors, codes)`, which makes logits
+    (B, V, G, G) at use.
     """
+
+    Decoder: type[CodeDecoder]
 
     TRAINING_ONLY = ("discriminator.", "lecam.")  # prefixes of what is not part of the tokenizer
 
@@ -119,12 +122,11 @@ class TwoStage(nn.Module):
         codebook_size: int,
         code_width: int,
         encoder: TransformerSize,
-        decoder: CodeDecoder,
-        quantizer: nn.Module,
+        decoder: TransformerSize,
         proxy: ProxySize,
         learns: Literal["codes", "pixels"],
         commitment: float,
-        perceptual: str,
+        perceptual: Literal["lpips", "convnext", "lite2", "none"],
         loss_weights: LossWeights,
         gan_start_step: int | None,
         discriminator: DiscriminatorSize | None,
@@ -145,8 +147,12 @@ class TwoStage(nn.Module):
         self.commitment, self.loss_weights, self.gan_start_step = commitment, dict(loss_weights), gan_start_step
         distance = perceptual_loss(perceptual, loss_weights["perceptual"])
         self.perceptual_loss = distance if learns == "pixels" else None
-        self.encoder = Encoder(encoder, image_size // patch_size, patch_size, latent_tokens, code_width)
-        self.decoder = decoder
+        grid = image_size // patch_size
+        # In this order first weights are drawn; in that of the names below they are initialised.
+        from_codes = self.Decoder(decoder, grid, latent_tokens, code_width, proxy["codebook_size"])
+        quantizer = self.make_quantizer(codebook_size, code_width)
+        self.encoder = Encoder(encoder, grid, patch_size, latent_tokens, code_width)
+        self.decoder = from_codes
         self.latent_tokens = learned(latent_tokens, encoder["width"])
         for module in self.modules():
             init_layers(module, INIT_STD)
@@ -160,10 +166,15 @@ class TwoStage(nn.Module):
         if gan_start_step is not None:
             self.discriminator, self.lecam = BlurDiscriminator(**discriminator), LeCam()
 
+    @staticmethod
+    def make_quantizer(entries: int, width: int) -> nn.Module:
+        """The codebook of the latent tokens."""
+        raise NotImplementedError
+
     def place_tokens(self) -> None:
         """Positions of patches start as those of a grid, in both halves."""
-        self.encoder.place_tokens()
-        self.decoder.place_tokens()
+        place_patches(self.encoder)
+        place_patches(self.decoder)
 
     def take_proxy(self, weights: Mapping[str, Tensor]) -> None:
         """Copy codebook and decoder from the weights of the tokenizer whose codes it learns, by their names there.

@@ -4,11 +4,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from tesserae.config.errors import ConfigError
+from tesserae.config import vqgan
 from tesserae.config.files import Strict
 from tesserae.config.first_stage import Network
 from tesserae.config.parts import AdversarialTokenizer, ScaledWeights
-from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec
+from tesserae.config.vqgan import tokens
+
+__all__ = ["OFFICIAL", "Recipe", "Scaled", "describe", "tokens"]
 
 OFFICIAL = "tesserae.tokenizers.llamagen_vq_weights"  # reads published weights
 
@@ -46,30 +49,13 @@ class Scaled(Strict):
 
 def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of LlamaGenVQ, but for what depends on the training's steps."""
-    spec.set("model.image_size", context.mapped("image_size", recipe["image_size"]))
-    for key in Network.model_fields:
-        spec.set(f"model.{key}", context.scaled("llamagen_vq", recipe, f"network.{key}"))
-    for key in ("latent_channels", "codebook_size", "code_width", "perceptual"):
-        spec.set(f"model.{key}", context.scaled("llamagen_vq", recipe, key))
-    for key in ("commitment", "entropy_ratio", "adaptive_gan"):
-        spec.set(f"model.{key}", recipe[key])
-    for term in LossWeights.model_fields:
-        spec.set(f"model.loss_weights.{term}", context.scaled("llamagen_vq", recipe, f"loss_weights.{term}"))
-    size, pixels = spec.values["model"]["image_size"], _side(spec.values["model"])
-    if size % pixels:
-        raise ConfigError(
-            context.scale_file,
-            "systems.llamagen_vq.network.multipliers",
-            f"image side {size} is not divisible by the {pixels} pixels of a code's side",
-            "choose fewer levels, or another image size",
-        )
-
-
-def tokens(model: dict) -> Tokens:
-    """A grid of codes, row by row."""
-    grid = model["image_size"] // _side(model)
-    return Tokens(grid**2, model["code_width"], "grid", model["codebook_size"])
-
-
-def _side(model: dict) -> int:
-    return 2 ** (len(model["multipliers"]) - 1)
+    vqgan.describe(
+        "llamagen_vq",
+        spec,
+        recipe,
+        context,
+        network=Network,
+        scaled=("latent_channels", "codebook_size", "code_width", "perceptual"),
+        kept=("commitment", "entropy_ratio", "adaptive_gan"),
+        loss_weights=LossWeights,
+    )

@@ -4,11 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from tesserae.config import parts
-from tesserae.config.errors import ConfigError
+from tesserae.config import parts, vqgan
 from tesserae.config.files import Strict
 from tesserae.config.parts import AdversarialTokenizer
-from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
+from tesserae.config.resolve import Context, ResolvedRecipe, Spec
+from tesserae.config.vqgan import tokens
+
+__all__ = ["OFFICIAL", "Recipe", "Scaled", "describe", "tokens"]
 
 OFFICIAL = "tesserae.tokenizers.maskgit_vqgan_weights"  # reads published weights
 
@@ -56,28 +58,12 @@ class Scaled(Strict):
 
 def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of MaskGITVQGAN, but for what depends on the training's steps."""
-    spec.set("model.image_size", context.mapped("image_size", recipe["image_size"]))
-    for key in Network.model_fields:
-        spec.set(f"model.{key}", context.scaled("maskgit_vqgan", recipe, f"network.{key}"))
-    for key in ("codebook_size", "code_width", "perceptual"):
-        spec.set(f"model.{key}", context.scaled("maskgit_vqgan", recipe, key))
-    for term in LossWeights.model_fields:
-        spec.set(f"model.loss_weights.{term}", context.scaled("maskgit_vqgan", recipe, f"loss_weights.{term}"))
-    size, pixels = spec.values["model"]["image_size"], _side(spec.values["model"])
-    if size % pixels:
-        raise ConfigError(
-            context.scale_file,
-            "systems.maskgit_vqgan.network.multipliers",
-            f"image side {size} is not divisible by the {pixels} pixels of a code's side",
-            "choose fewer levels, or another image size",
-        )
-
-
-def tokens(model: dict) -> Tokens:
-    """A grid of codes, row by row."""
-    grid = model["image_size"] // _side(model)
-    return Tokens(grid**2, model["code_width"], "grid", model["codebook_size"])
-
-
-def _side(model: dict) -> int:
-    return 2 ** (len(model["multipliers"]) - 1)
+    vqgan.describe(
+        "maskgit_vqgan",
+        spec,
+        recipe,
+        context,
+        network=Network,
+        scaled=("codebook_size", "code_width", "perceptual"),
+        loss_weights=LossWeights,
+    )

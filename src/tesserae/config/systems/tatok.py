@@ -6,7 +6,6 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from tesserae.config import parts
-from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
 from tesserae.config.first_stage import Network
 from tesserae.config.parts import AdversarialTokenizer
@@ -126,7 +125,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
             spec.set(f"model.filtering.{key}", None, recipe["filtering.length"].origin)
     for term in LossWeights.model_fields:
         spec.set(f"model.loss_weights.{term}", context.scaled("tatok", recipe, f"loss_weights.{term}"))
-    _check(spec, recipe, context)
+    context.check(spec, recipe, _faults(spec.values["model"]))
 
 
 def tokens(model: dict) -> Tokens:
@@ -148,16 +147,6 @@ def tokens(model: dict) -> Tokens:
         mean=model["filtering"]["budget"] if length == "budget" else None,
         places=places,
     )
-
-
-def _check(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
-    """Raise the first of what cannot be built, at the key that can mend it."""
-    for key, problem, remedy in _faults(spec.values["model"]):
-        file, place = recipe.where(key)
-        origin = spec.origins.get(f"model.{key}", "")
-        if origin.startswith(f"{context.scale_file}"):
-            file, place = context.scale_file, origin.removeprefix(f"{context.scale_file}: ").partition(" ")[0]
-        raise ConfigError(file, place, f"{recipe.name}: {problem}", remedy)
 
 
 def _faults(model: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

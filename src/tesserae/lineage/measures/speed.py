@@ -5,6 +5,14 @@ from typing import Any, ClassVar, Literal
 
 from tesserae.lineage.measures.base import Measure
 
+OTHER_BATCHES = (1, 16, 128)  # DECISION (D23): beside the recipe's own
+MOST_BATCHES = 16  # in a loop of those: one image at a time would take long
+
+
+def other_batches(samples: int) -> dict[int, int]:
+    """Sizes of batches that are timed beside the recipe's own -> images of such a loop, of the recipe's `samples`."""
+    return {batch: min(samples, batch * MOST_BATCHES) for batch in OTHER_BATCHES}
+
 
 class Speed(Measure):
     kind: Literal["speed"] = "speed"

@@ -77,8 +77,7 @@ def plot(
     """
     from matplotlib.figure import Figure
 
-    best = {place: best_found(found, f"{rows[place[0]]}, {place[1]}") for place, found in searches.items()}
-    comparable(best, rows, generators, "the searches")
+    best = best_found(searches, rows, generators)
     with style.look():
         barred = published is not None
         figure = Figure(figsize=(9.2, 9.6 if barred else 6.2), layout="constrained")

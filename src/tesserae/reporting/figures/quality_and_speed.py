@@ -1,6 +1,6 @@
 """FID of samples against how fast they are drawn: TaTok, Fig. 1."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ def plot(
     alike = {label: {k: v for k, v in one.items() if k not in own} for label, one in how_good.items()}
     same_measure(alike, where="FID")
     same_measure({label: speed["measure"] for label, (_, speed) in measured.items()}, where="images a second")
-    marks = _marks([*published, *measured])
+    marks = style.marks([*published, *measured])
     with style.look():
         figure = Figure(figsize=(10.8, 4.2), layout="constrained")
         figure.get_layout_engine().set(h_pad=0.08, w_pad=0.12)
@@ -110,15 +110,6 @@ def _points(axes: "Axes", points: Mapping[str, tuple[float, float]], marks: Mapp
             axis.set_minor_formatter(NullFormatter())
     axes.margins(0.12)
     axes.set_xlabel("images a second →")
-
-
-def _marks(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each label, no two the same."""
-    several = style.OTHERS
-    return {
-        label: (several[i % len(several)][0], several[(i + i // len(several)) % len(several)][1])
-        for i, label in enumerate(dict.fromkeys(labels))
-    }
 
 
 def _legend(figure: "Figure", marks: Mapping[str, tuple[str, str]]) -> None:

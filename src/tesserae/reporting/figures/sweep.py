@@ -13,7 +13,6 @@ from tesserae.reporting.searches import (
     Searches,
     bars,
     best_found,
-    comparable,
     fid,
     how,
     legend,
@@ -53,8 +52,7 @@ def plot(
     """
     from matplotlib.figure import Figure
 
-    best = {place: best_found(found, f"{rows[place[0]]}, {place[1]}") for place, found in searches.items()}
-    comparable(best, rows, generators, "the searches")
+    best = best_found(searches, rows, generators)
     values = {place: fid(metrics) for place, metrics in best.items()}
     with style.look():
         figure = Figure(figsize=(9.2, 3.9), layout="constrained")

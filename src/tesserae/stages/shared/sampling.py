@@ -1,10 +1,11 @@
-"""Labels and seeds in, uint8 images out: what the two sampling stages share. Each sample has its own random stream."""
+"""Labels and seeds in, tokens or uint8 images out: what sampling stages share. Each sample has its own randomness."""
 
 import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tesserae.data.transforms import to_uint8
 from tesserae.lineage.work import Work
@@ -23,39 +24,41 @@ class Drawer(NamedTuple):
     settings: dict[str, Any]
     generator: torch.nn.Module
     tokenizer: torch.nn.Module
-    mean: torch.Tensor | None
-    std: torch.Tensor | None
+    mean: Tensor | None
+    std: Tensor | None
     device: torch.device
+
+    def tokens(self, labels: Tensor, seeds: list[int], **point: Any) -> Tensor:
+        """As the tokenizer decodes them, for labels (B,). `point`: what the settings leave open, such as guidance."""
+        tokens = self.sampler.sample(self.generator, labels, seeds=seeds, **self.settings, **point)
+        return tokens if self.mean is None else tokens * self.std + self.mean
 
     @torch.inference_mode()
     def draw(
         self, labels: np.ndarray, seeds: list[int], guidance: float, temperature: float | None, rounding: str
     ) -> np.ndarray:
         """Images uint8 (B, S, S, 3) for labels (B,)."""
-        chosen = {} if temperature is None else {"temperature": temperature}
-        tokens = self.sampler.sample(
-            self.generator,
-            torch.from_numpy(labels).to(self.device),
-            seeds=seeds,
-            guidance=guidance,
-            **self.settings,
-            **chosen,
-        )
-        if self.mean is not None:
-            tokens = tokens * self.std + self.mean
+        point = {"guidance": guidance} | ({} if temperature is None else {"temperature": temperature})
+        tokens = self.tokens(torch.from_numpy(labels).to(self.device), seeds, **point)
         return to_uint8(self.tokenizer.decode(tokens), mode=rounding).cpu().numpy()
 
 
-def open_drawer(work: Work) -> Drawer:
-    """The models and the sampler that a sampling stage's spec and inputs name."""
+def open_drawer(work: Work, sampler: dict[str, Any], owner: str = "") -> Drawer:
+    """The models among a job's inputs, and the sampler of its spec: `module` and how it draws.
+
+    `owner` comes before the roles of the inputs, "own_" for own_generator, where a job has several of each.
+    """
     device = pick_device(work.device)
-    settings = dict(work.spec["sampler"])
-    sampler = importlib.import_module(settings.pop("module"))
-    mean, std = None, None
-    if work.shards("tokens"):
-        mean, std = (found.to(device) for found in standardisation(work.shards("tokens")))
-    models = [weights.load(work.inputs[role] / "weights.safetensors").to(device) for role in ("generator", "tokenizer")]
-    return Drawer(sampler, settings, *models, mean, std, device)
+    settings = dict(sampler)
+    module = importlib.import_module(settings.pop("module"))
+    models = [
+        weights.load(work.inputs[f"{owner}{part}"] / "weights.safetensors").to(device)
+        for part in ("generator", "tokenizer")
+    ]
+    mean = std = None
+    if shards := work.shards(f"{owner}tokens"):
+        mean, std = (found.to(device) for found in standardisation(shards))
+    return Drawer(module, settings, *models, mean, std, device)
 
 
 def labels_of(count: int, classes: int, how: str, seed: int) -> np.ndarray:
@@ -82,7 +85,7 @@ def draw_all(work: Work, points: list[dict[str, Any]], *, count: int, stream: in
     Writes samples.npy (P, N, S, S, 3) uint8. Label and seed of a sample follow from its place among all, so that no
     sample depends on parts or batches.
     """
-    spec, drawer = work.spec, open_drawer(work)
+    spec, drawer = work.spec, open_drawer(work, work.spec["sampler"])
     mine = shard_of(count, spec)
     labels = labels_of(count, spec["classes"], spec["labels"], spec["seed"])[mine.start : mine.stop]
     seeds = seeds_of(spec["seed"], stream, count)[mine.start : mine.stop]
