@@ -97,6 +97,35 @@ def test_a_new_module_that_adds_nothing(made):
     assert planned(made) == 0
 
 
+def test_a_module_that_one_stage_newly_uses_stays_what_it_is_for_others(made):
+    """tesserae.data is what the data set was made with, and new to the reference."""
+    file = made.root / "src/tesserae/stages/reference.py"
+    file.write_text(file.read_text().replace("import os\n", "import os\n\nfrom tesserae.data import errors\n"))
+    assert planned(made) == 1
+    for module in ("tesserae.stages.reference", "tesserae.data", "tesserae.data.errors"):
+        done = made.tesserae("equivalent", module, "--why", "an unused import", "--by", "the test")
+        assert done.returncode == 0, done.stderr
+    assert "counts as absent in artifacts of reference." in done.stdout
+    assert planned(made) == 0
+    entries = yaml.safe_load((made.root / "config/equivalent-code.yaml").read_text())["equivalents"]
+    assert [entry.get("stages") for entry in entries] == [None, ["reference"], ["reference"]]
+    found = yaml.safe_load(made.tesserae("audit", "--json").stdout)
+    said = [note["what"] for note in found["notes"]]
+    assert (
+        sum("in artifacts of reference: an unused import (the test); 1 artifacts rely on it" in one for one in said)
+        == 2
+    )
+
+
+def test_equivalences_that_contradict_each_other_are_refused(made):
+    entry = "- {module: tesserae.losses, code: 0123456789abcdef, same_as: absent, why: no number, by: me, stages: [%s]}"
+    file = made.root / "config/equivalent-code.yaml"
+    cases = (("features", "features, table"), "twice for features"), (("feature",), "no stage feature")
+    for stages, words in cases:
+        file.write_text("\n".join(["equivalents:", *(entry % some for some in stages)]))
+        assert words in made.tesserae("stale").stderr
+
+
 @pytest.mark.parametrize(
     ("module", "words"),
     [

@@ -426,25 +426,28 @@ def _stored(evidence: Evidence, path: str) -> str | None:
 
 def _equivalents(evidence: Evidence) -> Iterator[Finding | Note]:
     """Which results rely on a reviewed equivalence, and whether one was claimed that nobody reviewed."""
-    relying: dict[tuple[str, str], list[str]] = {}
+    relying: dict[int, list[str]] = {}
     for artifact, record in evidence.records.items():
         for module, same_as in record.equivalents.items():
-            entry = evidence.reviewed.get((module, record.modules.get(module, "")))
+            entry = evidence.reviewed(record.stage, module, record.modules.get(module, ""))
             if entry is None or entry.same_as != same_as:
                 what = f"{module} counts as {same_as}, which config/equivalent-code.yaml does not say"
                 yield _about_manifest(evidence, artifact, "equivalent", what)
             else:
-                relying.setdefault((module, entry.code), []).append(artifact)
-    for key, entry in evidence.reviewed.items():
+                relying.setdefault(evidence.equivalents.index(entry), []).append(artifact)
+    for number, entry in enumerate(evidence.equivalents):
         file = fingerprint.module_file(entry.module)
         if file is not None and fingerprint.scan(entry.module).digest == entry.code:
             older = [
-                name for name, record in evidence.records.items() if record.counted.get(entry.module) == entry.same_as
+                name
+                for name, record in evidence.records.items()
+                if entry.holds_for(record.stage) and record.counted.get(entry.module) == entry.same_as
             ]
-            relying[key] = list(dict.fromkeys([*relying.get(key, []), *older]))
-        artifacts = relying.get(key, [])
+            relying[number] = list(dict.fromkeys([*relying.get(number, []), *older]))
+        artifacts = relying.get(number, [])
         on_it = f"{len(artifacts)} artifacts rely on it ({listed(artifacts)})" if artifacts else "nothing relies on it"
-        what = f"{entry.module} {entry.code} counts as {entry.same_as}: {entry.why} ({entry.by}); {on_it}"
+        where = f" in artifacts of {', '.join(entry.stages)}" if entry.stages else ""
+        what = f"{entry.module} {entry.code} counts as {entry.same_as}{where}: {entry.why} ({entry.by}); {on_it}"
         yield Note("equivalent", "", what)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -200,17 +199,17 @@ class Evidence:
         except (OSError, SyntaxError, ValueError) as error:  # a damaged code store; it is a finding of its own
             return [f"what changed cannot be said ({error})"]
 
-    @cached_property
-    def reviewed(self) -> dict[tuple[str, str], Equivalent]:
-        """(module, what it says) -> the reviewed equivalence."""
-        return {(entry.module, entry.code): entry for entry in self.equivalents}
+    def reviewed(self, stage: str, module: str, code: str) -> Equivalent | None:
+        """What was reviewed of a module that says `code`, for artifacts of a stage."""
+        found = (entry for entry in self.equivalents if (entry.module, entry.code) == (module, code))
+        return next((entry for entry in found if entry.holds_for(stage)), None)
 
     def other_code(self, record: Manifest) -> list[str]:
         """Modules that count as something else now than when an artifact was made."""
         changed = []
         for name, then in record.counted.items():
             now = fingerprint.scan(name).digest if fingerprint.module_file(name) else fingerprint.ABSENT
-            reviewed = self.reviewed.get((name, now))
+            reviewed = self.reviewed(record.stage, name, now)
             if then != (reviewed.same_as if reviewed else now):
                 changed.append(name)
         return changed

@@ -131,10 +131,13 @@ def equivalent(settings: dict, module: str, reason: str, by: str | None) -> None
 
     plan = plan_of(settings)
     try:
-        entry = equivalence.record(plan, module, reason, by)
+        entries = equivalence.record(plan, module, reason, by)
     except equivalence.NotNeeded as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{equivalence.EQUIVALENTS}: {module} {entry.code} counts as {entry.same_as}. Commit it with the edit.")
+    for entry in entries:
+        where = f" in artifacts of {', '.join(entry.stages)}" if entry.stages else ""
+        click.echo(f"{equivalence.EQUIVALENTS}: {module} {entry.code} counts as {entry.same_as}{where}.")
+    click.echo("Commit it with the edit.")
 
 
 @main.command()

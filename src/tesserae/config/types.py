@@ -3,9 +3,10 @@
 Every field is followed by its meaning; `tesserae schema` exports these types as JSON schema for editors.
 """
 
+import itertools
 from typing import Annotated, Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from tesserae.config import measures
 from tesserae.config.files import Name, Strict
@@ -355,8 +356,21 @@ class Equivalent(Strict):
     same_as: str = Field(
         pattern="^([0-9a-f]{16}|absent)$", description="digest it may count as; absent: a new module that adds nothing"
     )
+    stages: list[str] = Field(
+        default=[], description="whose artifacts it holds for, all if none: what one stage newly uses is old to others"
+    )
     why: str = Field(min_length=8)
     by: str = Field(min_length=1)
+
+    @field_validator("stages")
+    @classmethod
+    def _known(cls, stages: list[str]) -> list[str]:
+        if unknown := sorted(set(stages) - set(STAGES)):
+            raise ValueError(f"there is no stage {', '.join(unknown)}")
+        return stages
+
+    def holds_for(self, stage: str) -> bool:
+        return not self.stages or stage in self.stages
 
 
 class Equivalents(Strict):
@@ -366,17 +380,18 @@ class Equivalents(Strict):
 
     @model_validator(mode="after")
     def _one_meaning_each(self) -> "Equivalents":
-        seen = [(entry.module, entry.code) for entry in self.equivalents]
-        for module, digest in seen:
-            if seen.count((module, digest)) > 1:
-                raise ValueError(f"{module} {digest} stands twice")
+        for entry, other in itertools.combinations(self.equivalents, 2):
+            shared = set(entry.stages) & set(other.stages) if entry.stages and other.stages else {"all"}
+            if (entry.module, entry.code) == (other.module, other.code) and shared:
+                raise ValueError(f"{entry.module} {entry.code} stands twice for {', '.join(sorted(shared))}")
         return self
 
-    def reviewed(self) -> dict[str, dict[str, str]]:
-        """module -> digest -> the digest it counts as."""
+    def reviewed(self, stage: str) -> dict[str, dict[str, str]]:
+        """module -> digest -> the digest it counts as in artifacts of a stage."""
         found: dict[str, dict[str, str]] = {}
         for entry in self.equivalents:
-            found.setdefault(entry.module, {})[entry.code] = entry.same_as
+            if entry.holds_for(stage):
+                found.setdefault(entry.module, {})[entry.code] = entry.same_as
         return found
 
 

@@ -29,7 +29,6 @@ class Plan:
         self.project = project
         self.scale = project.scale.scale
         self.jobs = jobs(project)
-        self.reviewed = project.equivalents.reviewed()
         self._own: dict[str, fingerprint.Own] = {}
         self._chained: dict[str, str] = {}
 
@@ -38,10 +37,13 @@ class Plan:
     def own(self, job: Job) -> fingerprint.Own:
         """Fingerprint of a job's code, spec and sources, without its producers."""
         if job.id not in self._own:
-            self._own[job.id] = fingerprint.own(
-                [f"tesserae.stages.{job.stage}"], job.spec, job.sources, self.project.root, self.reviewed
-            )
+            self._own[job.id] = self.scanned(job)
         return self._own[job.id]
+
+    def scanned(self, job: Job) -> fingerprint.Own:
+        """`own`, from what the files say at this moment."""
+        reviewed = self.project.equivalents.reviewed(job.stage)
+        return fingerprint.own([f"tesserae.stages.{job.stage}"], job.spec, job.sources, self.project.root, reviewed)
 
     def fingerprint(self, job: Job) -> str:
         """The chained fingerprint: the job's identity."""

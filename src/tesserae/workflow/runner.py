@@ -293,7 +293,7 @@ def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, files
     root = plan.project.root
     uncovered = sorted(name for name in done.modules - set(own.modules) if not _engine(name))
     fingerprint.forget()
-    again = fingerprint.own([f"tesserae.stages.{job.stage}"], job.spec, job.sources, root, plan.reviewed)
+    again = plan.scanned(job)
     changed = {name for name in again.modules.keys() | own.modules if again.modules.get(name) != own.modules.get(name)}
     changed |= {
         name for name, digests in done.digests.items() if name in own.modules and digests != {own.modules[name]}
@@ -343,8 +343,8 @@ def _engine(name: str) -> bool:
     # The runner itself loads these; a stage that imports them has them in its fingerprint anyway.
     return (
         fingerprint.is_plumbing(name)
-        or name.startswith(("tesserae.config", "tesserae.lineage", "tesserae.costs", "tesserae.words", "tesserae.bits"))
-        or (name == fingerprint.PACKAGE)
+        or name.startswith(("tesserae.config", "tesserae.lineage", "tesserae.costs"))
+        or name in (fingerprint.PACKAGE, "tesserae.bits", "tesserae.edges", "tesserae.words")
     )
 
 
