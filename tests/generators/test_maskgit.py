@@ -257,7 +257,9 @@ def test_lengths_are_drawn_as_often_as_in_their_class():
     assert sorted(set(lengths.tolist())) == [K + 1, K + P]
     for label, share in ((0, 1 / 4), (1, 5 / 8)):
         assert (lengths[labels == label] == K + P).double().mean().item() == pytest.approx(share, abs=0.04)  # 4 sd
-    with pytest.raises(ValueError, match=r"no lengths are known of the classes \[2\]"):
+    with pytest.raises(
+        ValueError, match=r"no lengths are known of the classes \[2\]: the training set has no images of them"
+    ):
         draw(model, torch.tensor([0, 2]), [1, 2])
 
 
@@ -438,6 +440,8 @@ def test_refused():
         next(filled().losses(batch | {"tokens": torch.zeros(1, 8, dtype=torch.int64)}, 0, torch.Generator()))
     with pytest.raises(ValueError, match="a sequence of 11 codes for a generator of 6 slots: raise `slots`"):
         varied(slots=6).count_lengths(torch.zeros(1, K + P, dtype=torch.int64), torch.tensor([0]))
+    with pytest.raises(ValueError, match="a code of 11 for a generator of 11 codes: they are another tokenizer's"):
+        varied().count_lengths(torch.full((1, K + P), V), torch.tensor([0]))
     with pytest.raises(ValueError, match="lacks one of its first 2 codes"):
         varied().count_lengths(torch.full((1, K + P), ABSENT).index_fill(1, torch.tensor([4]), 1), torch.tensor([0]))
 

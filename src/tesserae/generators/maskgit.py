@@ -143,6 +143,10 @@ class MaskGIT(nn.Module):
         Call it for the whole training set before training; it also refuses, with the remedy, rows that do not fit.
         """
         lengths = self.sequences(tokens).lengths
+        if (highest := int(tokens.max())) >= self.vocabulary:
+            raise ValueError(
+                f"a code of {highest} for a generator of {self.vocabulary} codes: they are another tokenizer's"
+            )
         if self.ragged:
             self.length_counts.index_put_((labels, lengths), torch.ones_like(lengths), accumulate=True)
 

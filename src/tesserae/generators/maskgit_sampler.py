@@ -48,7 +48,8 @@ class Streams:
         if not sums[:, -1].all():
             unknown = sorted(set(labels[sums[:, -1] == 0].tolist()))
             raise ValueError(
-                f"no lengths are known of the classes {unknown}: `count_lengths` of the training set first"
+                f"no lengths are known of the classes {unknown}: the training set has no images of them, or "
+                "`count_lengths` was not told"
             )
         uniforms = torch.cat([torch.rand(1, generator=rng, dtype=torch.float64) for rng in self.rngs]).to(sums.device)
         return torch.searchsorted(sums, uniforms[:, None] * sums[:, -1:], right=True)[:, 0]
