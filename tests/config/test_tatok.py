@@ -82,6 +82,13 @@ def test_rows_of_codes(contexts):
         ({"filtering__epsilon": 1.0}, "filtering.epsilon", "less than 1"),
         ({"filtering__epsilon": -0.1}, "filtering.epsilon", "greater than or equal to 0"),
         ({"filtering__budget": None}, "filtering", "needs a number: give filtering.budget"),
+        (
+            {"filtering__epsilon": 1.0},
+            "filtering.epsilon",
+            r"found 1.0.*at least 0 and below 1 \(information loss rate",
+        ),
+        ({"filtering__epsilon": -0.1}, "filtering.epsilon", "found -0.1.*at least 0 and below 1"),
+        ({"filtering__epsilon": "5%"}, "filtering.epsilon", "valid number.*see the JSON schema"),
         ({"filtering__threshold": 2.0}, "filtering", "threshold belongs to the length epsilon"),
         (
             {"layout": "literal", "filtering__length": "all"},
