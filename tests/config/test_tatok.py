@@ -49,6 +49,19 @@ def test_the_paper_as_it_is(contexts):
     assert resolved(contexts["paper"], "tatok_hita_cnn")["model"]["network"]["multipliers"] == [1, 1, 2, 2, 4]
 
 
+def test_what_a_length_does_not_use_makes_no_other_tokenizer(contexts):
+    used = {
+        name: {
+            key
+            for key in ("epsilon", "budget", "settling_images")
+            if resolved(contexts["paper"], name)["model"]["filtering"][key] is not None
+        }
+        for name in ("tatok_b56", "tatok_eps005", "tatok_patch", "tatok_s2_16")
+    }
+    budget = {"budget", "settling_images"}
+    assert used == {"tatok_b56": budget, "tatok_eps005": {"epsilon"}, "tatok_patch": set(), "tatok_s2_16": set()}
+
+
 def test_ratios_at_a_small_scale(contexts):
     model = resolved(contexts["pocket"], "tatok_b56")["model"]
     assert (model["image_size"], model["patch_size"], model["global_tokens"]) == (32, 4, 4)
