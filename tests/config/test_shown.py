@@ -19,7 +19,7 @@ from tesserae.workflow.graph.recipes import settings_jobs
 from tesserae.workflow.graph.whole import jobs
 from tests.conftest import ROOT
 
-DETOK, CONCEPTTOK = "config/papers/detok.yaml", "config/papers/concepttok.yaml"
+DETOK, CONCEPTTOK, TATOK = (f"config/papers/{paper}.yaml" for paper in ("detok", "concepttok", "tatok"))
 CLAIMS = "config/published/detok.claims.yaml"
 
 
@@ -144,6 +144,34 @@ FID = "tables.table_1.columns.MAR-B w/ CFG FID"
             "figures.figure_4.published",
             "no table 'Table 9'",
             "Table 1",
+        ),
+        (
+            TATOK,
+            lambda c: c["figures"]["errors"].update(published_rows=["RQ-VAE"]),
+            "figures.errors.published_rows",
+            "'Table 1' has no row 'RQ-VAE'",
+            "RQ-VAE + RQ-Transformer",
+        ),
+        (
+            TATOK,
+            lambda c: c["figures"]["errors"].update(published_rows=["Hita + MaskGIT-ViT"]),
+            "figures.errors.published_rows",
+            "is a row of ours too",
+            "leave it out",
+        ),
+        (
+            TATOK,
+            lambda c: c["figures"]["errors"].update(published=None),
+            "figures.errors.published_rows",
+            "of no table",
+            "`published`",
+        ),
+        (
+            TATOK,
+            lambda c: c["figures"]["scores"].update(published_rows=["RQ-VAE + RQ-Transformer"]),
+            "figures.scores.published_rows",
+            "does not take it",
+            "error_maps",
         ),
         (
             DETOK,

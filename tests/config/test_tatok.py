@@ -49,6 +49,19 @@ def test_the_paper_as_it_is(contexts):
     assert resolved(contexts["paper"], "tatok_hita_cnn")["model"]["network"]["multipliers"] == [1, 1, 2, 2, 4]
 
 
+def test_what_a_length_does_not_use_makes_no_other_tokenizer(contexts):
+    used = {
+        name: {
+            key
+            for key in ("epsilon", "budget", "settling_images")
+            if resolved(contexts["paper"], name)["model"]["filtering"][key] is not None
+        }
+        for name in ("tatok_b56", "tatok_eps005", "tatok_patch", "tatok_s2_16")
+    }
+    budget = {"budget", "settling_images"}
+    assert used == {"tatok_b56": budget, "tatok_eps005": {"epsilon"}, "tatok_patch": set(), "tatok_s2_16": set()}
+
+
 def test_ratios_at_a_small_scale(contexts):
     model = resolved(contexts["pocket"], "tatok_b56")["model"]
     assert (model["image_size"], model["patch_size"], model["global_tokens"]) == (32, 4, 4)
@@ -82,6 +95,13 @@ def test_rows_of_codes(contexts):
         ({"filtering__epsilon": 1.0}, "filtering.epsilon", "less than 1"),
         ({"filtering__epsilon": -0.1}, "filtering.epsilon", "greater than or equal to 0"),
         ({"filtering__budget": None}, "filtering", "needs a number: give filtering.budget"),
+        (
+            {"filtering__epsilon": 1.0},
+            "filtering.epsilon",
+            r"found 1.0.*at least 0 and below 1 \(information loss rate",
+        ),
+        ({"filtering__epsilon": -0.1}, "filtering.epsilon", "found -0.1.*at least 0 and below 1"),
+        ({"filtering__epsilon": "5%"}, "filtering.epsilon", "valid number.*see the JSON schema"),
         ({"filtering__threshold": 2.0}, "filtering", "threshold belongs to the length epsilon"),
         (
             {"layout": "literal", "filtering__length": "all"},

@@ -173,9 +173,10 @@ def test_a_step_and_a_sample_of_maskgit():
     assert networks.sampling(module, varied, sampler, B) == drawn
 
 
-@pytest.mark.parametrize(("guidance", "passes"), [(1.0, 8 * B), (4.0, B + 1 + 7 * 2 * B)])
-def test_a_sample_of_maskgit_costs_little_less_than_what_is_counted(guidance, passes):
-    """Only masked codes are predicted, guided or not; at first all samples without class are one. No attention here."""
+@pytest.mark.parametrize(("guidance", "first", "later"), [(1.0, B, B), (4.0, B + 1, 2 * B)])
+def test_a_sample_of_maskgit_costs_less_than_what_is_counted(guidance, first, later):
+    """Only masked codes are predicted, guided or not, and after its attention the last block knows no others, but in
+    the first step; there all samples without class are one. No attention here."""
     from tesserae.generators import maskgit, maskgit_sampler
 
     module, settings = "tesserae.generators.maskgit", {"guidance_power": 3.0, "softmax_annealing": False, "steps": 8}
@@ -184,11 +185,12 @@ def test_a_sample_of_maskgit_costs_little_less_than_what_is_counted(guidance, pa
     with FlopCounterMode(display=False) as counter:
         maskgit_sampler.sample(network, labels, seeds=[1, 2, 3], **settings)
     length, width, masked = MASKGIT["token_length"], MASKGIT["width"], [6, 5, 4, 3, 2, 1, 1, 1]
-    products = MASKGIT["blocks"] * 2 * (length + 1) * 12 * width**2
+    whole = MASKGIT["blocks"] * 2 * (length + 1) * 12 * width**2
+    spared = sum((length + 1 - each) * 2 * 9 * width**2 for each in masked[1:])  # of 12 products, 3 are of attention
     heads = B * sum(masked) * 2 * width * MASKGIT["vocabulary"]
-    assert counter.get_total_flops() == passes * products + heads
+    assert counter.get_total_flops() == first * whole + later * (7 * whole - spared) + heads
     counted = networks.sampling(module, MASKGIT, {"module": f"{module}_sampler", "steps": 8}, B)["flops"]["fp32"]
-    assert 1 < (2 if guidance > 1 else 1) * B * counted / counter.get_total_flops() < 1.2
+    assert 1 < (2 if guidance > 1 else 1) * B * counted / counter.get_total_flops() < 1.6  # a whole block is half of it
 
 
 @pytest.mark.parametrize(("ghosts", "chunk", "products"), [(False, 64, 0), (True, 64, 10), (True, 8, 14)])

@@ -12,7 +12,7 @@ from tesserae.generators import maskgit, maskgit_sampler
 from tesserae.generators.maskgit import ABSENT, PADDING
 from tesserae.generators.maskgit_sampler import Noise, guidance_weight
 from tesserae.generators.maskgit_weights import load_official
-from tesserae.nn.masking import groups_by_length, real_slots
+from tesserae.nn.masking import draw_masked, groups_by_length, real_slots
 from tests import golden
 
 REFERENCE = golden.load("maskgit")
@@ -257,7 +257,9 @@ def test_lengths_are_drawn_as_often_as_in_their_class():
     assert sorted(set(lengths.tolist())) == [K + 1, K + P]
     for label, share in ((0, 1 / 4), (1, 5 / 8)):
         assert (lengths[labels == label] == K + P).double().mean().item() == pytest.approx(share, abs=0.04)  # 4 sd
-    with pytest.raises(ValueError, match=r"no lengths are known of the classes \[2\]"):
+    with pytest.raises(
+        ValueError, match=r"no lengths are known of the classes \[2\]: the training set has no images of them"
+    ):
         draw(model, torch.tensor([0, 2]), [1, 2])
 
 
@@ -365,9 +367,9 @@ def test_who_loses_a_place_takes_the_best_free_one_in_the_order_of_confidence(pl
 
 def test_the_first_step_sees_each_class_and_length_once(monkeypatch):
     seen, model = [], filled()
-    forward = type(model).features
+    forward = model.model.forward
     monkeypatch.setattr(
-        type(model), "features", lambda self, *given: seen.append(len(given[2])) or forward(self, *given)
+        model.model, "forward", lambda ids, *rest, **more: seen.append(len(ids)) or forward(ids, *rest, **more)
     )
     labels = torch.tensor([0, 1, 0, 0, 1])
     draw(model, labels, [0, 1, 2, 3, 4], steps=3)
@@ -375,6 +377,32 @@ def test_the_first_step_sees_each_class_and_length_once(monkeypatch):
     seen.clear()
     draw(model, labels, [0, 1, 2, 3, 4], steps=3, guidance=1.0)
     assert seen == [2, 5, 5]
+
+
+@pytest.mark.parametrize("places", [P, 0, None])
+def test_features_of_masked_slots_are_those_of_all_slots(places):
+    model = filled() if places is None else varied(places)
+    given = torch.randint(V, (6, model.token_length)) if places is None else rows(places)
+    sequences = model.sequences(given)
+    masked = draw_masked(sequences.lengths, sequences.codes.shape[1], torch.Generator().manual_seed(0))
+    found = model.masked_features(sequences, masked, classes())
+    torch.testing.assert_close(found, model.features(sequences, masked, classes())[masked])
+    assert len(found) == masked.sum() < masked.numel()
+
+
+@pytest.mark.parametrize("joined", [0, 10**6])
+def test_both_passes_of_guidance_are_one_batch_if_it_is_small(monkeypatch, joined):
+    seen, model = [], known(varied())
+    seeds = list(range(6))
+    expected = draw(model, classes(), seeds)
+    forward = model.model.forward
+    monkeypatch.setattr(
+        model.model, "forward", lambda ids, *rest, **more: seen.append(len(ids)) or forward(ids, *rest, **more)
+    )
+    monkeypatch.setattr(maskgit_sampler, "JOINED", joined)
+    monkeypatch.setattr(maskgit_sampler, "PADDING", 1.0)  # all in one group
+    assert torch.equal(draw(model, classes(), seeds), expected)
+    assert seen[1:] == ([12] * 7 if joined else [6] * 14)
 
 
 def test_it_learns_how_images_of_each_class_look():
@@ -412,6 +440,8 @@ def test_refused():
         next(filled().losses(batch | {"tokens": torch.zeros(1, 8, dtype=torch.int64)}, 0, torch.Generator()))
     with pytest.raises(ValueError, match="a sequence of 11 codes for a generator of 6 slots: raise `slots`"):
         varied(slots=6).count_lengths(torch.zeros(1, K + P, dtype=torch.int64), torch.tensor([0]))
+    with pytest.raises(ValueError, match="a code of 11 for a generator of 11 codes: they are another tokenizer's"):
+        varied().count_lengths(torch.full((1, K + P), V), torch.tensor([0]))
     with pytest.raises(ValueError, match="lacks one of its first 2 codes"):
         varied().count_lengths(torch.full((1, K + P), ABSENT).index_fill(1, torch.tensor([4]), 1), torch.tensor([0]))
 

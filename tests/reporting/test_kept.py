@@ -220,6 +220,65 @@ def test_errors_are_those_of_the_pixels_on_one_scale_of_colours(drawn):
         error_maps.plot("x", tokenizers=given | {"Near": {"originals": near, "reconstructions": near}}, scale="pocket")
 
 
+def timed(rate: float, device: str = "a processor") -> dict:
+    measure = {"kind": "speed", "device": device, "guidance": rate}
+    return {"values": {"samples_per_second": rate}, "measure": measure}
+
+
+def test_errors_stand_beside_speeds_and_rows_that_are_cited(drawn):
+    originals = pictures(2)
+    one = {"originals": originals, "reconstructions": 255 - originals}
+    given = {"Fast": one, "Slow": one, "Untimed": one, "Not": "at paper"}
+    speeds = {"Fast": timed(94.31), "Slow": timed(10.8), "Untimed": "at desk", "Not": "at paper"}
+    printed = {"Cited": 16.1, "Fast": 94.3, "Slow": None, "Untimed": 2.0, "Not": 3.0}
+    more = {"published": printed, "published_from": "Table 1", "cited": ["Cited"]}
+    error_maps.plot("x", tokenizers=given, speeds=speeds, **more, scale="desk")
+    (figure,) = drawn
+    said = [
+        "original",
+        "Cited",
+        "Fast (94.3/s)",
+        "its error",
+        "Slow (10.8/s)",
+        "its error",
+        "Untimed",
+        "its error",
+        "Not",
+    ]
+    assert labels(figure.axes[0]) == said
+    assert [text.get_text() for text in figure.axes[0].texts] == [error_maps.CITED, "at paper"]
+    for words in (
+        "drawn and decoded, on a processor",
+        "Not timed: Untimed (at desk)",
+        "as printed in Table 1: Cited 16.1, Fast 94.3, Untimed 2, Not 3",
+        f"Not run: Cited ({error_maps.CITED}); Not (at paper)",
+    ):
+        assert words in below(figure)
+    with pytest.raises(TableError, match="images a second mixes devices"):
+        other = speeds | {"Slow": timed(10.8, "a GPU")}
+        error_maps.plot("x", tokenizers=given, speeds=other, **more, scale="desk")
+
+
+def test_errors_of_images_of_two_sizes_are_those_of_their_own_pixels(drawn):
+    small = np.repeat(np.repeat(pictures(3)[:, ::4, ::4], 4, 1), 4, 2)  # no detail that a smaller picture lacks
+    large = np.repeat(np.repeat(small, 2, 1), 2, 2)
+    near = {"originals": small, "reconstructions": np.where(small < 250, small + 5, small).astype(np.uint8)}
+    far = {"originals": large, "reconstructions": 255 - large}
+    error_maps.plot("x", tokenizers={"Far": far, "Near": near}, scale="paper")
+    (figure,) = drawn
+    assert (row(figure, 0) == small).all() and row(figure, 1).shape == row(figure, 3).shape
+    assert "Far {:.3f}, Near {:.3f}".format(
+        *(error_maps.error_map(*of.values()).mean() for of in (far, near))
+    ) in below(figure)
+    with pytest.raises(FigureError, match="different images stand in one figure: see Far"):
+        error_maps.plot("x", tokenizers={"Far": far | {"originals": 255 - large}, "Near": near}, scale="paper")
+
+
+def test_errors_of_nothing_name_what_is_cited_too(drawn):
+    error_maps.plot("x", tokenizers={"Ours": "at desk"}, cited=["Cited"], scale="pocket")
+    assert [text.get_text() for text in drawn[0].axes[0].texts] == [error_maps.CITED, "at desk"]
+
+
 @pytest.mark.parametrize("figure", [kept_tokens, kept_of_nothing, score_maps])
 def test_nothing_run_is_still_a_sheet(drawn, figure):
     figure.plot("x", tokenizers={}, reasons={"Ours": "at desk"}, scale="pocket")

@@ -128,7 +128,8 @@ def test_references_to_nothing_are_refused(project, file, change, key, problem):
     edit(project, file, change)
     with pytest.raises(ConfigError) as caught:
         planned(project)
-    assert caught.value.key == key and problem in str(caught.value) and caught.value.remedy
+    assert caught.value.file == f"config/{file}" and caught.value.key == key
+    assert problem in str(caught.value) and caught.value.remedy
 
 
 # ---- what a scale does without ----------------------------------------------------------------------------------

@@ -25,11 +25,12 @@ class Kind:
 
     roles: Mapping[str, Source]
     group: str | None = None  # the one group that inputs stand in; None: as many as there are panels, of any name
-    takes: frozenset[str] = frozenset()  # of `x`, `series` and `published`
+    takes: frozenset[str] = frozenset()  # of `x`, `series`, `published` and `published_rows`
 
 
 SEARCH = Source("search", ("search.json",))
 BARS = Source("metrics", ("metrics.json",), optional=True)
+SPEED = Source("throughput", ("metrics.json",))
 DAMAGED = {"images": Source("denoising", ("denoising.npz",))}
 EXAMPLES = "concept_examples"
 KEPT = {"kept": Source("kept_tokens", ("kept.npz", "metrics.json"))}
@@ -38,7 +39,7 @@ KINDS: dict[str, Kind] = {
     "guidance_curves": Kind({"search": SEARCH, "metrics": BARS}, takes=frozenset({"published"})),
     "sweep": Kind({"search": SEARCH}, takes=frozenset({"x", "series"})),
     "quality_and_speed": Kind(
-        {"metrics": BARS._replace(optional=False), "speed": Source("throughput", ("metrics.json",))},
+        {"metrics": BARS._replace(optional=False), "speed": SPEED},
         "generators",
         takes=frozenset({"published"}),
     ),
@@ -56,7 +57,11 @@ KINDS: dict[str, Kind] = {
     "truncation": Kind(
         {"numbers": Source("truncation", ("metrics.json",))}, "tokenizers", takes=frozenset({"published"})
     ),
-    "error_maps": Kind({"images": Source("reconstruction", ("images.npz",))}, "tokenizers"),
+    "error_maps": Kind(
+        {"images": Source("reconstruction", ("images.npz",)), "speed": SPEED._replace(optional=True)},
+        "tokenizers",
+        takes=frozenset({"published", "published_rows"}),
+    ),
     "score_maps": Kind(KEPT, "tokenizers"),
     "kept_tokens": Kind(KEPT, "tokenizers"),
     "kept_of_nothing": Kind(KEPT, "tokenizers"),

@@ -26,6 +26,10 @@ class Strict(BaseModel):
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 
 
+BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")  # pydantic's names of what is wrong
+WORDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     pass
 
@@ -77,7 +81,27 @@ def _problem(wrong: Mapping[str, Any], model: type[BaseModel], file: Path, key: 
     remedy = known if unknown else "see the JSON schema in workflow/schemas for the keys and types"
     if wrong["type"] == "missing":
         remedy = f"add it; {remedy}"
+    if wrong["type"] in BOUNDS:
+        remedy = _in_bounds(model, wrong["loc"]) or remedy
     return ConfigError(file, path, wrong["msg"] + shown, remedy)
+
+
+def _in_bounds(model: type[BaseModel], at: tuple[str | int, ...]) -> str | None:
+    """All bounds of the number at a path of keys, and what it is; None where the path leads elsewhere."""
+    field = None
+    for part in at:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)) or part not in model.model_fields:
+            return None
+        field = model.model_fields[part]
+        model = field.annotation
+    bounds = [
+        f"{words} {getattr(bound, key):g}"
+        for bound in field.metadata
+        for key, words in WORDS.items()
+        if hasattr(bound, key)
+    ]
+    meant = f" ({field.description})" if field.description else ""
+    return f"choose a number {' and '.join(bounds)}{meant}"
 
 
 def _siblings(file: Path) -> str:

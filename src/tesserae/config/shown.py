@@ -177,8 +177,8 @@ def wrong_figures(paper: Paper, file: Path, printed: frozenset[Cell]) -> Iterato
             continue
         kind = KINDS[figure.draw]
         yield from _wrong_inputs(figure, kind, file, f"{where}.inputs")
-        for key in ("x", "series", "published"):
-            if getattr(figure, key) is not None and key not in kind.takes:
+        for key in ("x", "series", "published", "published_rows"):
+            if getattr(figure, key) not in (None, []) and key not in kind.takes:
                 takers = [other for other, found in KINDS.items() if key in found.takes]
                 yield ConfigError(
                     file,
@@ -198,6 +198,21 @@ def wrong_figures(paper: Paper, file: Path, printed: frozenset[Cell]) -> Iterato
                 f"{paper.published} has no table {figure.published!r}",
                 f"one of {_list(tables)}",
             )
+        if "published_rows" in kind.takes:
+            yield from _wrong_published_rows(figure, file, f"{where}.published_rows", printed)
+
+
+def _wrong_published_rows(figure: Figure, file: Path, where: str, printed: frozenset[Cell]) -> Iterator[ConfigError]:
+    """Rows that a figure cites of a table that has no such rows, or that it draws as ours."""
+    labels = {row for table, row, _ in printed if table == figure.published}
+    for label in figure.published_rows:
+        if figure.published is None:
+            yield ConfigError(file, where, f"of no table: {label!r}", "name the printed table under `published`")
+        elif label in figure.rows.values():
+            yield ConfigError(file, where, f"{label!r} is a row of ours too", "leave it out in one of the two places")
+        elif label not in labels:
+            problem = f"{figure.published!r} has no row {label!r}"
+            yield ConfigError(file, where, problem, f"one of {_list(labels)}")
 
 
 def wrong_contradictions(paper: Paper, file: Path) -> Iterator[ConfigError]:

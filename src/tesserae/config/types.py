@@ -75,6 +75,9 @@ class Figure(Strict):
     series: dict[str, list[str]] | None = Field(None, description="name of a curve -> its rows; null: one curve")
     x: Axis | None = Field(None, description="a swept number; null: rows stand side by side")
     published: str | None = Field(None, description="table of config/published/<paper>.csv that is shown beside it")
+    published_rows: list[str] = Field(
+        [], description="rows of that table which the paper's figure shows and of which nothing is run"
+    )
 
 
 class Decoded(Strict):

@@ -388,7 +388,8 @@ def _llamagen(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[s
 
 
 def _maskgit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
-    """One pass over all codes per step; that the first step may need no guidance is left out."""
+    """One pass over all codes per step; that the first step may need no guidance is left out, and that the last block
+    and the output layer work for masked codes alone."""
     halves, codes = 2 * batch, network.token_length
     with Measured(network) as found:
         masked = torch.ones(halves, codes, dtype=torch.bool)

@@ -143,6 +143,10 @@ class MaskGIT(nn.Module):
         Call it for the whole training set before training; it also refuses, with the remedy, rows that do not fit.
         """
         lengths = self.sequences(tokens).lengths
+        if (highest := int(tokens.max())) >= self.vocabulary:
+            raise ValueError(
+                f"a code of {highest} for a generator of {self.vocabulary} codes: they are another tokenizer's"
+            )
         if self.ragged:
             self.length_counts.index_put_((labels, lengths), torch.ones_like(lengths), accumulate=True)
 
@@ -150,6 +154,16 @@ class MaskGIT(nn.Module):
 
     def features(self, sequences: Sequences, masked: Tensor, labels: Tensor) -> Tensor:
         """Sequences of which some slots are `masked` (B, S), labels (B,), `null` for none -> (B, S, D)."""
+        return self.model(*self._seen(sequences, masked, labels))[:, 1:]
+
+    def masked_features(self, sequences: Sequences, masked: Tensor, labels: Tensor) -> Tensor:
+        """Those of the masked slots alone, in their order: (M, D). Less work than `features`, which has all."""
+        return self.model(*self._seen(sequences, masked, labels), wanted=F.pad(masked, (1, 0)))
+
+    def _seen(
+        self, sequences: Sequences, masked: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """What the network is given: ids (B, 1 + S), what places add to their embeddings, and which are no padding."""
         codes, places, lengths = sequences
         ids = torch.cat([(labels + self.first_class)[:, None], codes.masked_fill(masked, self.mask)], dim=1)
         added, real = None, None
@@ -158,7 +172,7 @@ class MaskGIT(nn.Module):
             added = F.pad(self.place_embeddings(hidden), (0, 0, 1 + self.unplaced, 0))
         if self.ragged:
             real = real_slots(1 + lengths, ids.shape[1])
-        return self.model(ids, added, real)[:, 1:]
+        return ids, added, real
 
     def logits(self, features: Tensor) -> Tensor:
         """Features (..., D) -> what is predicted of their codes, (..., V)."""

@@ -15,6 +15,8 @@ from torch import Tensor
 from tesserae.generators.maskgit import PADDING, MaskGIT, Sequences
 from tesserae.nn.masking import groups_by_length, gumbel, masked_after, ranks, real_slots
 
+# Slots of both passes of guidance that go through the network as one batch: more are as fast, or faster, in two.
+JOINED = 1024
 SCHEDULES: dict[str, Callable[[float, float], float]] = {  # of progress in [0, 1) and a power: from 0 to 1
     "constant": lambda progress, power: 1.0,
     "linear": lambda progress, power: progress,
@@ -46,7 +48,8 @@ class Streams:
         if not sums[:, -1].all():
             unknown = sorted(set(labels[sums[:, -1] == 0].tolist()))
             raise ValueError(
-                f"no lengths are known of the classes {unknown}: `count_lengths` of the training set first"
+                f"no lengths are known of the classes {unknown}: the training set has no images of them, or "
+                "`count_lengths` was not told"
             )
         uniforms = torch.cat([torch.rand(1, generator=rng, dtype=torch.float64) for rng in self.rngs]).to(sums.device)
         return torch.searchsorted(sums, uniforms[:, None] * sums[:, -1:], right=True)[:, 0]
@@ -82,22 +85,32 @@ def predict(model: MaskGIT, sequences: Sequences, masked: Tensor, labels: Tensor
 
     The layers after them are affine and weights of guidance add up to 1, so that features can be guided, not logits.
     """
-    halves = 2 if weight else 1
-    both = Sequences(*(x if x is None else torch.cat([x] * halves) for x in sequences))
-    hidden = torch.cat([masked] * halves)
-    classes = torch.cat([labels, torch.full_like(labels, model.null)])[: halves * len(labels)]
-    if bool((masked.sum(1) == sequences.lengths).all()):  # nothing is known: samples of a class and length are alike
-        _, first, alike = _distinct(torch.stack([classes, both.lengths], 1))
-        features = model.features(
-            Sequences(*(x if x is None else x[first] for x in both)), hidden[first], classes[first]
-        )
-        found = features[alike]
+    classes = [labels, torch.full_like(labels, model.null)] if weight else [labels]
+    if bool((masked.sum(1) == sequences.lengths).all()):
+        found = [features[masked] for features in _of_unknown(model, sequences, masked, classes)]
+    elif len(classes) * masked.numel() > JOINED:
+        found = [model.masked_features(sequences, masked, some) for some in classes]
     else:
-        found = model.features(both, hidden, classes)
+        found = model.masked_features(*_joined(sequences, masked, classes)).chunk(len(classes))
     if not weight:
-        return found[masked]
-    with_class, without = (half[masked] for half in found.chunk(2))
+        return found[0]
+    with_class, without = found
     return with_class + weight * (with_class - without)
+
+
+def _of_unknown(model: MaskGIT, sequences: Sequences, masked: Tensor, classes: list[Tensor]) -> tuple[Tensor, ...]:
+    """Features (B, S, D) for each of `classes` (B,) if nothing is known: those of one class and length are alike."""
+    both, hidden, labels = _joined(sequences, masked, classes)
+    _, first, alike = _distinct(torch.stack([labels, both.lengths], 1))
+    features = model.features(Sequences(*(x if x is None else x[first] for x in both)), hidden[first], labels[first])
+    return features[alike].chunk(len(classes))
+
+
+def _joined(sequences: Sequences, masked: Tensor, classes: list[Tensor]) -> tuple[Sequences, Tensor, Tensor]:
+    """One batch of the same samples with each of `classes` (B,), one after the other."""
+    count = len(classes)
+    repeated = Sequences(*(x if x is None else torch.cat([x] * count) for x in sequences))
+    return repeated, torch.cat([masked] * count), torch.cat(classes)
 
 
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,7 +3,7 @@
 Left out: its pooling, its next-sentence task and the dense layer before its predictions. Parameter names are those of
 Hugging Face's code, in which published weights are saved.
 
-Shapes: B sequences, L tokens, D width, H heads, d = D / H.
+Shapes: B sequences, L tokens, M of all tokens, D width, H heads, d = D / H.
 """
 
 from torch import Tensor, nn
@@ -73,8 +73,12 @@ class Block(nn.Module):
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, hidden)})
         self.output = AddNorm(hidden, width, dropout)
 
-    def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
-        x = self.attention["output"](self.attention["self"](x, real), x)
+    def forward(self, x: Tensor, real: Tensor | None, wanted: Tensor | None = None) -> Tensor:
+        """`wanted` bool (B, L): of which tokens the result is, (M, D); None: of all, (B, L, D)."""
+        attended = self.attention["self"](x, real)
+        if wanted is not None:
+            attended, x = attended[wanted], x[wanted]
+        x = self.attention["output"](attended, x)
         return self.output(F.gelu(self.intermediate["dense"](x)), x)
 
 
@@ -102,12 +106,18 @@ class Bert(nn.Module):
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(layers)})
         self.lm_head = nn.Linear(width, outputs)
 
-    def forward(self, ids: Tensor, added: Tensor | None = None, real: Tensor | None = None) -> Tensor:
-        """Ids int64 (B, L) -> (B, L, D). `real` bool (B, L): which are no padding; None: all."""
+    def forward(
+        self, ids: Tensor, added: Tensor | None = None, real: Tensor | None = None, wanted: Tensor | None = None
+    ) -> Tensor:
+        """Ids int64 (B, L) -> (B, L, D). `real` bool (B, L): which are no padding; None: all.
+
+        With `wanted` bool (B, L), of those tokens alone, (M, D): the last block does nothing more for the others.
+        """
         x = self.embeddings(ids, added)
-        for layer in self.encoder["layer"]:
-            x = layer(x, real)
-        return x
+        *blocks, last = self.encoder["layer"]
+        for block in blocks:
+            x = block(x, real)
+        return last(x, real, wanted)
 
 
 def initialise(model: nn.Module, std: float = 0.02) -> None:

@@ -30,7 +30,7 @@ def run(work: Work) -> dict[str, float]:
     model = new_network(work)
     check_generator(model)
     if ragged:
-        _count_lengths(model, sample_tokens, labels)
+        _count_lengths(model, sample_tokens, labels, work.spec["model"]["classes"])
 
     def batch_of(chosen: np.ndarray, rng: torch.Generator) -> dict[str, Tensor]:
         mirrored = (torch.rand(len(chosen), generator=rng, device=rng.device) < 0.5).long().cpu().numpy()
@@ -68,8 +68,16 @@ def _ragged(work: Work) -> tuple[Draw, np.ndarray]:
     return lambda chosen, mirrored, rng: codes.rows(chosen, mirrored, length), codes.labels
 
 
-def _count_lengths(model: Any, draw: Draw, labels: np.ndarray) -> None:
-    """Show the generator how long the sequences of all images and mirror images are, before it sees any of them."""
+def _count_lengths(model: Any, draw: Draw, labels: np.ndarray, classes: int) -> None:
+    """Show the generator how long the sequences of all images and mirror images are, before it sees any of them.
+
+    ValueError for classes without images: no length could be drawn for their samples.
+    """
+    if missing := sorted({*range(classes)} - {*labels.tolist()}):
+        raise ValueError(
+            f"no training images of the classes {missing} of {classes}, and lengths of samples are drawn from those of "
+            "their class: add images of them, or leave the classes out of the data set"
+        )
     unused = torch.Generator()
     for mirrored in (0, 1):
         for some in np.array_split(np.arange(len(labels)), -(-len(labels) // COUNTED)):

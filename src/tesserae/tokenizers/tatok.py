@@ -59,7 +59,7 @@ class Filtering(TypedDict):
     order: Literal["score", "random", "uniform", "first", "last"]
     complexity: dtf.Complexity
     straight_through: bool
-    settling_images: int  # behind the epsilon of a budget that is kept
+    settling_images: int | None  # behind the epsilon of a budget that is kept
 
 
 class ConvSize(TypedDict):

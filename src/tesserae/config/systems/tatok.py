@@ -120,7 +120,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
         spec.set("model.network", None, recipe["substrate"].origin)
     for key in Filtering.model_fields:
         spec.set(f"model.filtering.{key}", context.scaled("tatok", recipe, f"filtering.{key}"))
-    for key, used in (("epsilon", "epsilon"), ("budget", "budget")):
+    for key, used in (("epsilon", "epsilon"), ("budget", "budget"), ("settling_images", "budget")):
         if recipe.typed.filtering.length != used:  # else what is not used would make it another tokenizer
             spec.set(f"model.filtering.{key}", None, recipe["filtering.length"].origin)
     for term in LossWeights.model_fields:

@@ -166,12 +166,12 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
         recipe = project.generators.get(entry.generator)
         if recipe is None:
             key, known = f"decoded.{name}.generator", f"one of {', '.join(project.generators)}"
-            raise ConfigError("config/papers", key, f"unknown generator {entry.generator!r}", known)
+            raise ConfigError(_decoded_in(project, name), key, f"unknown generator {entry.generator!r}", known)
         generator = generator_job(project, recipe)
         decoder = project.tokenizers.get(entry.decoder)
         if decoder is None or decoder.typed.tokens_of != recipe.typed.tokenizer:
             raise ConfigError(
-                "config/papers",
+                _decoded_in(project, name),
                 f"decoded.{name}.decoder",
                 f"{entry.decoder!r} is not a tokenizer that was fine-tuned from {recipe.typed.tokenizer}",
                 "name a tokenizer recipe with `finetune`: only then both have the same latents",
@@ -180,6 +180,11 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
     yield from throughput_jobs(project)
     yield from size_jobs(project)
     yield from settings_jobs(project)
+
+
+def _decoded_in(project: Project, name: str) -> str:
+    """The file that says of a generator's tokens that another tokenizer decodes them."""
+    return next(f"config/papers/{paper}.yaml" for paper, found in project.papers.items() if name in found.decoded)
 
 
 def _forecast_job(project: Project, wanted: Forecast, found: dict[str, Job]) -> Job:
