@@ -353,7 +353,7 @@ def _make(
         "mlflow": {"experiment": f"{home}/{SCALE}", "tag": {}},
     }
     sign(record)
-    results.planned[artifact] = Planned(record["fingerprint"], tuple(files), reads)
+    results.planned[artifact] = Planned(record["fingerprint"], tuple(files), reads, frozenset(record["modules"]))
     results.write(artifact, record)
     (folder / "stage.log").write_text("done\n")
     for file in folder.iterdir():

@@ -45,6 +45,7 @@ def planned(smoke) -> dict[str, Planned]:
             plan.fingerprint(job),
             STAGES[job.stage].files,
             {producer: plan.reads(job, producer) for producer in job.inputs.values()},
+            frozenset(plan.own(job).modules),
         )
         for job in plan.jobs.values()
     }

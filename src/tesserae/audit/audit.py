@@ -424,6 +424,17 @@ def _stored(evidence: Evidence, path: str) -> str | None:
 # ---- notes ------------------------------------------------------------------------------------------------------
 
 
+def _made_before(evidence: Evidence, artifact: str, entry: Equivalent) -> bool:
+    """Whether an artifact is current because of an equivalence alone: it was made with what is said to be equal."""
+    record = evidence.records[artifact]
+    if not entry.holds_for(record.stage):
+        return False
+    if entry.same_as != fingerprint.ABSENT:
+        return record.counted.get(entry.module) == entry.same_as
+    now = (evidence.planned or {}).get(artifact)
+    return now is not None and entry.module in now.modules and entry.module not in record.modules
+
+
 def _equivalents(evidence: Evidence) -> Iterator[Finding | Note]:
     """Which results rely on a reviewed equivalence, and whether one was claimed that nobody reviewed."""
     relying: dict[int, list[str]] = {}
@@ -438,11 +449,7 @@ def _equivalents(evidence: Evidence) -> Iterator[Finding | Note]:
     for number, entry in enumerate(evidence.equivalents):
         file = fingerprint.module_file(entry.module)
         if file is not None and fingerprint.scan(entry.module).digest == entry.code:
-            older = [
-                name
-                for name, record in evidence.records.items()
-                if entry.holds_for(record.stage) and record.counted.get(entry.module) == entry.same_as
-            ]
+            older = [name for name, record in evidence.records.items() if _made_before(evidence, name, entry)]
             relying[number] = list(dict.fromkeys([*relying.get(number, []), *older]))
         artifacts = relying.get(number, [])
         on_it = f"{len(artifacts)} artifacts rely on it ({listed(artifacts)})" if artifacts else "nothing relies on it"

@@ -128,6 +128,7 @@ class Planned:
     fingerprint: str
     outputs: tuple[str, ...]  # names of its files
     reads: Mapping[str, tuple[str, ...]]  # producer -> names of the files that it reads of it
+    modules: frozenset[str]  # of its code, as it is now
 
 
 class AuditError(Exception):

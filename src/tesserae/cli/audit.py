@@ -101,6 +101,7 @@ def audit(settings: dict, as_json: bool) -> None:
                 plan.fingerprint(job),
                 STAGES[job.stage].files,
                 {name: plan.reads(job, name) for name in job.inputs.values()},
+                frozenset(plan.own(job).modules),
             )
             for job in plan.jobs.values()
         }
