@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from tesserae.generators import mar
+from tesserae.nn import clip_blocks
 from tesserae.nn.first_weights import start_narrow
 from tesserae.nn.positions import sincos_2d
-from tesserae.tokenizers import concepttok, detok
+from tesserae.tokenizers import detok
 from tests import golden
 from tests.small import DETOK
 
@@ -60,7 +61,7 @@ def test_residual_branches_start_damped():
 
 
 def test_projections_that_are_bare_parameters_are_not_forgotten():
-    attention = concepttok.Block(64, 2).attn
+    attention = clip_blocks.Block(64, 2).attn
     before = attention.in_proj_weight.clone()
     start_narrow(attention)
     assert not torch.equal(before, attention.in_proj_weight)

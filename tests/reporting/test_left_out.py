@@ -176,7 +176,13 @@ def test_a_figure_of_any_kind_of_which_nothing_is_run_is_empty_places(kind, tmp_
     rows = [["one", "One"], ["two", "Two"]]
     spec = {
         **{"draw": kind, "module": module_of(kind), "scale": "pocket", "seeds": [1], "source": "Figure 1"},
-        **{"rows": rows, "inputs": dict.fromkeys(groups, roles), "published": None, "series": None},
+        **{
+            "rows": rows,
+            "inputs": dict.fromkeys(groups, roles),
+            "published": None,
+            "published_rows": [],
+            "series": None,
+        },
         "x": {"label": "ratio", "values": {"one": 0.3, "two": 0.7}},
         "missing": [
             {"row": row, "column": f"{group}: {role}", "reason": WHY}

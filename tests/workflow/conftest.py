@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tesserae.config.figures import KINDS
+from tesserae.config.project import EQUIVALENTS
 from tesserae.config.stages import STAGES
 from tests.conftest import ROOT
 
@@ -201,4 +202,5 @@ def toys_in(root: Path) -> Toys:
     copy.edit("config/papers/detok.yaml", rows, "")  # of `target`: what is left has a fine-tuned tokenizer as well
     for stage in STAGES:
         (root / f"src/tesserae/stages/{stage}.py").write_text(toy(stage))
+    (root / EQUIVALENTS).write_text("equivalents: []\n")  # what was reviewed of the real ones says nothing of toys
     return Toys(root)
