@@ -12,13 +12,13 @@ import functools
 import importlib
 import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import clock
 
 from tesserae.generators import llamagen, llamagen_sampler
 
@@ -44,12 +44,6 @@ def models(folder: Path) -> tuple[Callable[..., Any], torch.nn.Module, torch.nn.
     ours = llamagen.build({**spec, **SIZE, "dropout": 0.1, "label_dropout": 0.1}).eval()
     ours.load_state_dict(theirs.state_dict())
     return generate, theirs, ours
-
-
-def clock(work: Callable[[], Any]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ from typing import Any
 from unittest import mock
 
 import torch
+from measuring import clock, flop, product_speed
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from tesserae.generators import maskgit, maskgit_sampler
 from tesserae.generators.maskgit import ABSENT, MaskGIT
@@ -143,28 +143,10 @@ def pad(model: MaskGIT, name: str) -> None:
         print(f" (at most {max(found):.1%}) in {statistics.mean(map(len, grouped)):.1f} groups", flush=True)
 
 
-def clock(work: Callable[[], Any]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
 def compared(pair: list[Callable[[], Any]], rounds: int) -> list[float]:
     """Median seconds of each; they take turns, and the first round warms up."""
     times = [[clock(work) for work in pair] for _ in range(1 + rounds)][1:]
     return [statistics.median(some) for some in zip(*times, strict=True)]
-
-
-def product_speed(side: int = 1024, repeats: int = 10) -> float:
-    """FLOP/s of float32 matrix products of `side`."""
-    a, b = torch.randn(side, side), torch.randn(side, side)
-    return 2 * side**3 / min(clock(lambda: a @ b) for _ in range(repeats))
-
-
-def flop(work: Callable[[], Any]) -> int:
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()
 
 
 def against_official(arguments: argparse.Namespace, labels: Tensor) -> None:

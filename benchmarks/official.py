@@ -13,7 +13,6 @@ import functools
 import random
 import statistics
 import sys
-import time
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +20,9 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
+from measuring import clock, flop, product_speed
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from tesserae.generators import mar, mar_sampler, randomar, randomar_sampler, sit, sit_sampler
 from tesserae.tokenizers import detok, detok_weights
@@ -193,24 +192,6 @@ CASES: dict[str, tuple[str, Callable[[Callable[[str], Any]], Pair]]] = {
     "sit_dopri5": (f"SiT dopri5, {DRAWN} samples", functools.partial(flow, method="dopri5")),
     "randomar": (f"RandomAR, {DRAWN} samples", causal),
 }
-
-
-def clock(work: Callable[[], Any]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def product_speed(side: int = 1024, repeats: int = 10) -> float:
-    """FLOP/s of float32 matrix products of `side`."""
-    a, b = torch.randn(side, side), torch.randn(side, side)
-    return 2 * side**3 / min(clock(lambda: a @ b) for _ in range(repeats))
-
-
-def flop(work: Callable[[], Any]) -> int:
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()
 
 
 def main() -> None:

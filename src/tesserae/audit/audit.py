@@ -453,9 +453,7 @@ def _equivalents(evidence: Evidence) -> Iterator[Finding | Note]:
             relying[number] = list(dict.fromkeys([*relying.get(number, []), *older]))
         artifacts = relying.get(number, [])
         on_it = f"{len(artifacts)} artifacts rely on it ({listed(artifacts)})" if artifacts else "nothing relies on it"
-        where = f" in artifacts of {', '.join(entry.stages)}" if entry.stages else ""
-        what = f"{entry.module} {entry.code} counts as {entry.same_as}{where}: {entry.why} ({entry.by}); {on_it}"
-        yield Note("equivalent", "", what)
+        yield Note("equivalent", "", f"{entry}: {entry.why} ({entry.by}); {on_it}")
 
 
 def _environment(evidence: Evidence) -> Iterator[Note]:

@@ -135,8 +135,7 @@ def equivalent(settings: dict, module: str, reason: str, by: str | None) -> None
     except equivalence.NotNeeded as error:
         raise click.ClickException(str(error)) from None
     for entry in entries:
-        where = f" in artifacts of {', '.join(entry.stages)}" if entry.stages else ""
-        click.echo(f"{equivalence.EQUIVALENTS}: {module} {entry.code} counts as {entry.same_as}{where}.")
+        click.echo(f"{equivalence.EQUIVALENTS}: {entry}.")
     click.echo("Commit it with the edit.")
 
 

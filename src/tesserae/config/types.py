@@ -375,6 +375,10 @@ class Equivalent(Strict):
     def holds_for(self, stage: str) -> bool:
         return not self.stages or stage in self.stages
 
+    def __str__(self) -> str:
+        where = f" in artifacts of {', '.join(self.stages)}" if self.stages else ""
+        return f"{self.module} {self.code} counts as {self.same_as}{where}"
+
 
 class Equivalents(Strict):
     """config/equivalent-code.yaml."""
