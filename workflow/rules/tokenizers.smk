@@ -7,6 +7,7 @@ for STAGE in (
     "truncation",
     "selection",
     "kept_tokens",
+    "objectness",
     "denoising",
     "concept_f1",
     "concept_examples",

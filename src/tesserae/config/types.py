@@ -98,6 +98,9 @@ class _Measures(Strict):
     prompt: str | None = Field(
         None, description="what tokenizers that read prompts are given; {} stands for the class", pattern=r"\{\}"
     )
+    masks: str | None = Field(
+        None, description="role of the images in which objects are masked; null: none, and nothing is measured by them"
+    )
     throughput: measures.Throughput | None = Field(None, description="how generators are timed; null: they are not")
 
 
