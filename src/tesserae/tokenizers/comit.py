@@ -241,10 +241,11 @@ class COMiT(nn.Module):
     ) -> Iterator[tuple[float, int, Tensor, Tensor]]:
         """How much tokens attend to patches, and patches to tokens, while images are drawn from codes (B, M).
 
-        The drawing takes `steps`. wanted: times -> layers, from 0. Of each time, rising, and each layer, rising, both maps, (B, M, G, G):
-        after the softmax, the mean over heads, at the first step of a time of at least the one that is wanted. The
-        layers of this one pass are all masked by `mask`, those of the drawing as they were trained (official code).
-        `offsets` as in `decode_by`. ValueError for a time that no step has, or a layer that there is not.
+        The drawing takes `steps`. wanted: times -> layers, from 0. Of each time, rising, and each layer, rising, both
+        maps, (B, M, G, G): after the softmax, the mean over heads, at the first step of a time of at least the one that
+        is wanted. The layers of this one pass are all masked by `mask`, those of the drawing as they were trained
+        (official code). `offsets` as in `decode_by`. ValueError for a time that no step has, or a layer that there is
+        not.
         """
         told = Told(self.code_vectors(codes), self._offsets(codes) if offsets is None else offsets)
         at, network = drawing.times(steps, codes.device), self.predictor
