@@ -7,6 +7,8 @@ for STAGE in (
     "truncation",
     "selection",
     "kept_tokens",
+    "looks",
+    "drawing_sweep",
     "denoising",
     "concept_f1",
     "concept_examples",

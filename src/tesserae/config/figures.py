@@ -65,6 +65,8 @@ KINDS: dict[str, Kind] = {
     "score_maps": Kind(KEPT, "tokenizers"),
     "kept_tokens": Kind(KEPT, "tokenizers"),
     "kept_of_nothing": Kind(KEPT, "tokenizers"),
+    "looks": Kind({"looks": Source("looks", ("looks.npz", "metrics.json"))}, "policies"),
+    "drawing_sweep": Kind({"numbers": Source("drawing_sweep", ("metrics.json",))}, "tokenizers"),
     "clusters": Kind({"clusters": Source("latent_clusters", ("clusters.npz", "metrics.json"))}, "tokenizers"),
 }
 

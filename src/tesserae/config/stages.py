@@ -42,6 +42,7 @@ class Diagnostic:
     settings: type[Strict] | None = None  # of `measures.<stage>` in the paper's file; without them there are no jobs
     naming: bool = False  # only of tokenizers that learned to name concepts
     by_prompt: bool = False  # of tokenizers that read prompts: a job for the images' own, shuffled and constant ones
+    by_policy: bool = False  # a job, `<recipe>-<policy>`, for each of the paper's `measures.policies`
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,27 @@ STAGES: dict[str, Stage] = {
         ),
         diagnostic=Diagnostic(("batch", "shown", "seed"), measures.KeptTokens),
         colour="#fddaec",
+    ),
+    "looks": Stage(
+        "what is drawn from codes of crops that a policy chose, after each of them and at last",
+        {"metrics": METRICS, "arrays": "looks.npz"},
+        {"dataset": ALL, "reference": ALL, "tokenizer": WEIGHTS},
+        numbers=METRICS,
+        values=("rfid", "ris", "psnr", "view_psnr", "crops", "whole"),
+        listed=(),
+        diagnostic=Diagnostic((*REBUILT, "shown"), by_policy=True),
+        control="reconstruction_control",
+        colour="#e6ab02",
+    ),
+    "drawing_sweep": Stage(
+        "reconstructions at numbers of steps and at strengths of guidance",
+        {"metrics": METRICS},
+        {"dataset": ALL, "reference": ALL, "tokenizer": WEIGHTS},
+        numbers=METRICS,
+        values=("best_steps", "best_guidance", "rfid", "psnr", "rfid_best_steps", "rfid_best_guidance"),
+        listed=(),
+        diagnostic=Diagnostic((*REBUILT, "curve_points"), measures.DrawingSweep),
+        colour="#a6761d",
     ),
     "tokens": Stage(
         "images -> token cache, a part of it in each job",
