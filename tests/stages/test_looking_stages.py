@@ -138,7 +138,7 @@ def test_what_a_policy_never_sees_lowers_both_numbers(job):
 
 
 def test_a_policy_that_there_is_not_is_refused(job):
-    with pytest.raises(ValueError, match="a policy of 10 crops .* there are from 1 to 9"):
+    with pytest.raises(ValueError, match=r"a policy of 10 crops .* there are from 1 to 9"):
         asked(job, "raster", 10, False)
 
 

@@ -60,8 +60,10 @@ def plot(
                 axes = figure.add_subplot(2, 2, 2 * line + column + 1)
                 axes.set_title(f"{title} against {swept}")
                 axes.set_xlabel(text)
+                owns = {label: metrics["values"][name] for label, metrics in joined.items()}
                 for label, found in runs.items():
-                    _curve(axes, label, found, swept, name, marks[label])
+                    below = len(owns) > 1 and owns[label] == min(owns.values())  # numbers of two lines would overlap
+                    _curve(axes, label, found, swept, name, marks[label], below=below)
                 if not runs:
                     say_empty(axes, reasons.values())
                 elif swept == "steps":
@@ -69,7 +71,7 @@ def plot(
                     ticks = sorted({at for found in runs.values() for at in found[0]["curves"][swept]["at"]})
                     axes.set_xticks(ticks, [f"{at:g}" for at in ticks])
                     axes.minorticks_off()
-                axes.margins(y=0.15)
+                axes.margins(y=0.2)
         if runs:
             legend(figure, {label: marks[label] for label in runs})
         notes = [f"Measured: scale {scale}, {how(joined.values())}; {seeds.spread(joined.values())}"]
@@ -87,8 +89,10 @@ def _curve(
     swept: str,
     name: str,
     mark: tuple[str, str],
+    *,
+    below: bool,
 ) -> None:
-    """The line of one tokenizer; found: of each seed."""
+    """The line of one tokenizer; found: of each seed; below: where the number at its ring stands."""
     curves = [run["curves"][swept] for run in found]
     if any(curve["at"] != curves[0]["at"] for curve in curves):
         raise FigureError(f"seeds of {label} were swept at different {swept}")
@@ -102,5 +106,5 @@ def _curve(
         if at == own:
             ring = {"markersize": 11, "markerfacecolor": "none", "markeredgecolor": mark[0], "markeredgewidth": 1.4}
             axes.plot([at], [mean], linestyle="none", marker="o", **ring)
-            beside = {"xytext": (0, 9), "textcoords": "offset points", "ha": "center"}
+            beside = {"xytext": (0, -16 if below else 9), "textcoords": "offset points", "ha": "center"}
             axes.annotate(number(mean), (at, mean), fontsize=7, color=mark[0], **beside)
