@@ -413,6 +413,9 @@ STAGES: dict[str, Stage] = {
             "hidden_size",
             "blocks",
             "heads",
+            "mlp_ratio",
+            "projector_layers",
+            "projector_width",
         ),
     ),
     "settings": Stage(
