@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tesserae.reporting.drawing import FigureError
-from tesserae.reporting.figures import drawing_sweep, looks
+from tesserae.reporting.figures import bottleneck, drawing_sweep, looks
 from tesserae.reporting.seeds import over_seeds
 from tesserae.reporting.tables import TableError
 from tests.reporting.drawings import below, texts
@@ -102,3 +102,31 @@ def test_a_sweep_mixes_neither_points_nor_measures(drawn):
     other = swept() | {"measure": MEASURE | {"extractor": "another"}}
     with pytest.raises(TableError, match="extractor"):
         drawing_sweep.plot("x", tokenizers={"COMiT-B": [swept()], "COMiT-L": [other]}, scale="pocket")
+
+
+# ---- bottleneck ---------------------------------------------------------------------------------------------------
+
+SIZES = {"s": "S", "m": "M", "l": "L"}
+
+
+def of_sizes(name: str, **found: float) -> dict:
+    more = {"chance": 3.0} if name == "accuracy" else {}
+    return {row: over_seeds([metrics({name: value} | more)]) for row, value in found.items()}
+
+
+def test_sizes_stand_in_their_order_and_what_was_not_run_leaves_its_place(drawn):
+    bottleneck.plot(
+        "x",
+        rows=SIZES,
+        probe=of_sizes("accuracy", s=40.0, l=44.0),
+        numbers=of_sizes("psnr", s=14.0, l=16.0),
+        reasons={"m": "at desk"},
+        scale="pocket",
+    )
+    (figure,) = drawn
+    accuracy, psnr_ = figure.axes
+    assert accuracy.lines[0].get_xydata().tolist() == [[0, 40], [2, 44]]
+    assert psnr_.lines[0].get_xydata().tolist() == [[0, 14], [2, 16]]
+    assert accuracy.lines[1].get_label() == "chance 3.0" and len(psnr_.lines) == 1
+    assert [label.get_text() for label in psnr_.get_xticklabels()] == ["S", "M", "L"]
+    assert "M (at desk)" in below(figure)
