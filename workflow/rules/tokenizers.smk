@@ -9,6 +9,7 @@ for STAGE in (
     "kept_tokens",
     "looks",
     "drawing_sweep",
+    "objectness",
     "denoising",
     "concept_f1",
     "concept_examples",

@@ -27,6 +27,7 @@ REBUILT = (
     "batch",
     "measured_at",
 )  # of `evaluation`: how reconstructions are measured
+OF_CHANCE = ("chance", "another", "middle", "ceiling")  # lines beside an mIoU (metrics/objectness.py)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,12 @@ STAGES: dict[str, Stage] = {
             "captions": "captions.json",
         },
         resumes=True,
+        seeded=False,
+        torch=False,
+    ),
+    "masks": Stage(
+        "images with the class of each pixel, at the size at which a tokenizer sees them",
+        {"images": "images.npy", "masks": "masks.npy", "index": "index.json"},
         seeded=False,
         torch=False,
     ),
@@ -275,6 +282,20 @@ STAGES: dict[str, Stage] = {
         listed=(),
         diagnostic=Diagnostic((*REBUILT, "curve_points"), measures.DrawingSweep),
         colour="#a6761d",
+    ),
+    "objectness": Stage(
+        "whether what a token attends to is an object",
+        {"arrays": "objectness.npz", "metrics": METRICS},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "masks": ALL},
+        numbers=METRICS,
+        values=(
+            *("miou", *OF_CHANCE, "object_percent"),
+            *(f"{number}_{share}" for number in ("miou", *OF_CHANCE) for share in measures.SHARES),
+            *(f"{number}_t{100 * time:.0f}" for number in ("miou", "chance") for time in measures.TIMES),
+            *(f"{number}_{view}" for number in ("miou", "chance") for view in ("image_to_message", "unmasked")),
+        ),
+        diagnostic=Diagnostic(("batch", "shown", "seed"), measures.Objectness),
+        colour="#b3cde3",
     ),
     "tokens": Stage(
         "images -> token cache, a part of it in each job",

@@ -102,6 +102,9 @@ class _Measures(Strict):
     policies: dict[Name, Policy] = Field(
         {}, description="name -> which crops of an image a tokenizer that looks at crops is shown, for all that looks"
     )
+    masks: str | None = Field(
+        None, description="role of the images in which objects are masked; null: none, and nothing is measured by them"
+    )
     throughput: measures.Throughput | None = Field(None, description="how generators are timed; null: they are not")
 
 

@@ -27,6 +27,8 @@ AT_INFERENCE = {
     "filtering": {"order": "score"},  # a part of a setting; the others ask what an image shows, which cannot be counted
 }
 ORDERS = 5  # of patches (stages/selection.py)
+DECODING = ("dataset", "masks")  # stages that decode files, on cores
+EMBEDDED = 600  # validation images of the embedded corpus, about, drawn once
 KEPT = 2  # checkpoints of a training (training/state.py)
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
 
@@ -89,7 +91,7 @@ def need(task: Task, rates: Rates) -> Need:
 def check_gpus(tasks: Iterable[Task]) -> None:
     """ValueError if a stage that computes asks for no GPU where others do: their hours are known of GPUs alone."""
     for task in tasks:
-        if task.stage in NEEDS and task.stage != "dataset" and not task.request["gpus"]:
+        if task.stage in NEEDS and task.stage not in DECODING and not task.request["gpus"]:
             raise ValueError(
                 f"{task.id} asks for no GPU, but other stages of its scale do; hours are counted for GPUs, or measured "
                 f"where no stage asks for one: config/scales/<scale>.yaml: resources gives GPUs to a stage"
@@ -123,6 +125,17 @@ def _split(task: Task, split: str) -> int:
 def _dataset(task: Task, rates: Rates) -> Need:
     images = _split(task, "train") + _split(task, "val")
     return Need(images / (DECODED * task.request["threads"]), disk=_pictures(task, images) + 8 * images)
+
+
+def _masks(task: Task, rates: Rates) -> Need:
+    """Images and masks, decoded one after another."""
+    side, images = task.spec["image_size"], _masked(task)
+    return Need(2 * images / DECODED, disk=4 * images * side**2)
+
+
+def _masked(task: Task) -> int:
+    """Images with masks; of an embedded corpus, which says no counts, so many that it takes no time."""
+    return task.spec.get("counts", {}).get(task.spec["split"], EMBEDDED)
 
 
 def _reference(task: Task, rates: Rates) -> Need:
@@ -322,6 +335,16 @@ def _drawing_sweep(task: Task, rates: Rates) -> Need:
     return Need(seconds, coded["weights"] + max(coded["peak"], features.memory), PAGE)
 
 
+def _objectness(task: Task, rates: Rates) -> Need:
+    """Each image through the network once to be encoded and once for each place where attention is read, which is about
+    one block after another; of pixels that are sorted, seconds that are left out.
+    """
+    model, images = task.of("tokenizer").spec["model"], _masked(task.of("masks"))
+    depth = max((value for key, value in model.items() if key in ("blocks", "depth")), default=1)
+    found = _encoded(task, rates, images * (2 + len(task.spec["times"]) + depth))
+    return found._replace(disk=_pictures(task, 4 * task.spec["shown"]) + PAGE)
+
+
 def _reconstruction_control(task: Task, rates: Rates) -> Need:
     """Patches are fitted and rebuilt in seconds, which are left out."""
     features = _features_of(task, rates, _split(task, "val"))
@@ -438,6 +461,7 @@ def _generation_control(task: Task, rates: Rates) -> Need:
 
 NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "dataset": _dataset,
+    "masks": _masks,
     "reference": _reference,
     "semantic_features": _semantic_features,
     "teacher_features": _teacher_features,
@@ -451,6 +475,7 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "kept_tokens": _kept_tokens,
     "looks": _looks,
     "drawing_sweep": _drawing_sweep,
+    "objectness": _objectness,
     "reconstruction_control": _reconstruction_control,
     "image_control": _image_control,
     "generation_control": _generation_control,

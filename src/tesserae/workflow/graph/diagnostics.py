@@ -14,7 +14,7 @@ from tesserae.config.project import Project
 from tesserae.config.resolve import Sourced, Spec
 from tesserae.config.stages import STAGES, Diagnostic
 from tesserae.workflow.graph.job import PROMPTS, Job, extended, reads_of
-from tesserae.workflow.graph.tokenizers import measured_as, prompts_of, reference_job, sae_of
+from tesserae.workflow.graph.tokenizers import masks_job, measured_as, prompts_of, reference_job, sae_of
 
 GIVEN = "given"  # the prompt of the image's own class
 
@@ -74,6 +74,7 @@ def _input(project: Project, recipe: Any, producer: str, tokenizer: Job, dataset
         "reference": reference_job(project, recipe, dataset).id,
         "tokenizer": tokenizer.id,
         "prompts": prompts_of(project, recipe, dataset),
+        "masks": None if (masks := masks_job(project, recipe, dataset)) is None else masks.id,
         "sae": sae and f"sae/{sae.name}",
         "concepts": sae and f"concepts/{sae.name}-{dataset.recipe}",
     }[producer]
