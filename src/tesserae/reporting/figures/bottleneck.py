@@ -20,7 +20,7 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def draw(work: Work, stem: Path) -> None:
-    """Inputs: of the tokenizer in every row the `numbers` of its reconstructions, and those of a `probe` of its codes."""
+    """Inputs: of the tokenizer in every row the `numbers` of its reconstructions, and of a `probe` of its codes."""
     found = {
         role: {row: read(work, "tokenizers", role, row, "metrics.json") for row, _ in work.spec["rows"]}
         for role in ("probe", "numbers")
