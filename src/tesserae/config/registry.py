@@ -10,6 +10,7 @@ from typing import Any
 
 from tesserae.config.resolve import Tokens
 from tesserae.config.systems import (
+    comit,
     concepttok,
     detok,
     dit,
@@ -45,6 +46,7 @@ TOKENIZERS: dict[str, ModuleType] = {
     "tatok": tatok,
     "titok": titok,
     "hita": hita,
+    "comit": comit,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,
