@@ -11,7 +11,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 from tesserae.config import measures
 from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
-from tesserae.config.policies import Policy
+from tesserae.config.policies import Policy, unfit
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
@@ -106,6 +106,14 @@ class _Measures(Strict):
         None, description="role of the images in which objects are masked; null: none, and nothing is measured by them"
     )
     throughput: measures.Throughput | None = Field(None, description="how generators are timed; null: they are not")
+
+    @field_validator("policies")
+    @classmethod
+    def _possible(cls, policies: dict[str, Policy]) -> dict[str, Policy]:
+        for name, policy in policies.items():
+            if problem := unfit(policy.model_dump()):
+                raise ValueError(f"{name}: {problem}")
+        return policies
 
 
 def _default(settings: type[Strict]) -> Strict | None:
