@@ -31,6 +31,7 @@ from tesserae.config.stages import STAGES
 from tesserae.costs.counts import count
 from tesserae.costs.networks import FOUNDED
 from tesserae.data.ragged import write_ragged
+from tesserae.encoders.teachers import CHANNELS
 from tesserae.generators import maskgit_sampler
 from tesserae.lineage import fingerprint
 from tesserae.stages import codes, generator, ragged_codes, token_counts, tokenizer
