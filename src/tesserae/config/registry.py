@@ -10,9 +10,11 @@ from typing import Any
 
 from tesserae.config.resolve import Tokens
 from tesserae.config.systems import (
+    alit_like,
     concepttok,
     detok,
     dit,
+    flextok_like,
     hita,
     kl_vae,
     lightningdit,
@@ -24,6 +26,7 @@ from tesserae.config.systems import (
     maskgit_vqgan,
     randomar,
     rasterar,
+    selftok_like,
     sftok,
     sit,
     tatok,
@@ -45,6 +48,9 @@ TOKENIZERS: dict[str, ModuleType] = {
     "tatok": tatok,
     "titok": titok,
     "hita": hita,
+    "flextok_like": flextok_like,
+    "alit_like": alit_like,
+    "selftok_like": selftok_like,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,

@@ -249,6 +249,8 @@ def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
         return batch | {"tokens": torch.empty(size, model["token_length"], model["token_width"])}
     if model.get("learns") == "codes":  # those of another tokenizer, of which every patch has one
         batch["codes"] = _integers(size, (model["image_size"] // model["patch_size"]) ** 2)
+    if model.get("teacher"):
+        batch |= _taught(model, size)
     if model.get("concepts"):
         batch["concepts"] = _integers(size, 1)  # how many there are of an image costs nothing
     return batch | {"images": _images(size, model["image_size"])} | _text(model, size)
@@ -263,6 +265,14 @@ def _text(model: dict[str, Any], size: int) -> dict[str, Tensor]:
     if model.get("text", "none") == "none":
         return {}
     return {"text": torch.empty(size, model["text_tokens"], model["text_width"])}
+
+
+def _taught(model: dict[str, Any], size: int) -> dict[str, Tensor]:
+    """Features of the frozen network that a tokenizer aligns with, on the grid of its patches."""
+    from tesserae.encoders.teachers import CHANNELS
+
+    width, side = CHANNELS[model["teacher"]], model["image_size"] // model["patch_size"]
+    return {"teacher_pooled": torch.empty(size, width), "teacher_grid": torch.empty(size, side**2, width)}
 
 
 def _images(size: int, side: int) -> Tensor:

@@ -23,8 +23,8 @@ from tesserae.nn.sizes import TransformerSize
 TIME_SCALE = 1000.0  # times in [0, 1] are embedded as DDPM's steps are (SD3, FlexTok: official codes)
 
 
-class Velocity(NamedTuple):
-    velocity: Tensor  # (B, P, p)
+class Said(NamedTuple):
+    patches: Tensor  # (B, P, p): of each what the network was trained to say, a velocity or the patch itself
     hidden: Tensor  # (B, P, D): patches after the block that was asked for
 
 
@@ -49,7 +49,7 @@ class GroupedBlock(nn.Module):
 
 
 class ConditionedTransformer(nn.Module):
-    """Noisy patches, times and tokens -> velocities; zero when it starts."""
+    """Noisy patches, times and tokens -> what is said of each patch; zero when it starts."""
 
     def __init__(self, size: TransformerSize, patches: int, values: int, tokens: int, token_width: int):
         super().__init__()
@@ -79,9 +79,7 @@ class ConditionedTransformer(nn.Module):
         """Entries of the codebook (B, N, d) -> tokens (B, N, D), as `forward` reads them."""
         return self.token_embedder(vectors)
 
-    def forward(
-        self, x: Tensor, t: Tensor, tokens: Tensor, *, visible: Tensor | None = None, after: int = 0
-    ) -> Velocity:
+    def forward(self, x: Tensor, t: Tensor, tokens: Tensor, *, visible: Tensor | None = None, after: int = 0) -> Said:
         """Noisy patches x (B, P, p), times t (B,) or (1,) in [0, 1], tokens (B, N, D) without positions.
 
         `visible`: bool (B, N), the tokens that are seen by anyone; None: all. `after`: the block, from 0 on, whose
@@ -96,4 +94,4 @@ class ConditionedTransformer(nn.Module):
             x = block(x, condition, self.patches, mask)
             if place == after:
                 hidden = x[:, : self.patches]
-        return Velocity(self.final_layer(x[:, : self.patches], condition), hidden)
+        return Said(self.final_layer(x[:, : self.patches], condition), hidden)
