@@ -11,6 +11,7 @@ from typing import Any
 from tesserae.config.resolve import Tokens
 from tesserae.config.systems import (
     alit_like,
+    comit,
     concepttok,
     detok,
     dit,
@@ -51,6 +52,7 @@ TOKENIZERS: dict[str, ModuleType] = {
     "flextok_like": flextok_like,
     "alit_like": alit_like,
     "selftok_like": selftok_like,
+    "comit": comit,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,

@@ -66,7 +66,7 @@ class FirstStage:
     """One of FIRST_STAGES. It is no module, and so no part of the network that uses it; nothing of it is trained."""
 
     def __init__(self, name: str, posterior: Literal["sample", "mean"] = "sample"):
-        self.kind, self.posterior = FIRST_STAGES[name], posterior
+        self.name, self.kind, self.posterior = name, FIRST_STAGES[name], posterior
 
     @torch.no_grad()
     def encode(self, images: Tensor, rng: torch.Generator | None = None) -> Tensor:

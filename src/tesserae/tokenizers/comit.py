@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from tesserae.diffusion.flow import draw_logit_normal_times, draw_noise, path, path_velocity
 from tesserae.encoders.first_stage import FIRST_STAGES, FirstStage
+from tesserae.encoders.teachers import CHANNELS
+from tesserae.losses.representation import projector
 from tesserae.nn.hashing import normals, seeds_of
 from tesserae.nn.message_transformer import Mask, MessageTransformer, Seen
 from tesserae.nn.sizes import TransformerSize
@@ -28,7 +30,8 @@ from tesserae.tokenizers import comit_looking as looking
 from tesserae.tokenizers.comit_drawing import Predicts, Sampling
 from tesserae.tokenizers.comit_looking import Look, Policy
 
-PROJECTOR = 768  # width of the projectors' hidden layers (App. B)
+# DECISION: REPA's projector (arXiv 2410.06940, official code), with the paper's width.
+PROJECTOR = 768  # of the projectors' hidden layers (App. B)
 
 
 class LossWeights(TypedDict):
@@ -59,13 +62,6 @@ class Told(NamedTuple):
     offsets: Tensor  # (B, 2)
 
 
-def projector(width: int, out: int) -> nn.Sequential:
-    """Hidden states (..., D) -> a teacher's features (..., W)."""
-    # DECISION: REPA's projector (arXiv 2410.06940, official code), with the paper's width.
-    layers = nn.Linear(width, PROJECTOR), nn.SiLU(), nn.Linear(PROJECTOR, PROJECTOR), nn.SiLU()
-    return nn.Sequential(*layers, nn.Linear(PROJECTOR, out))
-
-
 class COMiT(nn.Module):
     """The tokenizer and its losses.
 
@@ -94,7 +90,7 @@ class COMiT(nn.Module):
         looks: Looks,
         times: Times,
         loss_weights: LossWeights,
-        teacher_width: int | None,  # W; None: there is none
+        teacher: str | None,  # one of encoders.teachers.CHANNELS; None where no loss needs it
         policy: Mapping[str, Any],
         sampling: Sampling,
     ):
@@ -109,9 +105,8 @@ class COMiT(nn.Module):
             raise ValueError(f"order {self.policy.order}: of codes alone nobody knows where the last look was")
         if math.prod(levels) != codebook_size:
             raise ValueError(f"levels {list(levels)} make {math.prod(levels)} codes, not {codebook_size}")
-        weighted = any(loss_weights.values())
-        if weighted and teacher_width is None:
-            raise ValueError("losses srepa and repa need a teacher: give its width, or weigh both 0")
+        if any(loss_weights.values()) and teacher is None:
+            raise ValueError("losses srepa and repa need a teacher: name one, or weigh both 0")
         self.image_size, self.crop, self.predicts, self.sampling = image_size, crop, predicts, sampling
         self.vocabulary, self.tokens = codebook_size, message_tokens
         self.looks, self.times, self.loss_weights = looks, times, dict(loss_weights)
@@ -130,9 +125,10 @@ class COMiT(nn.Module):
             mask=mask,
             gate_start=gate_start,
         )
+        self.teacher_side = self.predictor.grid if any(loss_weights.values()) else 0
         for name, weight in loss_weights.items():
             if weight:
-                setattr(self, name, projector(transformer["width"], teacher_width))
+                setattr(self, name, projector(transformer["width"], PROJECTOR, CHANNELS[teacher]))
 
     # ---- looking --------------------------------------------------------------------------------------------------
 
