@@ -184,3 +184,54 @@ COMIT: dict[str, Any] = {
         "projection": {"momentum": -0.5, "norm_limit": 2.5, "parallel": 0.0},
     },
 }
+
+# Baselines of COMiT's Table 4, 16 patches and 8 tokens
+FLOW: dict[str, Any] = {
+    "steps": 3,
+    "guidance": 1.0,
+    "projection": {"momentum": 0.0, "norm_limit": 0.0, "parallel": 1.0},
+    "null_probability": 0.25,
+    "predicts": "velocity",
+}
+FLEXTOK_LIKE: dict[str, Any] = {
+    "image_size": 16,
+    "patch_size": 4,
+    "latent_tokens": 8,
+    "levels": [5, 4, 3],
+    "kept_law": "next_power",
+    "mode_scale": 0.25,
+    "representation": 0.0,
+    "teacher": None,
+    "aligned_block": 0,
+    "projector_width": 12,
+    "encoder": {"width": 16, "blocks": 2, "heads": 2},
+    "decoder": {"width": 16, "blocks": 2, "heads": 2},
+    "flow": FLOW,
+}
+SELFTOK_LIKE: dict[str, Any] = {
+    "image_size": 16,
+    "patch_size": 4,
+    "latent_tokens": 8,
+    "codebook_size": 24,
+    "code_width": 4,
+    "quantizer": 1.0,
+    "commitment": 0.25,
+    "stage_ends": [0.5, 1.0],
+    "stage_counts": [2, 6],
+    "encoder": {"width": 16, "blocks": 2, "heads": 2},
+    "decoder": {"width": 16, "blocks": 1, "heads": 2},
+    "flow": FLOW,
+}
+ALIT_LIKE: dict[str, Any] = {
+    "image_size": 16,
+    "patch_size": 4,
+    "latent_tokens": 8,
+    "new_tokens": 2,
+    "codebook_size": 24,
+    "code_width": 4,
+    "encoder": {"width": 16, "blocks": 1, "heads": 2},
+    "decoder": {"width": 16, "blocks": 1, "heads": 2},
+    "pass_weights": [2.0, 1.5, 1.0, 1.0, 1.0],
+    "quantizer": 1.0,
+    "commitment": 0.25,
+}
