@@ -4,13 +4,14 @@ Every field is followed by its meaning; `tesserae schema` exports these types as
 """
 
 import itertools
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
 
 from tesserae.config import measures
 from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
+from tesserae.config.probing import ProbeScale
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
@@ -97,6 +98,10 @@ class _Measures(Strict):
     )
     prompt: str | None = Field(
         None, description="what tokenizers that read prompts are given; {} stands for the class", pattern=r"\{\}"
+    )
+    policies: dict[Name, dict[str, Any]] = Field(
+        {},
+        description="ways of reading an image, for tokenizers that have several: the end of a probe's name -> settings",
     )
     throughput: measures.Throughput | None = Field(None, description="how generators are timed; null: they are not")
 
@@ -316,6 +321,7 @@ class GeneralScale(Strict):
     tokenizer_training: TrainingScale
     generator_training: TrainingScale
     systems: Strict = Field(description="what is particular to a system")
+    probes: ProbeScale = Field(ProbeScale(), description="how the probes of probes.yaml shrink, and what they look at")
     evaluation: Evaluation
     shards: Shards = Shards()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")
