@@ -316,9 +316,9 @@ def test_no_cell_is_looked_at_twice_and_images_do_not_depend_on_others():
         told, rows = watching_cells(model, images, policy)
         assert rows.sort(dim=1).values.tolist() == [list(range(9))] * 2
         assert (rows[:, 0] == 4).all() or whole or order != "adaptive"
-        alone = torch.cat([model.encode_under(one[None], policy) for one in images])
+        alone = torch.cat([model.encode_under(one[None], policy._asdict()) for one in images])
         assert torch.equal(model.quantizer.codes(told.vectors), alone), (order, whole)
-    assert torch.equal(model.encode(images), model.encode_under(images, WHOLE))
+    assert torch.equal(model.encode(images), model.encode_under(images, WHOLE._asdict()))
 
 
 @torch.no_grad()
@@ -500,9 +500,9 @@ def test_what_does_not_fit_is_refused(changes, problem):
 
 def test_a_policy_that_there_is_not_is_refused_at_use():
     with pytest.raises(ValueError, match="from 1 to 10: 3 x 3 cells and the image"):
-        tiny().encode_under(some_images(1, 32), Policy("random", 11, True))
+        tiny().encode_under(some_images(1, 32), Policy("random", 11, True)._asdict())
     with pytest.raises(ValueError, match="unknown order 'spiral'"):
-        tiny().encode_under(some_images(1, 32), Policy("spiral", 1, True))
+        tiny().encode_under(some_images(1, 32), Policy("spiral", 1, True)._asdict())
     with pytest.raises(ValueError, match="encoder is its decoder"):
         tiny().freeze_encoder()
 

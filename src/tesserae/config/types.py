@@ -12,6 +12,7 @@ from tesserae.config import measures
 from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
 from tesserae.config.policies import Policy, unfit
+from tesserae.config.probing import ProbeScale
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
@@ -332,6 +333,7 @@ class GeneralScale(Strict):
     tokenizer_training: TrainingScale
     generator_training: TrainingScale
     systems: Strict = Field(description="what is particular to a system")
+    probes: ProbeScale = Field(ProbeScale(), description="how the probes of probes.yaml shrink, and what they look at")
     evaluation: Evaluation
     shards: Shards = Shards()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")

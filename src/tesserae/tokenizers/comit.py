@@ -172,9 +172,9 @@ class COMiT(nn.Module):
         """Images (B, 3, S, S) in [-1, 1] -> codes int64 (B, M), by the recipe's own policy."""
         return self.quantizer.codes(self.told(images, self.policy, rng).vectors)
 
-    def encode_under(self, images: Tensor, policy: Policy) -> Tensor:
-        """As `encode`, by another policy; ValueError for one that there is not."""
-        return self.quantizer.codes(self.told(images, policy).vectors)
+    def encode_under(self, images: Tensor, policy: Mapping[str, Any]) -> Tensor:
+        """As `encode`, by another policy (its `order`, `crops` and `whole`); ValueError for one that there is not."""
+        return self.quantizer.codes(self.told(images, Policy(**policy)).vectors)
 
     def code_vectors(self, codes: Tensor) -> Tensor:
         """Codes int64 (B, M) -> their vectors, float32 (B, M, d), in [-1, 1]."""

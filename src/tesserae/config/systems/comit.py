@@ -12,6 +12,7 @@ from tesserae.config.policies import Policy, unfit
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 
 OFFICIAL = "tesserae.tokenizers.comit_weights"  # reads published weights
+POLICIES = True  # images can be looked at in several ways
 
 PIXELS = {"pixels": 1, "sd_vae_mse": 8, "sd_vae_ema": 8}  # of a latent's side
 
