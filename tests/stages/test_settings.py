@@ -46,7 +46,9 @@ def test_tokens_of_an_image():
 
 def test_levels_of_a_code_and_a_guidance_that_is_not_searched():
     found = settings.settings({"levels": [8, 5, 5], "sampling.guidance": 7.5})
-    assert found == {"levels.0": 8, "levels.1": 5, "levels.2": 5, "code_values": 3, "sampling.guidance": 7.5}
+    levels = {"levels.0": 8, "levels.1": 5, "levels.2": 5}
+    assert found == {**levels, "vocabulary": 200, "code_values": 3, "sampling.guidance": 7.5}
+    assert settings.settings({"codebook_size": 64})["vocabulary"] == 64
 
 
 def test_what_is_written_can_stand_in_a_table(tmp_path):

@@ -71,6 +71,11 @@ KINDS: dict[str, Kind] = {
     "objectness": Kind(OBJECTS, "tokenizers", takes=frozenset({"published"})),
     "attention_maps": Kind(OBJECTS, "tokenizers"),
     "attention_shares": Kind(OBJECTS, "tokenizers", takes=frozenset({"published"})),
+    "bottleneck": Kind(
+        {"numbers": Source("reconstruction", ("metrics.json",)), "probe": Source("probe", ("metrics.json",))},
+        "tokenizers",
+    ),
+    "neighbours": Kind({"neighbours": Source("neighbours", ("neighbours.npz", "metrics.json"))}, "tokenizers"),
     "clusters": Kind({"clusters": Source("latent_clusters", ("clusters.npz", "metrics.json"))}, "tokenizers"),
 }
 
