@@ -95,6 +95,24 @@ class OfVariableLength(Discrete, Protocol):
         """Codes int64 (B, N) -> how many each image has, int64 (B,), from 0 to N."""
 
 
+class OfCodeVectors(Discrete, Protocol):
+    """A discrete tokenizer that says what its codes stand for, for whoever reads them: probes, nearest neighbours.
+
+    One whose only codebook is its `quantize` need not; `code_vectors(model, codes)` of the module `<module>_codes`,
+    which its `config/systems/` module names in CODES, does as well.
+    """
+
+    def code_vectors(self, codes: Tensor, /) -> Tensor:
+        """Codes int64 (B, N), at least 0 -> entries of their codebooks, float (B, N, d)."""
+
+
+class HasPolicies(Tokenizer, Protocol):
+    """A tokenizer that can read an image in several ways; a policy is a mapping of settings that it knows."""
+
+    def encode_under(self, images: Tensor, policy: Mapping[str, Any], /) -> Tensor:
+        """As `encode`, under a policy; ValueError for one that it does not know."""
+
+
 class FiltersPatches(OfVariableLength, Protocol):
     """A tokenizer that scores the patches of an image and leaves out those of least worth, if its `places` is not 0.
 

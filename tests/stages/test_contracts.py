@@ -31,6 +31,7 @@ from tesserae.config.stages import STAGES
 from tesserae.costs.counts import count
 from tesserae.costs.networks import FOUNDED
 from tesserae.data.ragged import write_ragged
+from tesserae.encoders.teachers import CHANNELS
 from tesserae.generators import maskgit_sampler
 from tesserae.lineage import fingerprint
 from tesserae.stages import codes, generator, ragged_codes, token_counts, tokenizer
@@ -261,9 +262,12 @@ def test_a_tokenizer_has_losses_and_is_the_same_when_it_comes_back(case, tmp_pat
         batch["text"] = words
     if case.model.get("learns") == "codes":
         batch["codes"] = torch.zeros(B, (case.model["image_size"] // case.model["patch_size"]) ** 2, dtype=torch.int64)
+    if getattr(model, "teacher_side", 0):
+        width, side = CHANNELS[case.model["teacher"]], model.teacher_side
+        batch |= {"teacher_pooled": torch.randn(B, width), "teacher_grid": torch.randn(B, side**2, width)}
     if case.model.get("concepts"):
         batch["concepts"] = torch.tensor([[0, 1, -1]] * B)
-    assert_losses(model, batch, case.model["gan_start_step"] or 0)
+    assert_losses(model, batch, case.model.get("gan_start_step") or 0)
     model.eval()
     again = saved_and_loaded(case, model, tmp_path)
     with torch.no_grad():

@@ -7,6 +7,8 @@ for STAGE in (
     "truncation",
     "selection",
     "kept_tokens",
+    "looks",
+    "drawing_sweep",
     "objectness",
     "denoising",
     "concept_f1",

@@ -66,9 +66,16 @@ KINDS: dict[str, Kind] = {
     "score_maps": Kind(KEPT, "tokenizers"),
     "kept_tokens": Kind(KEPT, "tokenizers"),
     "kept_of_nothing": Kind(KEPT, "tokenizers"),
+    "looks": Kind({"looks": Source("looks", ("looks.npz", "metrics.json"))}, "policies"),
+    "drawing_sweep": Kind({"numbers": Source("drawing_sweep", ("metrics.json",))}, "tokenizers"),
     "objectness": Kind(OBJECTS, "tokenizers", takes=frozenset({"published"})),
     "attention_maps": Kind(OBJECTS, "tokenizers"),
     "attention_shares": Kind(OBJECTS, "tokenizers", takes=frozenset({"published"})),
+    "bottleneck": Kind(
+        {"numbers": Source("reconstruction", ("metrics.json",)), "probe": Source("probe", ("metrics.json",))},
+        "tokenizers",
+    ),
+    "neighbours": Kind({"neighbours": Source("neighbours", ("neighbours.npz", "metrics.json"))}, "tokenizers"),
     "clusters": Kind({"clusters": Source("latent_clusters", ("clusters.npz", "metrics.json"))}, "tokenizers"),
 }
 

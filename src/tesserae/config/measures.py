@@ -70,6 +70,15 @@ class Truncation(Strict):
         return self
 
 
+class DrawingSweep(Strict):
+    """Of a tokenizer whose decoder takes steps, with guidance: one is swept while the other is as its recipe has it."""
+
+    steps: list[Annotated[int, Field(gt=0)]] = Field(min_length=1, description="evaluations of the velocity")
+    guidance: list[Annotated[float, Field(ge=1)]] = Field(min_length=1, description="1: none")
+    at_steps: Followed = Field(description="number of steps while guidance is swept")
+    at_guidance: Followed = Field(description="guidance while the number of steps is swept")
+
+
 class KeptTokens(Strict):
     epsilons: list[Annotated[float, Field(ge=0, lt=1)]] = Field(min_length=1, description="information loss rates")
     blank_epsilon: float = Field(ge=0, lt=1, description="that of white, black and noise")

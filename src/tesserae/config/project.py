@@ -10,6 +10,7 @@ from pathlib import Path
 from tesserae.config.claims import Claim, read_claims
 from tesserae.config.errors import ConfigError, together
 from tesserae.config.files import read_yaml, validated
+from tesserae.config.probing import Probes
 from tesserae.config.recipes import concrete, read_recipe
 from tesserae.config.registry import SECTIONS
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
@@ -21,6 +22,7 @@ from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper
 
 EQUIVALENTS = Path("config/equivalent-code.yaml")
 CLUSTER = Path("config/cluster.yaml")
+PROBES = Path("config/probes.yaml")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Project:
     omitted: dict[str, str]  # name -> why this scale does without it
     equivalents: Equivalents
     cluster: Cluster
+    probes: Probes
 
     @cached_property
     def context(self) -> Context:
@@ -94,6 +97,9 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
     if scale_.scale != name:
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
+    probes = _read(Probes, root, PROBES)
+    if problems := [*_wrong_probes(scale_, scale_file, probes, datasets)]:
+        raise together(problems)
     read: dict[str, Paper] = {}
     printed: dict[str, list[dict]] = {}
     recipes: dict[str, dict[str, ResolvedRecipe]] = {section: {} for section in SECTIONS}
@@ -127,6 +133,7 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         omitted=omitted,
         equivalents=_read(Equivalents, root, EQUIVALENTS),
         cluster=_read(Cluster, root, CLUSTER),
+        probes=probes,
     )
 
 
@@ -212,6 +219,25 @@ def _wrong_systems(scale: Scale, file: Path) -> Iterator[ConfigError]:
         for part, values in named.items():
             for name in values.keys() - systems.keys():
                 yield ConfigError(file, f"{key}.{part}.{name}", "no such system", f"one of {', '.join(systems)}")
+
+
+def _wrong_probes(scale: Scale, file: Path, probes: Probes, datasets: Datasets) -> Iterator[ConfigError]:
+    """Probes of a scale that there are not, and what they look at that nothing is or that has no such answers."""
+    if both := sorted(probes.scenes.keys() & datasets.datasets.keys()):
+        yield ConfigError(PROBES, f"scenes.{both[0]}", "also a data set of config/datasets.yaml", "rename one")
+    for probe, data in scale.probes.data.items():
+        key = f"probes.data.{probe}"
+        if probe not in probes.probes:
+            yield ConfigError(file, key, "no such probe", f"one of {', '.join(probes.probes)} ({PROBES})")
+            continue
+        task = probes.probes[probe].task
+        if task == "classes":
+            known = {name for name, entry in datasets.datasets.items() if hasattr(entry, "classes")}
+        else:
+            known = {name for name, entry in probes.scenes.items() if entry.provider.endswith(task)}
+        if data not in known:
+            problem = f"{data!r} is no set of images for a probe of {task}"
+            yield ConfigError(file, key, problem, f"one of {', '.join(sorted(known))}")
 
 
 def _near(pattern: str, known: set[str]) -> str:

@@ -10,10 +10,12 @@ from typing import Any
 
 from tesserae.config.resolve import Tokens
 from tesserae.config.systems import (
+    alit_like,
     comit,
     concepttok,
     detok,
     dit,
+    flextok_like,
     hita,
     kl_vae,
     lightningdit,
@@ -25,6 +27,7 @@ from tesserae.config.systems import (
     maskgit_vqgan,
     randomar,
     rasterar,
+    selftok_like,
     sftok,
     sit,
     tatok,
@@ -46,6 +49,9 @@ TOKENIZERS: dict[str, ModuleType] = {
     "tatok": tatok,
     "titok": titok,
     "hita": hita,
+    "flextok_like": flextok_like,
+    "alit_like": alit_like,
+    "selftok_like": selftok_like,
     "comit": comit,
 }
 GENERATORS: dict[str, ModuleType] = {

@@ -11,6 +11,8 @@ from pydantic import Field, create_model, field_validator, model_validator
 from tesserae.config import measures
 from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
+from tesserae.config.policies import Policy, unfit
+from tesserae.config.probing import ProbeScale
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
@@ -98,10 +100,21 @@ class _Measures(Strict):
     prompt: str | None = Field(
         None, description="what tokenizers that read prompts are given; {} stands for the class", pattern=r"\{\}"
     )
+    policies: dict[Name, Policy] = Field(
+        {}, description="name -> which crops of an image a tokenizer that looks at crops is shown, for all that looks"
+    )
     masks: str | None = Field(
         None, description="role of the images in which objects are masked; null: none, and nothing is measured by them"
     )
     throughput: measures.Throughput | None = Field(None, description="how generators are timed; null: they are not")
+
+    @field_validator("policies")
+    @classmethod
+    def _possible(cls, policies: dict[str, Policy]) -> dict[str, Policy]:
+        for name, policy in policies.items():
+            if problem := unfit(policy.model_dump()):
+                raise ValueError(f"{name}: {problem}")
+        return policies
 
 
 def _default(settings: type[Strict]) -> Strict | None:
@@ -320,6 +333,7 @@ class GeneralScale(Strict):
     tokenizer_training: TrainingScale
     generator_training: TrainingScale
     systems: Strict = Field(description="what is particular to a system")
+    probes: ProbeScale = Field(ProbeScale(), description="how the probes of probes.yaml shrink, and what they look at")
     evaluation: Evaluation
     shards: Shards = Shards()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")

@@ -308,7 +308,8 @@ def _aligned(model: dict[str, Any], size: int) -> dict[str, Tensor]:
     if model.get("teacher") is None:
         return {}
     width = CHANNELS[model["teacher"]]
-    patches = (model["image_size"] // (model["patch_size"] * FIRST_STAGES[model["first_stage"]].scale)) ** 2
+    scale = FIRST_STAGES[model.get("first_stage", "pixels")].scale
+    patches = (model["image_size"] // (model["patch_size"] * scale)) ** 2
     return {"teacher_pooled": torch.empty(size, width), "teacher_grid": torch.empty(size, patches, width)}
 
 

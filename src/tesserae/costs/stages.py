@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tesserae import sweeps
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Tokens
 from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
@@ -303,6 +304,37 @@ def _kept_tokens(task: Task, rates: Rates) -> Need:
     return _encoded(task, rates, _split(task, "val"))._replace(disk=maps + _pictures(task, 3 * task.spec["shown"]))
 
 
+def _looks(task: Task, rates: Rates) -> Need:
+    """Once through the encoder for each crop, at most as dear as the whole image; drawn at last, and in one step.
+
+    An adaptive policy draws in one step for each crop. Those that are shown, drawn after each crop, are left out.
+    """
+    coded, images, policy = _coded(task), _split(task, "val"), task.spec["policy"]
+    features, passes = _features_of(task, rates, images), _passes(task)
+    views = policy["crops"] if policy["order"] == "adaptive" else 1
+    drawn = rates.seconds(coded["decode"]) * (1 + views / passes)
+    seconds = images * (policy["crops"] * rates.seconds(coded["encode"]) + drawn) + features.seconds
+    memory = coded["weights"] + max(coded["peak"], features.memory)
+    return Need(seconds, memory, _pictures(task, (2 + policy["crops"]) * task.spec["shown"]) + PAGE)
+
+
+def _passes(task: Task, steps: int | None = None, guidance: float | None = None) -> int:
+    """How often a decoder that takes steps runs its network; by default as its recipe has it."""
+    own = task.of("tokenizer").spec["model"]["sampling"]
+    steps, guidance = steps or own["steps"], guidance or own["guidance"]
+    return steps * (1 if guidance == 1 else 2)
+
+
+def _drawing_sweep(task: Task, rates: Rates) -> Need:
+    """Encoded once; a point costs what its passes do, beside those of the recipe."""
+    spec, coded, images = task.spec, _coded(task), _split(task, "val")
+    points = sweeps.points_of(spec)
+    features = _features_of(task, rates, images * len(points))
+    passes = sum(_passes(task, *point) for point in points) / _passes(task)
+    seconds = images * (rates.seconds(coded["encode"]) + passes * rates.seconds(coded["decode"])) + features.seconds
+    return Need(seconds, coded["weights"] + max(coded["peak"], features.memory), PAGE)
+
+
 def _objectness(task: Task, rates: Rates) -> Need:
     """Each image through the network to be encoded, twice for each step of the drawing (with guidance), and once for
     each time at which attention is read; of pixels that are sorted, seconds are left out.
@@ -440,6 +472,8 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "truncation": _truncation,
     "selection": _selection,
     "kept_tokens": _kept_tokens,
+    "looks": _looks,
+    "drawing_sweep": _drawing_sweep,
     "objectness": _objectness,
     "reconstruction_control": _reconstruction_control,
     "image_control": _image_control,

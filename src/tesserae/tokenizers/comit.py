@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from tesserae.diffusion.flow import draw_logit_normal_times, draw_noise, path, path_velocity
 from tesserae.encoders.first_stage import FIRST_STAGES, FirstStage
 from tesserae.encoders.teachers import CHANNELS
+from tesserae.losses.representation import projector
 from tesserae.nn.hashing import normals, seeds_of
 from tesserae.nn.message_transformer import Mask, MessageTransformer, Seen
 from tesserae.nn.sizes import TransformerSize
@@ -29,7 +30,8 @@ from tesserae.tokenizers import comit_looking as looking
 from tesserae.tokenizers.comit_drawing import Predicts, Sampling
 from tesserae.tokenizers.comit_looking import Look, Policy
 
-PROJECTOR = 768  # width of the projectors' hidden layers (App. B)
+# DECISION: REPA's projector (arXiv 2410.06940, official code), with the paper's width.
+PROJECTOR = 768  # of the projectors' hidden layers (App. B)
 
 
 class LossWeights(TypedDict):
@@ -58,13 +60,6 @@ class Told(NamedTuple):
 
     vectors: Tensor  # (B, M, d), of codes
     offsets: Tensor  # (B, 2)
-
-
-def projector(width: int, out: int) -> nn.Sequential:
-    """Hidden states (..., D) -> a teacher's features (..., W)."""
-    # DECISION: REPA's projector (arXiv 2410.06940, official code), with the paper's width.
-    layers = nn.Linear(width, PROJECTOR), nn.SiLU(), nn.Linear(PROJECTOR, PROJECTOR), nn.SiLU()
-    return nn.Sequential(*layers, nn.Linear(PROJECTOR, out))
 
 
 class COMiT(nn.Module):
@@ -133,7 +128,7 @@ class COMiT(nn.Module):
         self.teacher_side = self.predictor.grid if any(loss_weights.values()) else 0
         for name, weight in loss_weights.items():
             if weight:
-                setattr(self, name, projector(transformer["width"], CHANNELS[teacher]))
+                setattr(self, name, projector(transformer["width"], PROJECTOR, CHANNELS[teacher]))
 
     # ---- looking --------------------------------------------------------------------------------------------------
 
@@ -177,9 +172,9 @@ class COMiT(nn.Module):
         """Images (B, 3, S, S) in [-1, 1] -> codes int64 (B, M), by the recipe's own policy."""
         return self.quantizer.codes(self.told(images, self.policy, rng).vectors)
 
-    def encode_under(self, images: Tensor, policy: Policy) -> Tensor:
-        """As `encode`, by another policy; ValueError for one that there is not."""
-        return self.quantizer.codes(self.told(images, policy).vectors)
+    def encode_under(self, images: Tensor, policy: Mapping[str, Any]) -> Tensor:
+        """As `encode`, by another policy (its `order`, `crops` and `whole`); ValueError for one that there is not."""
+        return self.quantizer.codes(self.told(images, Policy(**policy)).vectors)
 
     def code_vectors(self, codes: Tensor) -> Tensor:
         """Codes int64 (B, M) -> their vectors, float32 (B, M, d), in [-1, 1]."""

@@ -8,12 +8,12 @@ from pydantic import Field, model_validator
 
 from tesserae.config.files import Strict
 from tesserae.config.parts import Tokenizer
-from tesserae.config.policies import Policy
+from tesserae.config.policies import Policy, unfit
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 
 OFFICIAL = "tesserae.tokenizers.comit_weights"  # reads published weights
+POLICIES = True  # images can be looked at in several ways
 
-CELLS = 9  # crops at use, 3 x 3 (official code)
 PIXELS = {"pixels": 1, "sd_vae_mse": 8, "sd_vae_ema": 8}  # of a latent's side
 
 Levels = list[Annotated[int, Field(gt=1)]]
@@ -193,14 +193,3 @@ def _faults(model: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     if policy["order"] in ("random", "adaptive"):
         problem = f"with the order {policy['order']} codes alone do not say where the last crop was"
         yield "policy.order", problem, "choose global or raster; other policies belong to measures.policies"
-
-
-def unfit(policy: dict[str, Any]) -> str | None:
-    """What is wrong with a policy, whatever the image; None if nothing is."""
-    order, crops, whole = policy["order"], policy["crops"], policy["whole"]
-    most = 1 if order == "global" else CELLS + whole
-    if crops > most:
-        return f"a policy of {crops} crops in the order {order}, and there are {most} of an image"
-    if order == "global" and not whole:
-        return "the order global without the whole image, which it is"
-    return None

@@ -12,6 +12,7 @@ from tesserae.lineage.measures.features import Features
 from tesserae.lineage.measures.images import Images
 from tesserae.lineage.measures.lengths import Lengths
 from tesserae.lineage.measures.objects import Objects
+from tesserae.lineage.measures.probe import Probe
 from tesserae.lineage.measures.settings import Settings
 from tesserae.lineage.measures.speed import Speed
 
@@ -21,6 +22,7 @@ KINDS: dict[str, type[Measure]] = {
     "features": Features,
     "lengths": Lengths,
     "objects": Objects,
+    "probe": Probe,
     "counted": Counted,
     "settings": Settings,
     "speed": Speed,

@@ -11,14 +11,20 @@ from tesserae.config.parts import ProxyTokenizer
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Sourced, Spec, Text
+from tesserae.config.types import Dataset
 from tesserae.workflow.graph.job import Job, gathered, home, reads_of, shards_of
 
 
 def dataset_job(project: Project, recipe: Any) -> Job:
     name, data, _ = project.context.images(recipe)
+    return data_job(project, name, data, project.context.mapped("image_size", recipe["image_size"]))
+
+
+def data_job(project: Project, name: str, data: Dataset, side: Sourced) -> Job:
+    """A data set of config/datasets.yaml at a side."""
     spec = Spec()
     _describe(spec, name, data)
-    spec.set("image_size", project.context.mapped("image_size", recipe["image_size"]))
+    spec.set("image_size", side)
     return Job(
         "dataset",
         f"{name}-{spec.values['image_size']}",
