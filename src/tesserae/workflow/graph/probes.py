@@ -1,4 +1,4 @@
-"""The graph's probes: on the tokens of a tokenizer, of a data set that its scale names for them, perhaps under a policy.
+"""The graph's probes: on the tokens of a tokenizer, of a data set that the scale names, perhaps under a policy.
 
 `probe/<tokenizer>-<probe>`, `neighbours/<tokenizer>-<probe>`, and with `-<policy>` at the end. Only those are made that
 something shows.
@@ -16,7 +16,7 @@ from tesserae.config.project import PROBES, Project
 from tesserae.config.registry import TOKENIZERS, tokens_of
 from tesserae.config.resolve import Sourced, Spec
 from tesserae.workflow.graph.job import Job, extended, home, reads_of
-from tesserae.workflow.graph.tokenizers import data_job, prompts_of, tokenizer_spec_of
+from tesserae.workflow.graph.tokenizers import data_job, prompts_of
 
 MODEL = ("width", "blocks", "heads", "dropout")
 TRAINING = ("batch", "epochs", "patience", "lr", "weight_decay", "precision", "seed")
@@ -179,7 +179,7 @@ def control_of(project: Project, job: Job, tokens: Job, tokenizer: Job, looked_a
     kind = _kind_of(project, job)
 
     def control(name: str, what: dict[str, Any], origin: str) -> Job:
-        spec = Spec({key: value for key, value in job.spec.items()}, dict(job.origins))
+        spec = Spec(dict(job.spec), dict(job.origins))
         spec.set("control", what, origin)
         asked = {role: artifact for role, artifact in job.inputs.items() if role in ("targets", "phrases")}
         inputs = {looked_at.stage: looked_at.id, **asked}
