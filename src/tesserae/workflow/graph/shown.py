@@ -133,7 +133,7 @@ def _with_controls(
     for column in spec["columns"]:
         column["rows"] = list(table.rows if column["rows"] is None else column["rows"])
         first = next((of for (_, name), of in controlled.items() if name == column["name"]), None)
-        for row in at_foot if first else ():
+        for row in at_foot if first and column["direction"] != "none" else ():
             if (artifact := first.of_row(row, column["value"])) is not None:
                 column["rows"].append(row)
                 column["artifacts"] = column["artifacts"] | {row: artifact}
