@@ -143,9 +143,10 @@ class AttendsToImages(Discrete, Protocol):
     attention_mask: Literal["causal", "additive_one"]  # of its buffer, as it was trained
 
     def message_attention(
-        self, codes: Tensor, wanted: Mapping[float, Sequence[int]], /, *, mask: str
+        self, codes: Tensor, wanted: Mapping[float, Sequence[int]], /, *, mask: str, steps: int
     ) -> Iterator[tuple[float, int, Tensor, Tensor]]:
-        """What is looked at while images are drawn from codes (B, N): after the softmax, the mean over heads.
+        """What is looked at while images are drawn from codes (B, N), in so many steps: after the softmax, the mean
+        over heads.
 
         wanted: times, from noise, 0, to data, 1 -> blocks, from 0. For each time, rising, and block: both, what tokens
         see of positions, (B, N, G, G), and what positions see of tokens, (B, N, G, G). The drawing itself is the same

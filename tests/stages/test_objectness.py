@@ -16,7 +16,7 @@ from tests.stages.works import work
 
 COUNT, SIDE, GRID, TOKENS, DEPTH = 10, 16, 8, 8, 4
 SPEC = {"batch": 4, "shown": 3, "seed": 5, "shares": [10, 20, 30, 40], "share": 30}
-SPEC |= {"layer": 24, "blocks": 28, "time": 0.5, "times": [0.1, 0.5, 0.9], "tokenizer": "x"}
+SPEC |= {"layer": 24, "blocks": 28, "time": 0.5, "times": [0.1, 0.9], "steps": 10, "tokenizer": "x"}
 
 
 class Seer(nn.Module):
@@ -32,7 +32,7 @@ class Seer(nn.Module):
         tiles = tokens.view(-1, 1, GRID, GRID).float() / 127.5 - 1
         return tiles.repeat_interleave(SIDE // GRID, 2).repeat_interleave(SIDE // GRID, 3).expand(-1, 3, -1, -1)
 
-    def message_attention(self, codes, wanted, *, mask):
+    def message_attention(self, codes, wanted, *, mask, steps):
         for time in sorted(wanted):
             for layer in wanted[time]:
                 if not 0 <= layer < DEPTH:

@@ -33,7 +33,7 @@ def made(mask: str = "causal", steps: int = 10) -> COMiT:
         | {"whole_probability": 0.5, "unconditional_probability": 0.2},
         times={"mean": -0.5, "std": 1.0},
         loss_weights={"srepa": 0.0, "repa": 0.0},
-        teacher_width=None,
+        teacher=None,
         policy=POLICY,
         sampling={
             "steps": steps,
@@ -57,7 +57,7 @@ def model() -> COMiT:
 
 
 def read(model: COMiT, wanted, mask="causal", codes=CODES) -> dict:
-    return {(time, layer): maps for time, layer, *maps in model.message_attention(codes, wanted, mask=mask)}
+    return {(time, layer): maps for time, layer, *maps in model.message_attention(codes, wanted, mask=mask, steps=10)}
 
 
 def test_it_meets_the_contract_of_who_looks_at_images(model):

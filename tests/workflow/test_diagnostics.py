@@ -191,6 +191,7 @@ def test_objects_are_looked_for_in_images_with_masks_at_the_tokenizers_size(proj
         (DETOK, lambda c: c["measures"]["objectness"].update(share=10), "10 is none of the shares"),
         (DETOK, lambda c: c["measures"]["objectness"].update(layer=28), "of 28 blocks 28 is none"),
         (DETOK, lambda c: c["measures"]["objectness"].update(times=[0.25]), "0.25 has no name among the numbers"),
+        (DETOK, lambda c: c["measures"]["objectness"].update(time=0.9, steps=5), "no step of 5 begins at 0.9 or later"),
     ],
 )
 def test_where_objects_cannot_be_looked_for_it_is_said(project, file, change, told):

@@ -97,6 +97,8 @@ class Objectness(Strict):
     blocks: int = Field(gt=1, description="depth that `layer` counts in")
     time: float = Field(ge=0, le=1, description="of the noisy image, from noise, 0, to data, 1")
     times: list[float] = Field([], description="at which it is read besides: some of 0.1, 0.3, 0.5, 0.7, 0.9")
+    # DECISION (D24): N = 10, whatever a scale draws images with; its last step begins at 0.9.
+    steps: int = Field(10, gt=0, description="of the drawing in which it is read")
 
     @model_validator(mode="after")
     def _in_the_model(self) -> "Objectness":
@@ -106,6 +108,11 @@ class Objectness(Strict):
             raise ValueError(f"shares: {unknown[0]} has no name among the numbers; it is one of {list(SHARES)}")
         if self.share not in self.shares:
             raise ValueError(f"share: {self.share} is none of the shares {self.shares}")
+        last = 1 - 1 / self.steps
+        if late := [time for time in (self.time, *self.times) if time > last + 1e-6]:
+            raise ValueError(
+                f"times: no step of {self.steps} begins at {late[0]:g} or later: the last one is at {last:g}"
+            )
         if unknown := [time for time in self.times if time not in TIMES]:
             raise ValueError(f"times: {unknown[0]:g} has no name among the numbers; it is one of {list(TIMES)}")
         return self

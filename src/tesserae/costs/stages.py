@@ -338,12 +338,11 @@ def _drawing_sweep(task: Task, rates: Rates) -> Need:
 
 
 def _objectness(task: Task, rates: Rates) -> Need:
-    """Each image through the network once to be encoded and once for each place where attention is read, which is about
-    one block after another; of pixels that are sorted, seconds that are left out.
+    """Each image through the network to be encoded, twice for each step of the drawing (with guidance), and once for
+    each time at which attention is read; of pixels that are sorted, seconds are left out.
     """
-    model, images = task.of("tokenizer").spec["model"], _masked(task.of("masks"))
-    depth = max((value for key, value in model.items() if key in ("blocks", "depth")), default=1)
-    found = _encoded(task, rates, images * (2 + len(task.spec["times"]) + depth))
+    images, spec = _masked(task.of("masks")), task.spec
+    found = _encoded(task, rates, images * (2 + len(spec["times"]) + 2 * spec["steps"]))
     return found._replace(disk=_pictures(task, 4 * task.spec["shown"]) + PAGE)
 
 

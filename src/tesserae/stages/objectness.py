@@ -58,8 +58,7 @@ def run(work: Work) -> dict[str, float]:
     views, shares = views_of(model, spec), spec["shares"]
     means = measured(work, model, data, views, device)
     values = named(means, shares, shares.index(spec["share"]))
-    if spec["time"] in spec["times"]:
-        values |= {f"{line}_{name_at(spec['time'])}": values[line] for line in LINES[:2]}
+    values |= {f"{line}_{name_at(spec['time'])}": values[line] for line in LINES[:2]}
     values["object_percent"] = 100 * float((data.masks[:] > 0).mean())
     measure = Objects(
         reference=work.inputs["masks"].name,
@@ -86,7 +85,7 @@ def measured(
     every: list[Tensor] = []  # maps of the paper's view
     for part in slices(len(data.images), spec["batch"], work.title):
         images, masks = float_images(data.images[part], device), torch.from_numpy(data.masks[part] > 0).to(device)
-        for name, maps in attention(model, model.encode(images), views):
+        for name, maps in attention(model, model.encode(images), views, spec["steps"]):
             lines = {"miou": maps, "chance": drawn(maps, [(spec["seed"], n) for n in range(part.start, part.stop)])}
             if name == OWN:
                 lines["middle"] = middle(maps.shape[-1]).to(device).expand(len(maps), -1, -1, -1)
@@ -143,15 +142,17 @@ def name_at(time: float) -> str:
     return f"t{100 * time:.0f}"
 
 
-def attention(model: Any, codes: Tensor, views: dict[str, View]) -> Iterator[tuple[str, Tensor]]:
-    """The maps of codes (B, N), float32 (B, M, G, G), by the name of each view; of OWN also how positions look back."""
+def attention(model: Any, codes: Tensor, views: dict[str, View], steps: int) -> Iterator[tuple[str, Tensor]]:
+    """The maps of codes (B, N) in a drawing of so many steps, float32 (B, M, G, G), by the name of each view; of OWN
+    also how positions look back.
+    """
     names = {view: name for name, view in views.items()}
     for mask in dict.fromkeys(view.mask for view in names):
         wanted: dict[float, list[int]] = defaultdict(list)
         for view in names:
             if view.mask == mask:
                 wanted[view.time].append(view.layer)
-        for time, layer, to_image, to_message in model.message_attention(codes, wanted, mask=mask):
+        for time, layer, to_image, to_message in model.message_attention(codes, wanted, mask=mask, steps=steps):
             name = names[View(layer, time, mask)]
             yield name, to_image.float()
             if name == OWN:
@@ -186,7 +187,7 @@ def look_at(model: Any, data: Masked, view: View, spec: dict[str, Any], device: 
     rows: dict[str, list[Tensor]] = {"best_maps": [], "best": [], "maps": [], "tokens": []}
     for number in chosen:
         images = float_images(data.images[number : number + 1], device)
-        maps = dict(attention(model, model.encode(images), {OWN: view}))[OWN]
+        maps = dict(attention(model, model.encode(images), {OWN: view}, spec["steps"]))[OWN]
         scores = overlaps(maps, torch.from_numpy(data.masks[number : number + 1] > 0).to(device), shares)[0]  # (M, X)
         best = scores.max(dim=0)
         tokens = spread_out(maps[0], int(best.indices[at]), TOKENS, spec["share"])

@@ -230,24 +230,26 @@ class COMiT(nn.Module):
         codes: Tensor,
         wanted: Mapping[float, Sequence[int]],
         *,
+        steps: int,
         mask: Mask = "causal",
         offsets: Tensor | None = None,
     ) -> Iterator[tuple[float, int, Tensor, Tensor]]:
         """How much tokens attend to patches, and patches to tokens, while images are drawn from codes (B, M).
 
-        wanted: times -> layers, counted from 0. Of each time, rising, and each layer, rising, both maps, (B, M, G, G):
-        after the softmax, the mean over heads, at the first step of a time of at least the one that is wanted. The
-        layers of this one pass are all masked by `mask`, those of the drawing as they were trained (official code).
-        `offsets` as in `decode_by`. ValueError for a time that no step has, or a layer that there is not.
+        The drawing takes `steps`. wanted: times -> layers, from 0. Of each time, rising, and each layer, rising, both
+        maps, (B, M, G, G): after the softmax, the mean over heads, at the first step of a time of at least the one that
+        is wanted. The layers of this one pass are all masked by `mask`, those of the drawing as they were trained
+        (official code). `offsets` as in `decode_by`. ValueError for a time that no step has, or a layer that there is
+        not.
         """
         told = Told(self.code_vectors(codes), self._offsets(codes) if offsets is None else offsets)
-        at, network = drawing.times(self.sampling["steps"], codes.device), self.predictor
-        steps = {time: self._first_step(time, at) for time in sorted(wanted)}
+        at, network = drawing.times(steps, codes.device), self.predictor
+        reached = {time: self._first_step(time, at) for time in sorted(wanted)}
         velocity, x, done = self._field(told, self.sampling["guidance"]), self.noise(told.vectors), 0
         parts = network.embedded_offset(told.offsets), network.embedded_message(told.vectors)
         patches = network.grid**2
         image, message = slice(1, 1 + patches), slice(1 + patches, 1 + patches + self.tokens)
-        for time, step in steps.items():
+        for time, step in reached.items():
             x, done = drawing.euler(velocity, x, at[done : step + 1]), step
             reads = network.attention(network.embedded_image(x), at[step].view(1), *parts, wanted[time], mask)
             for layer, found in reads:

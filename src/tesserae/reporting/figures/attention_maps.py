@@ -38,7 +38,7 @@ def plot(
             shown = np.concatenate([images[place][None], laid_over(alike, maps[place])])
             rows.append((f"{label}\ntokens {numbers}", shown))
     with style.look():
-        figure = draw_sheet(rows, ["image", "best token", *[""] * (columns - 2)], title)
+        figure = draw_sheet(rows, ["image", "best", *[""] * (columns - 2)], title)
         measure = next(iter(tokenizers.values())).metrics["measure"]
         notes = [
             f"Attention of tokens of the message to positions of the image, block {measure['layer']} or in proportion, "
