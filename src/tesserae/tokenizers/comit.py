@@ -217,36 +217,50 @@ class COMiT(nn.Module):
         projection = self.sampling["projection"]
         return drawing.field(self.predictor, self.predicts, *told, self.empty, guidance, projection)
 
+    @property
+    def attention_blocks(self) -> int:
+        return len(self.predictor.blocks)
+
+    @property
+    def attention_mask(self) -> Mask:
+        return self.predictor.mask
+
     def message_attention(
         self,
-        images: Tensor,
         codes: Tensor,
-        layer: int,
-        time: float,
+        wanted: Mapping[float, Sequence[int]],
         *,
-        offsets: Tensor | None = None,
         mask: Mask = "causal",
-        reverse: bool = False,
-    ) -> Tensor:
-        """How much each token of a message attends to each patch, (B, M, G, G): after the softmax, mean over heads.
+        offsets: Tensor | None = None,
+    ) -> Iterator[tuple[float, int, Tensor, Tensor]]:
+        """How much tokens attend to patches, and patches to tokens, while images are drawn from codes (B, M).
 
-        While an image is drawn from codes (B, M), at the first step of a time of at least `time`, in a layer counted
-        from 0; the images themselves are not read. With `reverse`, how much each patch attends to each token.
-        ValueError for a time that no step has.
+        wanted: times -> layers, counted from 0. Of each time, rising, and each layer, rising, both maps, (B, M, G, G):
+        after the softmax, the mean over heads, at the first step of a time of at least the one that is wanted. The
+        layers of this one pass are all masked by `mask`, those of the drawing as they were trained (official code).
+        `offsets` as in `decode_by`. ValueError for a time that no step has, or a layer that there is not.
         """
         told = Told(self.code_vectors(codes), self._offsets(codes) if offsets is None else offsets)
-        at = drawing.times(self.sampling["steps"], codes.device)
-        reached = [step for step, t in enumerate(at[:-1].tolist()) if t >= time - 1e-6]
-        if not reached:
-            raise ValueError(f"no step of {self.sampling['steps']} is at a time of {time} or later, before 1")
-        x = drawing.euler(self._field(told, self.sampling["guidance"]), self.noise(told.vectors), at[: reached[0] + 1])
-        network = self.predictor
+        at, network = drawing.times(self.sampling["steps"], codes.device), self.predictor
+        steps = {time: self._first_step(time, at) for time in sorted(wanted)}
+        velocity, x, done = self._field(told, self.sampling["guidance"]), self.noise(told.vectors), 0
         parts = network.embedded_offset(told.offsets), network.embedded_message(told.vectors)
-        found = network.attention(network.embedded_image(x), at[reached[0]].view(1), *parts, layer, mask)
         patches = network.grid**2
         image, message = slice(1, 1 + patches), slice(1 + patches, 1 + patches + self.tokens)
-        pairs = found[:, :, image, message].transpose(2, 3) if reverse else found[:, :, message, image]
-        return pairs.mean(dim=1).unflatten(2, (network.grid, network.grid))
+        for time, step in steps.items():
+            x, done = drawing.euler(velocity, x, at[done : step + 1]), step
+            reads = network.attention(network.embedded_image(x), at[step].view(1), *parts, wanted[time], mask)
+            for layer, found in reads:
+                maps = found[:, :, message, image], found[:, :, image, message].transpose(2, 3)
+                yield time, layer, *(each.mean(dim=1).unflatten(2, (network.grid, network.grid)) for each in maps)
+
+    @staticmethod
+    def _first_step(time: float, at: Tensor) -> int:
+        """The first step of a drawing that begins at a time of at least `time`."""
+        reached = [step for step, t in enumerate(at[:-1].tolist()) if t >= time - 1e-6]
+        if not reached:
+            raise ValueError(f"no step of {len(at) - 1} is at a time of {time} or later, before 1")
+        return reached[0]
 
     # ---- training -------------------------------------------------------------------------------------------------
 
