@@ -150,41 +150,6 @@ SFTOK: dict[str, Any] = TITOK | {
     "loss_weights": TITOK["loss_weights"] | {"perceptual": 1.0},
 }
 
-# COMiT, 16 patches of pixels, crops of 4 patches, messages of 5 codes
-COMIT: dict[str, Any] = {
-    "image_size": 32,
-    "first_stage": "pixels",
-    "posterior": "sample",
-    "patch_size": 8,
-    "transformer": {"width": 32, "blocks": 2, "heads": 2},
-    "message_tokens": 5,
-    "codebook_size": 1000,
-    "levels": [8, 5, 5, 5],
-    "crop": 16,
-    "mask": "causal",
-    "predicts": "velocity",
-    "gate_start": 0.0,
-    "representation_layer": 0,
-    "looks": {
-        "rate": 1.0,
-        "spread": 0.5,
-        "most": 4,
-        "uniform": False,
-        "whole_probability": 0.55,
-        "unconditional_probability": 0.18,
-    },
-    "times": {"mean": -0.5, "std": 1.0},
-    "teacher": None,
-    "loss_weights": {"srepa": 0.0, "repa": 0.0},
-    "policy": {"order": "global", "crops": 1, "whole": True},
-    "sampling": {
-        "steps": 3,
-        "guidance": 2.0,
-        "solver": "euler",
-        "projection": {"momentum": -0.5, "norm_limit": 2.5, "parallel": 0.0},
-    },
-}
-
 # Baselines of COMiT's Table 4, 16 patches and 8 tokens
 FLOW: dict[str, Any] = {
     "steps": 3,
@@ -234,4 +199,39 @@ ALIT_LIKE: dict[str, Any] = {
     "pass_weights": [2.0, 1.5, 1.0, 1.0, 1.0],
     "quantizer": 1.0,
     "commitment": 0.25,
+}
+
+# COMiT, 16 patches of pixels, crops of 4 patches, messages of 5 codes
+COMIT: dict[str, Any] = {
+    "image_size": 32,
+    "first_stage": "pixels",
+    "posterior": "sample",
+    "patch_size": 8,
+    "transformer": {"width": 32, "blocks": 2, "heads": 2},
+    "message_tokens": 5,
+    "codebook_size": 1000,
+    "levels": [8, 5, 5, 5],
+    "crop": 16,
+    "mask": "causal",
+    "predicts": "velocity",
+    "gate_start": 0.0,
+    "representation_layer": 0,
+    "looks": {
+        "rate": 1.0,
+        "spread": 0.5,
+        "most": 4,
+        "uniform": False,
+        "whole_probability": 0.55,
+        "unconditional_probability": 0.18,
+    },
+    "times": {"mean": -0.5, "std": 1.0},
+    "teacher": None,
+    "loss_weights": {"srepa": 0.0, "repa": 0.0},
+    "policy": {"order": "global", "crops": 1, "whole": True},
+    "sampling": {
+        "steps": 3,
+        "guidance": 2.0,
+        "solver": "euler",
+        "projection": {"momentum": -0.5, "norm_limit": 2.5, "parallel": 0.0},
+    },
 }

@@ -262,11 +262,11 @@ def test_a_tokenizer_has_losses_and_is_the_same_when_it_comes_back(case, tmp_pat
         batch["text"] = words
     if case.model.get("learns") == "codes":
         batch["codes"] = torch.zeros(B, (case.model["image_size"] // case.model["patch_size"]) ** 2, dtype=torch.int64)
-    if getattr(model, "teacher_side", 0):
-        width, side = CHANNELS[case.model["teacher"]], model.teacher_side
-        batch |= {"teacher_pooled": torch.randn(B, width), "teacher_grid": torch.randn(B, side**2, width)}
     if case.model.get("concepts"):
         batch["concepts"] = torch.tensor([[0, 1, -1]] * B)
+    if side := getattr(model, "teacher_side", 0):
+        width = CHANNELS[case.model["teacher"]]
+        batch |= {"teacher_pooled": torch.ones(B, width), "teacher_grid": torch.ones(B, side * side, width)}
     assert_losses(model, batch, case.model.get("gan_start_step") or 0)
     model.eval()
     again = saved_and_loaded(case, model, tmp_path)

@@ -46,7 +46,8 @@ class Diagnostic:
     settings: type[Strict] | None = None  # of `measures.<stage>` in the paper's file; without them there are no jobs
     naming: bool = False  # only of tokenizers that learned to name concepts
     by_prompt: bool = False  # of tokenizers that read prompts: a job for the images' own, shuffled and constant ones
-    by_policy: bool = False  # a job, `<recipe>-<policy>`, for each of the paper's `measures.policies`
+    # A job, `<recipe>-<policy>`, for each of the paper's `measures.policies`, of tokenizers whose system has POLICIES.
+    by_policy: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
 from tesserae.config.policies import Policy, unfit
 from tesserae.config.probing import ProbeScale
-from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
+from tesserae.config.stages import SETTINGS, STAGES, TRAININGS, stage_of
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
 
@@ -313,10 +313,27 @@ class ScaleException(Strict):
 
 
 class Omitted(Strict):
-    """Recipes that are not run, and what stands in the place of their numbers."""
+    """Recipes, or single artifacts, that are not made, and what stands in the place of their numbers."""
 
     reason: str = Field(min_length=1, max_length=24, description="stands in cells and figures, such as `at desk`")
-    recipes: list[str] = Field(min_length=1, description="names, or patterns with *")
+    recipes: list[str] = Field([], description="names, or patterns with *")
+    artifacts: list[str] = Field(
+        [], description="names of artifacts of recipes that are run, or patterns: probe/comit_b-*-random"
+    )
+
+    @field_validator("artifacts")
+    @classmethod
+    def _of_stages(cls, artifacts: list[str]) -> list[str]:
+        for pattern in artifacts:
+            if stage_of(pattern) not in STAGES:
+                raise ValueError(f"{pattern!r} begins with no stage: write <stage>/<name>")
+        return artifacts
+
+    @model_validator(mode="after")
+    def _something(self) -> "Omitted":
+        if not self.recipes and not self.artifacts:
+            raise ValueError("name recipes or artifacts that are not run")
+        return self
 
 
 class GeneralScale(Strict):

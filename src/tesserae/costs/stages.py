@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from tesserae import sweeps
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Tokens
+from tesserae.costs import probing
 from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
 from tesserae.costs.calibration import Rates, adversarial_fraction, count_training
 from tesserae.costs.counts import count
@@ -27,9 +28,10 @@ AT_INFERENCE = {
     "filtering": {"order": "score"},  # a part of a setting; the others ask what an image shows, which cannot be counted
 }
 ORDERS = 5  # of patches (stages/selection.py)
-DECODING = ("dataset", "masks")  # stages that decode files, on cores
+DECODING = ("dataset", "masks", "scenes")  # stages that decode files, on cores
 EMBEDDED = 600  # validation images of the embedded corpus, about, drawn once
 KEPT = 2  # checkpoints of a training (training/state.py)
+PHRASES = {"minilm": 384, "t5": 768}  # width of the text encoders
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
 
 
@@ -383,6 +385,70 @@ def _ragged_codes(task: Task, rates: Rates) -> Need:
     return _encoded(task, rates, 2 * images)._replace(disk=images * (2 * (2 * 4 * made.length + 2 * 8) + 8))
 
 
+# ---- probes -----------------------------------------------------------------------------------------------------
+
+
+def _looked_at(task: Task) -> Task:
+    """The data set or the scenes whose images a probe is asked about."""
+    near = task if task.stage == "probe_tokens" else task.of("targets")
+    return next(one for one in near.producers if one.stage in ("dataset", "scenes"))
+
+
+def _asked(task: Task, split: str) -> int:
+    """Images of a split that a probe is asked about."""
+    data = _looked_at(task)
+    return probing.images(data.spec, split) if data.stage == "scenes" else _split(data, split)
+
+
+def _scenes(task: Task, rates: Rates) -> Need:
+    images, side = sum(probing.images(task.spec, split) for split in ("train", "val")), task.spec["image_size"]
+    return Need(images / (DECODED * task.request["threads"]), disk=images * (3 * side**2 + 8))
+
+
+def _probe_tokens(task: Task, rates: Rates) -> Need:
+    """Both splits through the encoder; of each token its values in float16, and whether it is there."""
+    made, images = _made(task), _asked(task, "train") + _asked(task, "val")
+    return _encoded(task, rates, images)._replace(disk=images * made.length * (2 * made.width + 1) + PAGE)
+
+
+def _read_by_probe(task: Task, tokens: int, width: int) -> probing.Read:
+    targets = task.of("targets").spec
+    if targets["task"] != "relations":
+        return probing.Read(tokens, width)
+    return probing.Read(tokens, width, PHRASES[task.spec["encoder"]], 1 + targets["negatives"])
+
+
+def _probed(task: Task, rates: Rates, tokens: int, width: int) -> Need:
+    """As if it ran all its epochs; its head is left out where the data set says how many answers there are."""
+    read = _read_by_probe(task, tokens, width)
+    flops, peak = probing.training(task.spec, read, 1, _asked(task, "train"), _asked(task, "val"))
+    weights = 16 * 12 * task.spec["model"]["blocks"] * task.spec["model"]["width"] ** 2
+    return Need(rates.seconds(flops), weights + peak, weights / 4 + PAGE)
+
+
+def _probe(task: Task, rates: Rates) -> Need:
+    made = _made(task)
+    return _probed(task, rates, made.length, made.width)
+
+
+def _probe_control(task: Task, rates: Rates) -> Need:
+    """Fitting and coding patches takes seconds, which are left out."""
+    control = task.spec["control"]
+    if control["kind"] == "constant":
+        return Need(0.0, disk=PAGE)
+    values = 3 * (_looked_at(task).spec["image_size"] // control["grid"]) ** 2
+    return _probed(task, rates, control["grid"] ** 2, control.get("components", values))
+
+
+def _neighbours(task: Task, rates: Rates) -> Need:
+    """All cosines of the validation images."""
+    made, images = _made(task), _asked(task, "val")
+    flops = {"bf16": 0.0, "fp32": 2.0 * images**2 * made.length * made.width}
+    pictures = task.spec["shown"] * (1 + task.spec["neighbours"]) * 3 * _looked_at(task).spec["image_size"] ** 2
+    kept = 4 * images * made.length * made.width
+    return Need(rates.seconds(flops), 2 * kept, pictures + 8 * images * task.spec["neighbours"] + PAGE)
+
+
 # ---- samples and their numbers ----------------------------------------------------------------------------------
 
 
@@ -485,6 +551,11 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "tokens": _tokens,
     "codes": _codes,
     "ragged_codes": _ragged_codes,
+    "scenes": _scenes,
+    "probe_tokens": _probe_tokens,
+    "probe": _probe,
+    "probe_control": _probe_control,
+    "neighbours": _neighbours,
     "generator": _training,
     "search_samples": _search_samples,
     "throughput": _throughput,

@@ -82,6 +82,7 @@ class EmojiScenes(SceneSet):
         return self.chosen[0]
 
     def problems(self) -> Iterator[DataError]:
+        _ = self.chosen  # refuses categories that there are not
         return self.need_images()
 
     def drawn(self, scene: int) -> tuple[int, int, int, np.random.Generator]:

@@ -23,8 +23,8 @@ def divide_pairs(images: Mapping[Pair, int], *, fraction: float, seed: int) -> P
     ValueError, saying why, if there is no such split: every category needs a pair in either partition.
     """
     # DECISION (D4): in an order drawn by the seed, pairs go to validation until it has its share of the images; a pair
-    # stays if one of its categories would be left without a training pair. Those that bring a new category go first: the
-    # paper says that the partitions share the same categories.
+    # stays if one of its categories would be left without a training pair. Those that bring a new category go first:
+    # the paper says that the partitions share the same categories.
     if not 0 < fraction < 1:
         raise ValueError(f"a validation fraction of {fraction} is none: it lies between 0 and 1")
     pairs = sorted(images)
@@ -32,8 +32,8 @@ def divide_pairs(images: Mapping[Pair, int], *, fraction: float, seed: int) -> P
     left = Counter(category for pair in pairs for category in pair)  # training pairs of each
     if lonely := sorted(category for category, count in left.items() if count < 2):
         raise ValueError(
-            f"{len(lonely)} of {len(left)} categories are in one pair only, such as {lonely[:4]}: no pair-disjoint split "
-            "has them in both partitions"
+            f"{len(lonely)} of {len(left)} categories are in one pair only, such as {lonely[:4]}: no "
+            "pair-disjoint split has them in both partitions"
         )
     val: list[Pair] = []
     there: set[int] = set()
@@ -58,7 +58,7 @@ def divide_pairs(images: Mapping[Pair, int], *, fraction: float, seed: int) -> P
         raise ValueError(f"the categories {missing[:4]} cannot be in both partitions of a pair-disjoint split")
     if moved < wanted:
         raise ValueError(
-            f"validation can have {moved} of {sum(images.values())} images, not {fraction:.0%}: more pairs would leave a "
-            "category without one in training"
+            f"validation can have {moved} of {sum(images.values())} images, not {fraction:.0%}: more pairs would "
+            "leave a category without one in training"
         )
     return PairSplit(tuple(sorted(set(pairs) - set(val))), tuple(sorted(val)))

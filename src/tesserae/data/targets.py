@@ -77,7 +77,7 @@ def of_classes(train: np.ndarray, val: np.ndarray, names: Sequence[str]) -> Targ
 
 
 def of_pairs(train: Sequence[Sequence[int]], val: Sequence[Sequence[int]], names: Sequence[str]) -> Targets:
-    """The two categories of each image. ValueError if a pair is in both splits: the probe would ask what was learned."""
+    """The two categories of each image. ValueError if a pair is in both splits: it would ask what was learned."""
     both = {tuple(sorted(pair)) for pair in train} & {tuple(sorted(pair)) for pair in val}
     if both:
         raise ValueError(f"{len(both)} pairs are in both splits, such as {min(both)}: they are not pair-disjoint")

@@ -44,8 +44,8 @@ def draw_negatives(
             chosen.append(one)
     if len(chosen) < count:
         raise ValueError(
-            f"of {len(pool)} triplets, {TRIES * count} draws gave {len(chosen)} that an image does not show, not {count}: "
-            "probe with fewer negatives, or on more images"
+            f"of {len(pool)} triplets, {TRIES * count} draws gave {len(chosen)} that an image does not show, not "
+            f"{count}: probe with fewer negatives, or on more images"
         )
     return np.array(chosen, np.int64).reshape(count, 3)
 

@@ -15,7 +15,7 @@ def loss(task: str, logits: Tensor, answers: Tensor) -> Tensor:
     if task == "pairs":
         return F.binary_cross_entropy_with_logits(logits, answers.to(logits.dtype))
     # DECISION (D22): softmax over the candidates of one image
-    return F.cross_entropy(logits, answers if task == "classes" else answers.new_zeros(len(logits)))
+    return F.cross_entropy(logits, answers if task == "classes" else first_of(logits))
 
 
 def hits(task: str, logits: Tensor, answers: Tensor) -> Tensor:
@@ -24,9 +24,14 @@ def hits(task: str, logits: Tensor, answers: Tensor) -> Tensor:
         highest = logits.topk(top_of(logits.shape[1]), dim=1).indices
         return answers.gather(1, highest).sum(dim=1) == 2
     # A candidate that ties with the right one is no worse: it counts as wrong, or equal logits would all be right.
-    right = answers if task == "classes" else answers.new_zeros(len(logits))
+    right = answers if task == "classes" else first_of(logits)
     chosen = logits.gather(1, right[:, None])
     return (logits >= chosen).sum(dim=1) == 1
+
+
+def first_of(logits: Tensor) -> Tensor:
+    """The first candidate of each image, which is the right one: int64 (B,)."""
+    return torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
 
 
 def top_of(categories: int) -> int:

@@ -1,4 +1,4 @@
-"""Stage `neighbours`: which images are nearest by their tokens, and how often they show the same class (COMiT, App. D)."""
+"""Stage `neighbours`: which images are nearest by their tokens, and how often they show the same (COMiT, App. D)."""
 
 import numpy as np
 import torch

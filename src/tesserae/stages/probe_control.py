@@ -84,7 +84,8 @@ def described(control: dict[str, Any]) -> str:
         k = control["components"]
         return f"the same probe on {k} principal components of each of {patches} patches: {k * patches} numbers"
     bits = patches * np.log2(control["centres"])
-    return f"the same probe on the nearest of {control['centres']} k-means centres for each of {patches} patches: {bits:.4g} bits"
+    nearest_of = f"the nearest of {control['centres']} k-means centres for each of {patches} patches"
+    return f"the same probe on {nearest_of}: {bits:.4g} bits"
 
 
 if __name__ == "__main__":

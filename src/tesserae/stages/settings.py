@@ -24,8 +24,9 @@ def settings(recipe: Mapping[str, Any]) -> dict[str, float]:
 
     Besides, where the recipe has what they follow from: `patch_tokens` of an image; `tokens` that a tokenizer makes of
     it; `vocabulary`, how many different codes there are, and `code_values`, how many values one of so many `levels`
-    stands for; and of a search for guidance the `guidance.smallest` and `.largest` scale tried (1, no guidance, is), its `.step` if the scales are evenly spaced,
-    and the fraction of first tokens without it, `guidance.unguided_percent`.
+    stands for; and of a search for guidance the `guidance.smallest` and `.largest` scale tried (1, no guidance, is),
+    its `.step` if the scales are evenly spaced, and the fraction of first tokens without it,
+    `guidance.unguided_percent`.
     """
     values = dict(_numbers(recipe))
     if "patch_size" in recipe:

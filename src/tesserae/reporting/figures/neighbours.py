@@ -61,8 +61,8 @@ def plot(
         heads = ["query", *map(_ordinal, range(1, neighbours + 1))]
         figure = draw_sheet(rows, heads, title, breaks=0 if reasons else len(rows) // len(tokenizers))
         notes = [
-            f"{label}: {metrics['values']['agreement']:.1f} % of the {neighbours} nearest of all validation images have "
-            f"the image's own class, {metrics['values']['chance']:.1f} % of all others; {seeds.spread([metrics])}"
+            f"{label}: {metrics['values']['agreement']:.1f} % of the {neighbours} nearest of all validation images "
+            f"have the image's own class, {metrics['values']['chance']:.1f} % of all others; {seeds.spread([metrics])}"
             for label, metrics in numbers.items()
         ]
         notes += ["Nearest by the cosine of all tokens of an image, one after another; pictures of the first seed"]

@@ -39,7 +39,7 @@ def coded(tokenizer: Any, images: Tensor, text: Tensor | None, policy: dict[str,
         return encode(tokenizer, images, text)
     if not hasattr(tokenizer, "encode_under"):
         raise ValueError(
-            f"{type(tokenizer).__name__} reads images in one way alone (no `encode_under`): take the policy {policy} out "
-            "of the artifact's name"
+            f"{type(tokenizer).__name__} reads images in one way alone (no `encode_under`): take the policy {policy} "
+            "out of the artifact's name"
         )
     return tokenizer.encode_under(images, policy)

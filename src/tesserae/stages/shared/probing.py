@@ -53,8 +53,8 @@ def check_same_images(work: Work, features: Mapping[str, Features], targets: Tar
         asked = getattr(targets, split).images
         if some.images != asked:
             raise ValueError(
-                f"{work.title}: {split} has {some.images} images as tokens and {asked} in {work.inputs['targets']}: both "
-                "have to be of one data set"
+                f"{work.title}: {split} has {some.images} images as tokens and {asked} in {work.inputs['targets']}: "
+                "both have to be of one data set"
             )
 
 

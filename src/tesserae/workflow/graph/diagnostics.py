@@ -11,6 +11,7 @@ from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.measures import Followed
 from tesserae.config.project import Project
+from tesserae.config.registry import TOKENIZERS
 from tesserae.config.resolve import Sourced, Spec
 from tesserae.config.stages import STAGES, Diagnostic
 from tesserae.workflow.graph.job import PROMPTS, Job, extended, reads_of
@@ -27,6 +28,8 @@ def diagnostic_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job)
     for name, stage in STAGES.items():
         diagnostic = stage.diagnostic
         if diagnostic is None or (diagnostic.naming and project.sae(recipe) is None):
+            continue
+        if diagnostic.by_policy and not getattr(TOKENIZERS[recipe.typed.system], "POLICIES", False):
             continue
         found = {producer: _input(project, recipe, producer, tokenizer, dataset) for producer in stage.reads}
         inputs = {role: artifact for role, artifact in found.items() if artifact is not None}

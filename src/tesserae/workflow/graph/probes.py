@@ -1,4 +1,4 @@
-"""The graph's probes: on the tokens of a tokenizer, of a data set that its scale names for them, perhaps under a policy.
+"""The graph's probes: on the tokens of a tokenizer, of a data set that the scale names, perhaps under a policy.
 
 `probe/<tokenizer>-<probe>`, `neighbours/<tokenizer>-<probe>`, and with `-<policy>` at the end. Only those are made that
 something shows.
