@@ -3,6 +3,7 @@
 `make lock` asks an index whether wheels exist; here, what the packages say of themselves is held to the lock.
 """
 
+import functools
 import importlib.metadata
 import tomllib
 
@@ -41,7 +42,7 @@ def pins(where: dict[str, str]) -> dict[str, str]:
 
 
 def lacks(needed: Requirement, locked: dict[str, str], where: dict[str, str], todo: list) -> str | None:
-    """Why a requirement is not met in an environment; None if it is, or does not hold there. Its extras go to `todo`."""
+    """Why a requirement is not met in an environment; None if it is, or holds elsewhere. Its extras go to `todo`."""
     if needed.marker is not None and not needed.marker.evaluate(where):
         return None
     name = canonicalize_name(needed.name)
@@ -74,10 +75,9 @@ def test_the_lock_is_whole_on_every_platform(platform, python):
     assert wrong == [] and len(done) > 200
 
 
-def _parsed(line: str, known: dict[str, Requirement] = {}) -> Requirement:  # noqa: B006: a memory for all platforms
-    if line not in known:
-        known[line] = Requirement(line)
-    return known[line]
+@functools.cache
+def _parsed(line: str) -> Requirement:
+    return Requirement(line)
 
 
 def test_libraries_of_gpus_are_for_linux_alone():

@@ -197,7 +197,7 @@ def _cache_file() -> Path:
 @functools.cache
 def _store() -> dict[str, list]:
     try:
-        return json.loads(_cache_file().read_text())
+        return json.loads(_cache_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):  # a cache: whatever is wrong with it, start a new one
         return {}
 
@@ -209,7 +209,7 @@ def save_cache() -> None:
     file = _cache_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_suffix(f".{platform.node()}-{os.getpid()}")
-    aside.write_text(json.dumps(_store()))
+    aside.write_text(json.dumps(_store()), encoding="utf-8")
     os.replace(aside, file)
     _dirty.clear()
 

@@ -31,7 +31,7 @@ class Hashes:
         self.root = root
         self._new = False
         try:
-            self._known: dict[str, list] = json.loads((root / FILE).read_text())
+            self._known: dict[str, list] = json.loads((root / FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):  # a memory: whatever is wrong with it, start a new one
             self._known = {}
 
@@ -59,7 +59,7 @@ class Hashes:
         file = self.root / FILE
         file.parent.mkdir(exist_ok=True)
         aside = file.with_name(f".{file.name}.{platform.node()}.{os.getpid()}")
-        aside.write_text(json.dumps(self._known))
+        aside.write_text(json.dumps(self._known), encoding="utf-8")
         os.replace(aside, file)
         self._new = False
 

@@ -101,7 +101,7 @@ def describe(path: Path, root: Path) -> File:
 
 def read(folder: Path) -> Manifest:
     """The manifest in an artifact's folder; FileNotFoundError if there is none."""
-    return json.loads((folder / NAME).read_text())
+    return json.loads((folder / NAME).read_text(encoding="utf-8"))
 
 
 def files(root: Path, scale: str) -> list[Path]:
@@ -112,7 +112,10 @@ def files(root: Path, scale: str) -> list[Path]:
 
 def collect(root: Path, scale: str) -> dict[str, Manifest]:
     """All manifests of a scale by artifact, producers before consumers."""
-    found = {record["artifact"]: record for record in (json.loads(file.read_text()) for file in files(root, scale))}
+    found = {
+        record["artifact"]: record
+        for record in (json.loads(file.read_text(encoding="utf-8")) for file in files(root, scale))
+    }
     return {name: found[name] for name in upstream(found, found)}
 
 
@@ -125,7 +128,7 @@ def upstream(records: Mapping[str, Mapping[str, Any]], artifacts: Iterable[str])
 def write(file: Path, record: Mapping[str, Any]) -> None:
     """Write a record aside and rename it; sorted, indented, ends in a newline."""
     aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_text(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    aside.write_text(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(aside, file)
 
 
@@ -165,7 +168,7 @@ def hardware() -> dict[str, Any]:
 @functools.cache
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -175,7 +178,9 @@ def commit(root: Path) -> dict[str, Any]:
     """The git commit of the project folder, and whether the tree differs from it; nulls outside git."""
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, encoding="utf-8", errors="replace", check=True
+        ).stdout
 
     try:
         return {

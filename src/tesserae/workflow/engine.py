@@ -30,4 +30,4 @@ async def _protected(self: _IOFile) -> bool:
 def _read_locks(self: FilePersistence) -> Iterator[tuple[str, str]]:
     for kind in ("input", "output"):
         for file in sorted(Path(self._lockdir).glob(f"[0-9]*.{kind}.lock")):
-            yield from ((kind, line.strip()) for line in file.read_text().splitlines())
+            yield from ((kind, line.strip()) for line in file.read_text(encoding="utf-8").splitlines())

@@ -31,7 +31,7 @@ from tesserae.lineage import code, fingerprint  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
 from tesserae.lineage.hashes import sha256  # noqa: E402
 from tesserae.lineage.work import Work  # noqa: E402
-from tesserae.workflow import locks, own_code, runs, space, staleness  # noqa: E402
+from tesserae.workflow import locks, own_code, runs, space, staleness, streams  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.foreign import published_weights  # noqa: E402
 from tesserae.workflow.graph.job import Job  # noqa: E402
@@ -61,6 +61,7 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="the project folder (default: this one)")
     arguments = parser.parse_args(argv)
     _limit_threads(arguments.threads)
+    streams.adapt()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that nothing half-written stays
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a lost terminal, unless started by nohup
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
@@ -88,7 +89,7 @@ def _queue_again() -> None:
     """Inside a SLURM job that was told its time is up: go to the end of the queue, under the same job id."""
     job = os.environ.get("SLURM_JOB_ID")
     if job:
-        answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+        answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, encoding="utf-8", errors="replace")
         print(f"SLURM job {job} queued again" if not answer.returncode else answer.stderr.strip(), flush=True)
 
 

@@ -89,7 +89,7 @@ def read_index(plan: Plan) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        index = json.loads(file.read_text())
+        index = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise NotShared(f"{index_file(plan)} is not JSON ({error}); take it from git again") from None
     if index.get("version") != VERSION:
@@ -182,7 +182,12 @@ def _fetch(plan: Plan, targets: list[str]) -> None:
 def _dvc(root: Path, *arguments: str, check: bool = True, fails: str = "") -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, env={**os.environ, "DVC_NO_ANALYTICS": "1"}
+        command,
+        cwd=root,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "DVC_NO_ANALYTICS": "1"},
     )
     if check and done.returncode:
         raise NotShared(f"{fails} failed:\n{(done.stderr or done.stdout).strip()}")

@@ -115,7 +115,7 @@ def _standing(
 
 def _record(file: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads(file.read_text())
+        record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # no manifest, or half a one: there is no artifact
         return None
     return (
