@@ -10,7 +10,7 @@ import click
 
 from tesserae.cli.audit import audit, compare, export, trace
 from tesserae.cli.claims import claims
-from tesserae.cli.common import artifact_of, make_console, paper_option, plan_of, targets_of, unless_refused
+from tesserae.cli.common import Commands, artifact_of, make_console, paper_option, plan_of, targets_of, unless_refused
 from tesserae.cli.data import data
 from tesserae.cli.mlflow import mlflow
 from tesserae.cli.params import params
@@ -21,7 +21,7 @@ from tesserae.cli.showing import note_libraries, remake_of, restorable, show_rea
 from tesserae.words import count
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tesserae", message="tesserae %(version)s")
 @click.option(
     "--project",
@@ -34,9 +34,10 @@ from tesserae.words import count
 def main(context: click.Context, project: Path, scale: str | None) -> None:
     """Reproduce, change and audit the tables of visual-tokenizer papers: those of config/config.yaml."""
     from tesserae.config.errors import ConfigError
-    from tesserae.workflow import own_code, streams
+    from tesserae.workflow import home, own_code, streams
 
     streams.adapt()
+    home.settle(project.resolve())
     try:
         own_code.check(project.resolve())
     except ConfigError as error:

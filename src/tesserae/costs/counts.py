@@ -36,7 +36,7 @@ def _file() -> Path:
 @functools.cache
 def _store() -> dict[str, dict]:
     try:
-        return json.loads(_file().read_text(encoding="utf-8"))
+        return json.loads(_file().read_text())
     except (OSError, ValueError):  # a cache: whatever is wrong with it, start a new one
         return {}
 
@@ -45,5 +45,5 @@ def _save(store: dict[str, dict]) -> None:
     file = _file()
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_suffix(f".{platform.node()}-{os.getpid()}")
-    aside.write_text(json.dumps(store), encoding="utf-8")
+    aside.write_text(json.dumps(store))
     os.replace(aside, file)

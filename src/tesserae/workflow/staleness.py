@@ -116,7 +116,7 @@ def _standing(
 def _record(file: Path) -> dict[str, Any] | None:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # no manifest, or half a one: there is no artifact
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):  # none, or half a one: no artifact
         return None
     return (
         record if isinstance(record, dict) and {"artifact", "fingerprint", "outputs", "inputs"} <= set(record) else None

@@ -25,6 +25,7 @@ import traceback
 from pathlib import Path
 
 from tesserae.config.stages import STAGES
+from tesserae.workflow import streams
 
 PRELOAD = (
     "numpy",
@@ -83,6 +84,7 @@ def stop(parent: subprocess.Popen) -> None:
 
 def serve(path: str, starter: int, preload: list[str]) -> None:
     """Preload, then fork a child for each connection until the process `starter` is gone."""
+    streams.adapt()  # for the children: their streams are pipes in its place, which cannot be changed
     try:
         for name in preload:
             importlib.import_module(name)
