@@ -22,7 +22,7 @@ from tesserae.lineage.hashes import sha256
 NAME = "manifest.json"
 BEGUN = "begun.json"  # what is known of an unfinished training, in its state folder
 VERSION = 2
-# Libraries that shape numbers: recorded and audited, never invalidating.
+# Libraries that shape numbers, pictures and pages: recorded and audited, never invalidating.
 LIBRARIES = (
     "numpy",
     "torch",
@@ -31,11 +31,24 @@ LIBRARIES = (
     "torch-fidelity",
     "lightning-fabric",
     "scipy",
+    "scikit-learn",
+    "tokenizers",
+    "threadpoolctl",
+    "open-clip-torch",
     "pandas",
+    "pyarrow",
     "matplotlib",
     "pillow",
     "safetensors",
+    "jinja2",
+    "papermill",
+    "nbconvert",
 )
+
+# What a repository that a project is at home in tracks; what else decides a number; what is made.
+OWN = (Path("config/config.yaml"), Path("src/tesserae/__init__.py"))
+CODE = (Path("src"), Path("config"), Path("notebooks"), Path("workflow"), Path("Snakefile"))
+MADE = ("results", "lineage")
 
 
 class File(TypedDict):
@@ -175,7 +188,11 @@ def _processor() -> str:
 
 
 def commit(root: Path) -> dict[str, Any]:
-    """The git commit of the project folder, and whether the tree differs from it; nulls outside git."""
+    """The git commit of the project folder, and whether its code and settings differ from it; nulls outside git.
+
+    New files count as much as edited ones; results and what is said of them (results/, lineage/) do not. A repository
+    that the folder was only unpacked in says nothing of it.
+    """
 
     def git(*arguments: str) -> str:
         return subprocess.run(
@@ -183,9 +200,9 @@ def commit(root: Path) -> dict[str, Any]:
         ).stdout
 
     try:
-        return {
-            "commit": git("rev-parse", "HEAD").strip(),
-            "dirty": bool(git("status", "--porcelain", "--untracked-files=no").strip()),
-        }
+        git("ls-files", "--error-unmatch", *(str(path) for path in OWN if (root / path).exists()))
+        edited = git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{path}" for path in MADE))
+        new = git("ls-files", "--others", "--exclude-standard", "--", *(str(path) for path in CODE))
+        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(edited.strip() or new.strip())}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
