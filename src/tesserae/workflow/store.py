@@ -102,9 +102,13 @@ def _restore(plan: Plan, repository: Any, entry: dict[str, Any]) -> bool:
 def _repository(root: Path) -> Any:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
+    from dvc.scm import SCMError
 
     try:
-        return Repo(str(root))
+        try:
+            return Repo(str(root))
+        except SCMError:  # unpacked from an archive: DVC's folder is there, git is not, and the cache needs none
+            return Repo(str(root), config={"core": {"no_scm": True}})
     except NotDvcRepoError:
         raise NoRepository(
             f"{root} is not a DVC repository: what is replaced cannot be kept; `dvc init` (or `dvc init --no-scm`)"
