@@ -271,7 +271,7 @@ STAGES: dict[str, Stage] = {
         {"metrics": METRICS, "arrays": "looks.npz"},
         {"dataset": ALL, "reference": ALL, "tokenizer": WEIGHTS},
         numbers=METRICS,
-        values=("rfid", "ris", "psnr", "view_psnr", "crops", "whole"),
+        values=("rfid", "ris", "psnr", "view_psnr"),
         listed=(),
         diagnostic=Diagnostic((*REBUILT, "shown"), by_policy=True),
         control="reconstruction_control",
