@@ -187,6 +187,15 @@ class MasksPatches(Protocol):
         """Images (B, 3, S, S) of which a share is hidden, at R ratios, rebuilt -> (R, B, 3, S, S)."""
 
 
+class Aligned(Tokenizer, Protocol):
+    """A tokenizer that may learn from a frozen network (encoders/teachers.py): if `teacher_side` is not 0, its `losses`
+    get the network's features of the very image that they get: of the whole as "teacher_pooled" (B, F), of places as
+    "teacher_grid" (B, G * G, F), row by row.
+    """
+
+    teacher_side: int  # G: features of another grid are resized to it
+
+
 # ---- generators -------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +249,8 @@ def check_tokenizer(model: Any) -> None:
         wanted.append(FiltersPatches if getattr(model, "places", 0) else OfVariableLength)
     if getattr(model, "learns", None) == "codes":
         wanted.append(LearnsCodes)
+    if hasattr(model, "teacher_side"):
+        wanted.append(Aligned)
     if text != "none":
         wanted.append({"encoder": PromptedEncoder, "decoder": PromptedDecoder}.get(text, Prompted))
     if getattr(model, "concept_head", None) is not None:

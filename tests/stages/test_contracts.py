@@ -669,7 +669,7 @@ def test_parts_of_other_images_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("stage", "shared"),
     [
-        ("tokenizer", {"official", "side_inputs", "token_shards", "training"}),
+        ("tokenizer", {"feature_shards", "official", "side_inputs", "teacher", "token_shards", "training"}),
         ("generator", {"official", "ragged_codes", "token_shards", "training"}),
         ("sae", {"feature_shards", "files", "numbers", "progress", "training"}),  # it also measures
     ],

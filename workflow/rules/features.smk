@@ -1,6 +1,7 @@
 # Features of frozen encoders. Of each stage, src/tesserae/config/stages.py says what it is for and what it writes.
 for STAGE in (
     "semantic_features",
+    "teacher_features",
 ):
     rule:
         name: STAGE

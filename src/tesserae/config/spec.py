@@ -48,6 +48,12 @@ def text(recipe: ResolvedRecipe, context: Context) -> Text | None:
     return described and described(recipe, context)
 
 
+def teacher(recipe: ResolvedRecipe, context: Context) -> Sourced | None:
+    """Name of the frozen network whose features a tokenizer aligns with, with its origin; None if with none."""
+    described = getattr(TOKENIZERS[recipe.typed.system], "teacher", None)
+    return described and described(recipe, context)
+
+
 def frozen(recipe: ResolvedRecipe, context: Context) -> int:
     """Parameters of networks that a tokenizer uses and does not train: its text encoder."""
     read = text(recipe, context)

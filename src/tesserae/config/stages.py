@@ -107,6 +107,13 @@ STAGES: dict[str, Stage] = {
         seeded=False,
         colour="#b2df8a",
     ),
+    "teacher_features": Stage(
+        "images -> features that tokenizers align with, a part in each job",
+        {"features": "features.npy"},
+        {"dataset": ALL},
+        seeded=False,
+        colour="#33a02c",
+    ),
     "sae": Stage(
         "features -> sparse autoencoder",
         {"weights": "weights.safetensors", "curves": CURVES, "metrics": METRICS},
@@ -143,7 +150,10 @@ STAGES: dict[str, Stage] = {
         "images -> trained tokenizer",
         {"weights": "weights.safetensors", "curves": CURVES},
         # of tokenizers: the one that it starts from, or whose codes it learns
-        {"dataset": ALL, "prompts": ALL, "concepts": ALL, "codes": ALL, "tokenizer": WEIGHTS},
+        {
+            **{"dataset": ALL, "prompts": ALL, "concepts": ALL, "teacher_features": ALL},
+            **{"codes": ALL, "tokenizer": WEIGHTS},
+        },
         of_others=("codes",),
         trains=True,
         resumes=True,

@@ -242,6 +242,7 @@ class Shards(Strict):
     search_samples: int = Field(1, gt=0)
     tokens: int = Field(1, gt=0)
     semantic_features: int = Field(1, gt=0)
+    teacher_features: int = Field(1, gt=0)
 
 
 class Evaluation(Strict):

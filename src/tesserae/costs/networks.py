@@ -495,6 +495,15 @@ def _dinov2_registers() -> nn.Module:
     return create_model(NETWORK, img_size=SIDE)
 
 
+def _dinov2_vitb14() -> nn.Module:
+    """As encoders/teachers.py has it, without its weights."""
+    from timm import create_model
+
+    from tesserae.encoders.teachers import DINOV2, DINOV2_SIDE
+
+    return create_model(DINOV2, img_size=DINOV2_SIDE)
+
+
 def _tokens_of_dinov2(network: nn.Module, images: Tensor) -> Tensor:
     return network.forward_features(images)[:, network.num_prefix_tokens - 1 :]  # one of the prefix is passed on
 
@@ -507,6 +516,7 @@ def _tokens_of_embedded(network: nn.Module, images: Tensor) -> Tensor:
 # name -> the network, and how it makes tokens (B, 1 + P, F) of images.
 IMAGE_TOKENS: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor], Tensor]]] = {
     "dinov2_registers": (_dinov2_registers, _tokens_of_dinov2),
+    "dinov2_vitb14": (_dinov2_vitb14, _tokens_of_dinov2),
     "lite2": (functools.partial(_embedded, "lite2"), _tokens_of_embedded),
 }
 
@@ -544,6 +554,24 @@ def semantic(encoder: str, feature: str, side: int, batch: int) -> dict[str, Any
             if feature == "pooled":
                 patches = network.forward_head(patches)[:, None]
         shape = dict(zip(("patches", "width"), patches.shape[1:], strict=True))
+        return {"flops": found.per(batch), "peak": found.peak, "weights": weights(network), **shape}
+
+
+def teacher(teacher: str, side: int, batch: int) -> dict[str, Any]:
+    """A network that tokenizers align with: FLOP per image of a side, peak bytes, places and width of its features.
+
+    ValueError for one that cannot be counted.
+    """
+    from tesserae.encoders.teachers import side_of
+
+    if teacher not in IMAGE_TOKENS:
+        raise ValueError(f"{teacher}: its cost cannot be counted; add it to IMAGE_TOKENS in {__name__}")
+    make, run = IMAGE_TOKENS[teacher]
+    with _counting(teacher), torch.no_grad():
+        network = _imagined(make).eval()
+        with Measured(network) as found:
+            tokens = run(network, _images(batch, side_of(teacher, side)))
+        shape = {"places": tokens.shape[1] - 1, "width": tokens.shape[2]}
         return {"flops": found.per(batch), "peak": found.peak, "weights": weights(network), **shape}
 
 

@@ -154,6 +154,15 @@ def _semantic_features(task: Task, rates: Rates) -> Need:
     return Need(images * rates.seconds(counted["flops"]), counted["weights"] + counted["peak"], disk)
 
 
+def _teacher_features(task: Task, rates: Rates) -> Need:
+    """Each image and its mirror image; features are kept as float16."""
+    counted = count("teacher", teacher=task.spec["teacher"], side=_side(task), batch=task.spec["batch"])
+    images = task.sharded(_split(task, "train"))
+    seconds = 2 * images * rates.seconds(counted["flops"])
+    disk = 2 * 2 * images * (1 + counted["places"]) * counted["width"]
+    return Need(seconds, counted["weights"] + counted["peak"], disk)
+
+
 def _sae(task: Task, rates: Rates) -> Need:
     """Counted by patches, of which an image has as many as its encoder makes."""
     patches, spec = _semantic(task.of("semantic_features"))["patches"], task.spec
@@ -465,6 +474,7 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "dataset": _dataset,
     "reference": _reference,
     "semantic_features": _semantic_features,
+    "teacher_features": _teacher_features,
     "sae": _sae,
     "concepts": _concepts,
     "tokenizer": _training,

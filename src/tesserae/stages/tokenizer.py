@@ -12,6 +12,7 @@ from tesserae.data.transforms import random_flip
 from tesserae.lineage.work import Work
 from tesserae.stages.shared.official import take_official
 from tesserae.stages.shared.side_inputs import open_prompts
+from tesserae.stages.shared.teacher import open_teacher
 from tesserae.stages.shared.token_shards import open_codes
 from tesserae.stages.shared.training import new_network, run_training
 from tesserae.training import weights
@@ -22,8 +23,9 @@ def run(work: Work) -> dict[str, float]:
 
     With the inputs `prompts` and `concepts` a batch also has the features of each image's prompt, "text" (B, T, W), and
     the concepts in it, "concepts" int64 (B, K), filled up with -1. With the inputs `proxy` and `codes` it has the codes
-    of another tokenizer, "codes" int64 (B, N), whose decoder the network takes. With an input `start`, training goes on
-    from its averaged weights, and the encoder stays as it is.
+    of another tokenizer, "codes" int64 (B, N), whose decoder the network takes. With the input `teacher_features` it
+    has what a frozen network says of the image: "teacher_pooled" (B, F) and "teacher_grid" (B, G * G, F). With an input
+    `start`, training goes on from its averaged weights, and the encoder stays as it is.
     """
     if "official" in work.spec:
         return take_official(work, check_tokenizer)
@@ -39,6 +41,7 @@ def run(work: Work) -> dict[str, float]:
         weights.load_into(model, work.inputs["start"] / "weights.safetensors")
         model.freeze_encoder()
     prompts = open_prompts(work)
+    teacher = open_teacher(shards, model.teacher_side) if (shards := work.shards("teacher_features")) else None
     concepts = open_ragged(work.inputs["concepts"], "train") if "concepts" in work.inputs else None
 
     def batch_of(chosen: np.ndarray, rng: torch.Generator) -> dict[str, torch.Tensor]:
@@ -50,6 +53,8 @@ def run(work: Work) -> dict[str, float]:
             batch["text"] = prompts.of(labels)
         if codes is not None:
             batch["codes"] = codes.at(chosen, mirrored.long().cpu().numpy()).long()
+        if teacher is not None:
+            batch |= teacher.of(chosen, mirrored.long().cpu().numpy())
         if concepts is not None:  # of the very picture that the tokenizer sees: rows M... are of mirrored images
             rows = chosen + len(data.images) * mirrored.cpu().numpy()
             batch["concepts"] = torch.from_numpy(concepts.rows(rows, width=work.spec["concept_set"], fill=-1))

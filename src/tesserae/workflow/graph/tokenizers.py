@@ -86,6 +86,13 @@ def side_input_jobs(project: Project, recipe: Any, dataset: Job) -> Iterator[Job
         spec.set("template", *_template(project, recipe))
         name, inputs = _prompts(text, dataset), {"dataset": dataset.id}
         yield Job("prompts", name, spec.values, spec.origins, inputs, reads_of("prompts", inputs))
+    if (teacher := _teacher(project, recipe)) is not None:
+        for shard in shards_of(project, "teacher_features"):
+            spec = specs.evaluation(project.context, "batch")
+            spec.set("teacher", teacher)
+            shard.describe(spec)
+            name, inputs = shard.of(f"{teacher.value}-{dataset.recipe}"), {"dataset": dataset.id}
+            yield Job("teacher_features", name, spec.values, spec.origins, inputs)
     if (sae := sae_of(project, recipe)) is not None:
         spec = specs.features(sae, project.context)
         spec.set("concepts", project.context.scaled("topk_sae", sae, "concept_set"))
@@ -96,6 +103,21 @@ def side_input_jobs(project: Project, recipe: Any, dataset: Job) -> Iterator[Job
         yield Job(
             "concepts", f"{sae.name}-{dataset.recipe}", spec.values, spec.origins, inputs, reads, papers=home(sae)
         )
+
+
+def _teacher(project: Project, recipe: Any) -> Sourced | None:
+    """The network that a tokenizer aligns with; None where it does not, or is not trained."""
+    return specs.teacher(recipe, project.context) if recipe.typed.source == "training" else None
+
+
+def _aligning(project: Project, recipe: Any, dataset: Job) -> dict[str, str]:
+    """Roles and ids of the features that a tokenizer aligns with, if it does."""
+    teacher = _teacher(project, recipe)
+    return (
+        {}
+        if teacher is None
+        else gathered(project, "teacher_features", "teacher_features", f"{teacher.value}-{dataset.recipe}")
+    )
 
 
 def _template(project: Project, recipe: Any) -> tuple[str, str]:
@@ -165,6 +187,7 @@ def tokenizer_job(project: Project, recipe: Any, dataset: Job) -> Job:
     inputs = {"dataset": dataset.id}
     if recipe.typed.source == "training":
         inputs |= _reading(project, recipe, dataset) | _naming(project, recipe, dataset) | _learning(project, recipe)
+        inputs |= _aligning(project, recipe, dataset)
     if recipe.typed.finetune:
         start = project.tokenizer(recipe.typed.finetune, recipe, "finetune")
         if isinstance(recipe.typed, ProxyTokenizer):
