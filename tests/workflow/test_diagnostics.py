@@ -149,7 +149,7 @@ def test_contradictions_go_to_what_they_concern_and_to_the_page(project):
     )
 
 
-OBJECTS = {"shares": [20, 30], "share": 30, "layer": 24, "blocks": 28, "time": 0.5}
+OBJECTS = {"shares": [20, 30], "share": 30, "layer": 24, "blocks": 28, "time": 0.5, "steps": 10}
 
 
 def looking_for_objects(paper):

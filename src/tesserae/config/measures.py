@@ -97,8 +97,7 @@ class Objectness(Strict):
     blocks: int = Field(gt=1, description="depth that `layer` counts in")
     time: float = Field(ge=0, le=1, description="of the noisy image, from noise, 0, to data, 1")
     times: list[float] = Field([], description="at which it is read besides: some of 0.1, 0.3, 0.5, 0.7, 0.9")
-    # DECISION (D24): N = 10, whatever a scale draws images with; its last step begins at 0.9.
-    steps: int = Field(10, gt=0, description="of the drawing in which it is read")
+    steps: int = Field(gt=0, description="of the drawing in which it is read, whatever a scale draws images with")
 
     @model_validator(mode="after")
     def _in_the_model(self) -> "Objectness":

@@ -87,7 +87,7 @@ class ScaledLooks(Strict):
 
 
 class ScaledTimes(Strict):
-    mean: float | None = None
+    mean: dict[float, float] = Field({}, description="the paper's value -> ours")
     std: float | None = Field(None, gt=0)
 
 
@@ -136,8 +136,10 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     spec.set("model.codebook_size", math.prod(levels.value), levels.origin)
     for key in Looks.model_fields:
         spec.set(f"model.looks.{key}", _looks(recipe, context, key))
-    for key in Times.model_fields:
-        spec.set(f"model.times.{key}", context.scaled("comit", recipe, f"times.{key}"))
+    mean = recipe["times.mean"]
+    where = f"systems.comit.times.mean.{mean.value}"
+    spec.set("model.times.mean", context.either(ours.times.mean.get(mean.value), mean, where))
+    spec.set("model.times.std", context.scaled("comit", recipe, "times.std"))
     for key in LossWeights.model_fields:
         weight = recipe[f"loss_weights.{key}"]
         spec.set(

@@ -84,7 +84,7 @@ def _bars(axes: "Axes", tokenizers: Mapping[str, Found], published: Mapping[str,
     for place, (label, found) in zip(places, tokenizers.items(), strict=True):
         values, deviation = found.metrics["values"], found.metrics["sd"].get("miou")
         axes.bar(place, values["miou"], 2 * HALF, yerr=deviation, capsize=3, color=marks[label][0], alpha=0.85)
-        _tell(axes, place, values["miou"] + (deviation or 0.0), values["miou"])
+        _tell(axes, place, values["miou"])
         for line, (name, style_of, colour) in LINES.items():
             ends = (place - HALF - 0.06, place + HALF + 0.06)
             told = name if place == places[0] else None
@@ -96,6 +96,7 @@ def _bars(axes: "Axes", tokenizers: Mapping[str, Found], published: Mapping[str,
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
-def _tell(axes: "Axes", place: float, top: float, value: float | None = None) -> None:
-    beside = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center", "fontsize": 8}
-    axes.annotate(f"{top if value is None else value:.2f}", (place, top), **beside)
+def _tell(axes: "Axes", place: float, value: float) -> None:
+    """At the foot of a bar, where no line crosses it."""
+    box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}
+    axes.text(place, 0.05, f"{value:.2f}", ha="center", va="center", fontsize=8, bbox=box)
