@@ -157,6 +157,7 @@ FLOW: dict[str, Any] = {
     "projection": {"momentum": 0.0, "norm_limit": 0.0, "parallel": 1.0},
     "null_probability": 0.25,
     "predicts": "velocity",
+    "gate_start": 0.0,
 }
 FLEXTOK_LIKE: dict[str, Any] = {
     "image_size": 16,

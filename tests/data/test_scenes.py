@@ -1,4 +1,4 @@
-"""Scenes of two glyphs, of MSCOCO's pairs and of Visual Genome's relations: how they are divided, and what they show."""
+"""Scenes of glyphs, of MSCOCO's pairs and of Visual Genome's relations: how they are divided, and what they show."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ ALL_PAIRS = {(a, b): 10 for a in range(6) for b in range(a + 1, 6)}
 def test_every_provider_opens():
     for name, (module, kind) in SCENES.items():
         assert module in type(open_scenes(name, root=None, **more(name))).__module__, kind
-    with pytest.raises(ValueError, match="no set of scenes is called 'emoji'.*emoji_pairs"):
+    with pytest.raises(ValueError, match=r"no set of scenes is called 'emoji'.*emoji_pairs"):
         open_scenes("emoji", root=None)
 
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_divided_by_pairs_is_refused(images, fraction, said):
 
 def test_few_scenes_cannot_be_divided_and_say_how_to_mend_it():
     scenes = open_scenes("emoji_pairs", **SMALL | {"images": 5})
-    with pytest.raises(DataError, match="a pair-disjoint split of emoji_pairs.*one pair only.*more images or categ"):
+    with pytest.raises(DataError, match=r"a pair-disjoint split of emoji_pairs.*one pair only.*more images or categ"):
         scenes.keys("val")
 
 
@@ -105,7 +105,7 @@ def test_one_predicate_alone_holds_in_a_scene(predicate, seed):
     placed = {one.glyph: one for one in emoji_scenes.place(1, 2, predicate, np.random.default_rng(seed))}
     subject, object_ = placed[1], placed[2]
     for one in placed.values():
-        assert 0 <= one.left and 0 <= one.top and one.left + one.side <= 1.0001 and one.top + one.side <= 1.0001
+        assert one.left >= 0 and one.top >= 0 and one.left + one.side <= 1.0001 and one.top + one.side <= 1.0001
     centres = [np.array([one.left, one.top]) + one.side / 2 for one in (subject, object_)]
     across, down = centres[1] - centres[0]
     holds = {
@@ -127,7 +127,7 @@ def test_one_predicate_alone_holds_in_a_scene(predicate, seed):
 def test_glyphs_are_drawn_where_they_are_placed():
     """The first glyph of a scene is replaced by nothing: pixels change in its place alone."""
     scenes = open_scenes("emoji_relations", **SMALL)
-    first, second, predicate, rng = scenes.drawn(0)
+    first, second, _, rng = scenes.drawn(0)
     glyphs = [int(rng.choice(scenes.chosen[1][category])) for category in (first, second)]
     placed = emoji_scenes.place(*glyphs, 0, rng)
     state = rng.bit_generator.state
@@ -322,5 +322,5 @@ def test_targets_that_make_no_probe_are_refused(tmp_path: Path):
         targets.of_classes(np.array([-1]), np.array([-1]), [])
     with pytest.raises(ValueError, match="3 of 2 negatives"):
         targets.of_relations([[(0, 0, 1)]], [[(0, 0, 1)]], ["a", "b"], ["on"], negatives=2, hard=3, seed=0)
-    with pytest.raises(DataError, match="targets of a probe.*Run the stage `targets` again"):
+    with pytest.raises(DataError, match=r"targets of a probe.*Run the stage `targets` again"):
         targets.open_targets(tmp_path)

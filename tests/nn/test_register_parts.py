@@ -93,6 +93,16 @@ def test_it_starts_as_zero():
     assert not said.any()
 
 
+def test_gates_may_start_open():
+    condition = torch.zeros(1, 16)  # leaves the biases alone
+    for start in (0.0, 0.1):
+        model = ConditionedTransformer(SIZE, P, 5, N, 3, start)
+        for block in model.blocks:
+            shift1, scale1, gate1, shift2, scale2, gate2 = block.adaLN_modulation(condition).view(2, 6, 16).unbind(1)
+            assert not torch.cat([shift1, scale1, shift2, scale2]).any()
+            assert torch.equal(torch.cat([gate1, gate2]), torch.full((4, 16), start))
+
+
 def test_patches_and_back():
     images = torch.randn(2, 3, 8, 8)
     patches = patchify(images, 4)

@@ -166,7 +166,7 @@ def test_every_figure_keeps_its_shape_and_says_why_in_its_places(planned, full, 
 
 
 # Kinds with panels of all rows together, or of one row each.
-SAID_ONCE = ("guidance_curves", "quality_and_speed", "token_sweep", "truncation")
+SAID_ONCE = ("guidance_curves", "quality_and_speed", "token_sweep", "truncation", "drawing_sweep", "bottleneck")
 
 
 @pytest.mark.parametrize("kind", KINDS)

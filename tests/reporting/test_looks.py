@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tesserae.reporting.drawing import FigureError
-from tesserae.reporting.figures import bottleneck, drawing_sweep, looks
+from tesserae.reporting.figures import bottleneck, drawing_sweep, looks, neighbours
 from tesserae.reporting.seeds import over_seeds
 from tesserae.reporting.tables import TableError
 from tests.reporting.drawings import below, texts
@@ -130,3 +130,23 @@ def test_sizes_stand_in_their_order_and_what_was_not_run_leaves_its_place(drawn)
     assert accuracy.lines[1].get_label() == "chance 3.0" and len(psnr_.lines) == 1
     assert [label.get_text() for label in psnr_.get_xticklabels()] == ["S", "M", "L"]
     assert "M (at desk)" in below(figure)
+
+
+# ---- neighbours ---------------------------------------------------------------------------------------------------
+
+
+def test_a_query_stands_before_its_neighbours_and_those_of_its_class_are_counted(drawn):
+    arrays = {"images": pictures(2, 5), "labels": np.array([[1, 1, 2, 1, 1], [0, 3, 3, 3, 3]])}
+    found = {"COMiT-B": over_seeds([metrics({"agreement": 37.5, "chance": 9.0})])}
+    why = {"COMiT-XL": "at desk"}
+    neighbours.plot("x", tokenizers={"COMiT-B": arrays}, numbers=found, reasons=why, scale="pocket")
+    (figure,) = drawn
+    (axes,) = figure.axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["COMiT-B\n3 of 4 of its class", "0 of 4 of its class", "COMiT-XL"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["query", "1st", "2nd", "3rd", "4th"]
+    sheet = axes.images[0].get_array()
+    side = np.flatnonzero(sheet[0, :, 3] == 0)[0]
+    assert (sheet[: side : side // SIDE, : side : side // SIDE, :3] == arrays["images"][0, 0]).all()
+    assert "37.5 % of the 4 nearest" in below(figure) and "9.0 % of all others" in below(figure)
+    assert texts(figure) == ["at desk"]

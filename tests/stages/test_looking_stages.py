@@ -90,7 +90,6 @@ def asked(job, order: str, crops: int, whole: bool):
     made = job("looks", EVALUATION | {"shown": 3, "policy": policy})
     values = looks.run(made.work)
     assert values == written(made.work)["values"]
-    assert (values["crops"], values["whole"]) == (crops, whole)
     return made.images, values, np.load(made.work.out / "looks.npz")
 
 

@@ -139,7 +139,7 @@ def test_scenes_are_a_cache_of_images_and_say_how_they_are_divided(made):
 
 def test_a_set_that_is_not_there_or_cannot_be_divided_is_refused_before_images(tmp_path):
     real = {"provider": "coco_pairs", "validation_fraction": 0.2, "seed": 0, "expected_images": 9, "image_size": 16}
-    with pytest.raises(ValueError, match="data.root is not set.*coco_pairs"):
+    with pytest.raises(ValueError, match=r"data.root is not set.*coco_pairs"):
         scenes.run(work("scenes", tmp_path, real | MODULE))
     few = {"provider": "emoji_pairs", "images": 6, **SCENES, **MODULE}
     with pytest.raises(Exception, match="pair-disjoint split"):
@@ -242,7 +242,7 @@ def test_a_probe_and_its_controls_are_measured_alike(task, made, tmp_path, monke
     for control in (
         {"kind": "centres", "grid": 2, "centres": 4},
         {"kind": "components", "grid": 2, "components": 3},
-        {"kind": "constant"},
+        {"kind": "chance"},
     ):
         (tmp_path / control["kind"]).mkdir()
         job = work("probe_control", tmp_path / control["kind"], PROBE | {"control": control}, inputs=images | inputs)
@@ -251,7 +251,7 @@ def test_a_probe_and_its_controls_are_measured_alike(task, made, tmp_path, monke
         assert {"accuracy", "held_out"} <= beside["values"].keys()
         differ = {key for key, value in beside["measure"].items() if value != found["measure"][key]}
         assert differ == {"latents"}  # the rest has to agree, or a table refuses them
-        if control["kind"] == "constant":
+        if control["kind"] == "chance":
             assert beside["values"]["accuracy"] == pytest.approx(found["values"]["chance"])
 
 

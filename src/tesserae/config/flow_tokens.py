@@ -26,6 +26,7 @@ class Flow(Strict):
     projection: Projection
     null_probability: float = Field(ge=0, lt=1, description="of images whose tokens the decoder does not get")
     predicts: Predicts
+    gate_start: float = Field(description="first bias of the gates of the decoder's blocks")
 
 
 class FlowTokenizer(Tokenizer):
@@ -40,6 +41,7 @@ class ScaledFlow(Strict):
     steps: int | None = Field(None, gt=0)
     guidance: float | None = Field(None, ge=1)
     predicts: Predicts | None = None
+    gate_start: float | None = None
 
 
 class Scaled(Strict):
@@ -51,7 +53,7 @@ class Scaled(Strict):
 def describe(system: str, spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill what is common of `model`."""
     describe_tokens(system, spec, recipe, context)
-    for key in ("steps", "guidance", "null_probability", "predicts"):
+    for key in ("steps", "guidance", "null_probability", "predicts", "gate_start"):
         spec.set(f"model.flow.{key}", context.scaled(system, recipe, f"flow.{key}"))
     for key in Projection.model_fields:
         spec.set(f"model.flow.projection.{key}", recipe[f"flow.projection.{key}"])

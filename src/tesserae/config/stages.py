@@ -271,7 +271,7 @@ STAGES: dict[str, Stage] = {
         {"metrics": METRICS, "arrays": "looks.npz"},
         {"dataset": ALL, "reference": ALL, "tokenizer": WEIGHTS},
         numbers=METRICS,
-        values=("rfid", "ris", "psnr", "view_psnr", "crops", "whole"),
+        values=("rfid", "ris", "psnr", "view_psnr"),
         listed=(),
         diagnostic=Diagnostic((*REBUILT, "shown"), by_policy=True),
         control="reconstruction_control",
@@ -405,7 +405,7 @@ STAGES: dict[str, Stage] = {
         colour="#6a51a3",
     ),
     "probe_control": Stage(
-        "what a probe has to beat: the same one on patches of as many bits, the best constant answer",
+        "what a probe has to beat: the same one on patches of as many bits, chance",
         {"metrics": METRICS},
         {"dataset": ALL, "scenes": IMAGES, "targets": ALL, "phrases": ALL},
         seeded=False,

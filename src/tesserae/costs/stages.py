@@ -434,7 +434,7 @@ def _probe(task: Task, rates: Rates) -> Need:
 def _probe_control(task: Task, rates: Rates) -> Need:
     """Fitting and coding patches takes seconds, which are left out."""
     control = task.spec["control"]
-    if control["kind"] == "constant":
+    if control["kind"] == "chance":
         return Need(0.0, disk=PAGE)
     values = 3 * (_looked_at(task).spec["image_size"] // control["grid"]) ** 2
     return _probed(task, rates, control["grid"] ** 2, control.get("components", values))

@@ -24,9 +24,8 @@ VIEW = {"steps": 1, "guidance": 1.0}  # one step without guidance draws the mean
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json and looks.npz.
 
-    metrics.json: rFID, rIS and PSNR of the validation images as the recipe draws them after the last crop; `view_psnr`,
-    of what one step without guidance draws; and of the policy `crops`, how many, and `whole`, 1 if the first is the
-    whole image.
+    metrics.json: rFID, rIS and PSNR of the validation images as the recipe draws them after the last crop, and
+    `view_psnr`, of what one step without guidance draws.
 
     looks.npz: of K images `originals` and `reconstructions` (K, S, S, 3) uint8; `views` (C, K, S, S, 3), drawn in one
     step after each crop, and `view_psnr` (C, K), theirs; `boxes` int64 (C, K, 4), where each crop lies: its left and
@@ -47,7 +46,6 @@ def run(work: Work) -> dict[str, float]:
         work.out / "looks.npz", **look_at(model, recoding.images[chosen], policy, device=recoding.device)
     )
     values = numbers.values | {"view_psnr": torch.cat(ratios).mean().item()}
-    values |= {"crops": float(policy.crops), "whole": float(policy.whole)}
     return write_numbers(work, values, recoding.measure(), deviation=numbers.deviation)
 
 

@@ -2,7 +2,7 @@
 
 The same probe on closed-form tokens of as many bits (patches as k-means centres) or values (principal components of
 patches): what the pixels say at that rate. A probe on shuffled labels would only say chance again, which stands beside
-every number. And the best constant answer.
+every number as a control of its own.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ from tesserae.stages.shared.progress import slices
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json with the numbers of the stage `probe`."""
     control = work.spec["control"]
-    if control["kind"] == "constant":
+    if control["kind"] == "chance":
         targets = open_targets(work.inputs["targets"])
         chance = chance_of(targets)
         values = dict.fromkeys(("accuracy", "held_out", "shuffled", "chance"), chance)
@@ -77,8 +77,8 @@ def _codes(work: Work, images: np.ndarray, grid: int, coder: Centres, device: to
 
 def described(control: dict[str, Any]) -> str:
     """What stands for an image, in words."""
-    if control["kind"] == "constant":
-        return "nothing: the best constant answer"
+    if control["kind"] == "chance":
+        return "nothing: what is right by chance"
     patches = control["grid"] ** 2
     if control["kind"] == "components":
         k = control["components"]

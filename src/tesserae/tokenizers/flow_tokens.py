@@ -47,6 +47,7 @@ class FlowSettings(TypedDict):
     projection: Projection  # of what guidance adds; {momentum: 0, norm_limit: 0, parallel: 1} is none
     null_probability: float  # of an image whose tokens the decoder does not get in training
     predicts: Predicts
+    gate_start: float  # first bias of the decoder's gates; 0 in the papers
 
 
 class FlowTokenizer(nn.Module):
@@ -82,7 +83,7 @@ class FlowTokenizer(nn.Module):
         self.tokens, self.vocabulary, self.flow, self.aligned_block = latent_tokens, vocabulary, dict(flow), 0
         patches, values = self.grid**2, 3 * patch_size**2
         self.encoder = RegisterEncoder(encoder, patches, values, latent_tokens, code_width, causal=causal)
-        self.decoder = ConditionedTransformer(decoder, patches, values, latent_tokens, code_width)
+        self.decoder = ConditionedTransformer(decoder, patches, values, latent_tokens, code_width, flow["gate_start"])
 
     # ---- what differs -------------------------------------------------------------------------------------------
 

@@ -66,8 +66,8 @@ def plot(
                     _curve(axes, label, found, swept, name, marks[label], below=below)
                 if not runs:
                     say_empty(axes, reasons.values())
-                elif swept == "steps":
-                    axes.set_xscale("log")
+                else:
+                    axes.set_xscale("log" if swept == "steps" else "linear")
                     ticks = sorted({at for found in runs.values() for at in found[0]["curves"][swept]["at"]})
                     axes.set_xticks(ticks, [f"{at:g}" for at in ticks])
                     axes.minorticks_off()

@@ -16,12 +16,12 @@ from tesserae.workflow.graph.job import Job, extended, gathered, reads_of
 from tesserae.workflow.graph.probes import control_of
 from tesserae.workflow.graph.tokenizers import tokens_stage
 
-REAL, MEAN, CONSTANT = "real", "mean", "constant"
+REAL, MEAN, CHANCE = "real", "mean", "chance"
 # What stands at the foot of a table: key of the row -> kind of control, and its label.
 ROWS = {
     "control_real": (REAL, "Real images (control)"),
     "control_mean": (MEAN, "Mean colour (control)"),
-    "control_constant": (CONSTANT, "Constant answer (control)"),
+    "control_chance": (CHANCE, "Chance (control)"),
 }
 
 
@@ -51,8 +51,8 @@ def controls_of(project: Project, job: Job, found: Mapping[str, Job]) -> Control
 def _of_probe(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:
     tokens = found[job.inputs["probe_tokens"]]
     looked_at = found[tokens.inputs["scenes"] if "scenes" in tokens.inputs else tokens.inputs["dataset"]]
-    own, constant = control_of(project, job, tokens, found[tokens.inputs["tokenizer"]], looked_at)
-    return Controls(own, {"control_constant": constant})
+    own, chance = control_of(project, job, tokens, found[tokens.inputs["tokenizer"]], looked_at)
+    return Controls(own, {"control_chance": chance})
 
 
 def _of_reconstruction(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:

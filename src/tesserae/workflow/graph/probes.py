@@ -21,7 +21,7 @@ from tesserae.workflow.graph.tokenizers import data_job, prompts_of
 MODEL = ("width", "blocks", "heads", "dropout")
 TRAINING = ("batch", "epochs", "patience", "lr", "weight_decay", "precision", "seed")
 SHOWN = ("probe", "neighbours")
-CONSTANT = {"kind": "constant"}
+CHANCE = {"kind": "chance"}
 
 
 def probe_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job, shown_ids: set[str]) -> Iterator[Job]:
@@ -174,7 +174,7 @@ def _ours(project: Project, name: str, probe: Probe, key: str) -> Sourced:
 
 
 def control_of(project: Project, job: Job, tokens: Job, tokenizer: Job, looked_at: Job) -> tuple[Job, Job]:
-    """Of a probe: the same one on closed-form tokens of as much, and the best constant answer."""
+    """Of a probe: the same one on closed-form tokens of as much, and chance."""
     size = patches_of(tokens_of(tokenizer.spec["module"], tokenizer.spec["model"]), looked_at.spec["image_size"])
     kind = _kind_of(project, job)
 
@@ -189,7 +189,7 @@ def control_of(project: Project, job: Job, tokens: Job, tokenizer: Job, looked_a
 
     return (
         control(name_of(size), size, f"{tokens.id} (as much as these tokens keep)"),
-        control("constant", CONSTANT, "one answer for all images"),
+        control("chance", CHANCE, "what is right without an image"),
     )
 
 

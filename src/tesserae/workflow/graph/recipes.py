@@ -1,6 +1,7 @@
 """What the graph asks of recipes alone, always at the scale `paper`: counts of parameters, and the settings.
 
-Of tokenizers also those that the scale `paper` does without.
+Of tokenizers also those that the scale `paper` does without; settings also of probes and of policies, `probe-<probe>`
+and `policy-<policy>`.
 """
 
 from collections.abc import Iterator
@@ -58,3 +59,8 @@ def settings_jobs(project: Project) -> Iterator[Job]:
     for name, probe in published.probes.probes.items():
         spec = {key: value for key, value in probe.model_dump().items() if isinstance(value, (int, float))}
         yield Job("settings", f"probe-{name}", spec, {key: f"{PROBES}: probes.{name}.{key}" for key in spec})
+    for paper, entry in published.papers.items():
+        for name, policy in entry.measures.policies.items():
+            where = f"config/papers/{paper}.yaml: measures.policies.{name}"
+            spec = {"crops": policy.crops, "whole": int(policy.whole)}
+            yield Job("settings", f"policy-{name}", spec, dict.fromkeys(spec, where), papers=(paper,))
