@@ -15,7 +15,7 @@ from tesserae.encoders.first_stage import FIRST_STAGES, LatentAutoencoder, load_
 from tesserae.nn.message_transformer import allowed, biased
 from tesserae.tokenizers import comit_drawing as drawing
 from tesserae.tokenizers import comit_looking as looking
-from tesserae.tokenizers.comit import Told, build
+from tesserae.tokenizers.comit import build
 from tesserae.tokenizers.comit_looking import Policy
 from tesserae.tokenizers.comit_weights import DEFAULTS, load_official, read_official
 from tests import golden
@@ -371,23 +371,6 @@ def test_codes_of_a_policy_that_ends_at_a_crop_are_drawn_from_there():
     torch.testing.assert_close(model.decode(model.encode(images)), model.drawn(told, steps=3, guidance=2.0))
 
 
-@pytest.mark.parametrize("mask", ["causal", "additive_one"])
-@torch.no_grad()
-def test_how_a_message_attends_to_patches(mask):
-    model, images = tiny(), some_images(2, 32)
-    codes = model.encode(images)
-    found = model.message_attention(images, codes, 1, 0.5, mask=mask)
-    assert found.shape == (2, 5, 4, 4) and found.min() >= 0 and (found.sum((2, 3)) < 1).all()
-    assert not torch.equal(found, model.message_attention(images, codes, 0, 0.5, mask=mask))
-    assert not torch.equal(found, model.message_attention(images, codes, 1, 0.1, mask=mask))
-    patches = model.message_attention(images, codes, 1, 0.5, mask=mask, reverse=True)
-    assert patches.shape == found.shape and (patches.sum(1) < 1).all()
-    with pytest.raises(ValueError, match=r"no step of 3 is at a time of 0\.9"):
-        model.message_attention(images, codes, 1, 0.9)
-    with pytest.raises(ValueError, match="layer 2 of 2"):
-        model.message_attention(images, codes, 2, 0.5)
-
-
 # ---- training -----------------------------------------------------------------------------------------------------
 
 
@@ -616,8 +599,3 @@ def test_an_autoencoder_of_diffusers_is_read_by_its_names():
         network = LatentAutoencoder(FIRST_STAGES["sd_vae_mse"].channels)
     with pytest.raises(ValueError, match=r"missing: decoder\.conv_in\.weight"):
         load_autoencoder(network, {"encoder.conv_in.bias": torch.zeros(128)})
-
-
-def test_what_is_told_is_where_the_last_look_was():
-    told = Told(torch.zeros(1, 5, 4), torch.zeros(1, 2))
-    assert told._fields == ("vectors", "offsets")

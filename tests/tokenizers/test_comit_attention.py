@@ -33,7 +33,7 @@ def made(mask: str = "causal", steps: int = 10) -> COMiT:
         | {"whole_probability": 0.5, "unconditional_probability": 0.2},
         times={"mean": -0.5, "std": 1.0},
         loss_weights={"srepa": 0.0, "repa": 0.0},
-        teacher_width=None,
+        teacher=None,
         policy=POLICY,
         sampling={
             "steps": steps,
