@@ -279,7 +279,8 @@ def test_every_cell_of_every_published_table_in_use_has_a_number_to_come():
                 assert cells | cited == {cell for cell in printed if cell[0] == table.source} and not cells & cited
             assert {row for _, row, _ in cited} == set(table.published_rows)
             told = {table.columns[column].of(row) for column, some in rows.items() for row in some}
-            lacking = {re.sub("-(cfg|nocfg|best|classes|relations)$", "", artifact.split("/")[1]) for artifact in told - known.keys()}
+            kinds = "-(cfg|nocfg|best|classes|pairs|relations)$"
+            lacking = {re.sub(kinds, "", artifact.split("/")[1]) for artifact in told - known.keys()}
             assert lacking <= project.omitted.keys()
 
 
