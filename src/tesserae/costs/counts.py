@@ -30,7 +30,7 @@ def count(what: str, module: str | None = None, **settings: Any) -> dict[str, An
 
 
 def _file() -> Path:
-    return Path(os.environ.get("TESSERAE_CACHE", fingerprint.SOURCE.parent / ".tesserae")) / "costs.json"
+    return fingerprint.cache_folder() / "costs.json"
 
 
 @functools.cache
