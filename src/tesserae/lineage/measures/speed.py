@@ -31,8 +31,9 @@ class Speed(Measure):
 
     @classmethod
     def described(cls, record: Mapping[str, Any]) -> str:
+        threads = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
         return (
-            f"images a second on {record['device']} ({record['threads']} threads), {record['precision']}, batches of "
+            f"images a second on {record['device']} ({threads}), {record['precision']}, batches of "
             f"{record['batch']}, median of {record['loops']} loops of {record['samples']} images, in turn with "
             f"{record['against']}; compare numbers of one device alone"
         )
