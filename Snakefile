@@ -20,6 +20,7 @@ try:
     home.settle(Path(workflow.basedir))
     # A job's own Snakemake needs one job of the plan, not the fingerprints of all.
     PLAN = (read_plan if workflow.is_main_process else open_plan)(Path(workflow.basedir), config.get("scale"))
+    PLAN.looks = workflow.is_main_process
     if workflow.is_main_process:
         STATUSES = staleness.examine(PLAN, launch.remake(PLAN, config.get("remake")))
 except (ConfigError, OSError) as error:

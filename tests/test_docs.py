@@ -2,12 +2,14 @@
 
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import click
 import pytest
 
 from tesserae.cli.main import main
+from tesserae.config.files import read_yaml
 from tesserae.config.project import read_project
 from tests.conftest import ROOT
 
@@ -104,6 +106,15 @@ def test_commands_exist_with_their_options(page):
     text = page.read_text()
     said = {shlex.join(words): fault(words, whole, text) for words, whole in commands(text)}
     assert {command: problem for command, problem in said.items() if problem} == {}
+
+
+@named
+def test_yaml_is_read_as_the_configuration_is(page, tmp_path):
+    """No key stands twice, and it is YAML: as it stands, or below the keys that a sentence names."""
+    blocks = [block for _, language, block in FENCED.findall(page.read_text()) if language == "yaml"]
+    for number, block in enumerate(blocks):
+        (tmp_path / f"{number}.yaml").write_text(textwrap.dedent(block), encoding="utf-8")
+        read_yaml(tmp_path / f"{number}.yaml", (dict, list))
 
 
 def test_a_wrong_link_and_a_wrong_command_would_be_seen():

@@ -301,3 +301,16 @@ def test_schemas_are_up_to_date():
         assert json.loads((ROOT / "workflow" / "schemas" / f"{name}.json").read_text()) == content, (
             "run `tesserae schema`"
         )
+
+
+def test_a_whole_number_is_the_same_setting_with_a_fraction_of_none(project):
+    name = "detok_sb_joint"
+
+    def identity() -> str:
+        found = read_project(project, "smoke")
+        return json.dumps(specs.tokenizer(found.tokenizers[name], found.context).values)
+
+    before = identity()
+    assert '"gamma": 3.0' in before
+    edit(project, "papers/detok.yaml", lambda content: content["tokenizers"][name].update(gamma=3))
+    assert identity() == before

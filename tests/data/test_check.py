@@ -21,6 +21,7 @@ from tests.data import trees
 
 ROOT = Path(__file__).parents[2]
 COUNTS = {"imagenet": {"classes": 2, "train_images": 2, "val_images": 2}} | {
+    "own": {"classes": 2, "train_images": 3, "val_images": 2},
     "imagenet100": {"train_images": 100, "val_images": 100},
     "imagenette": {"train_images": 10, "val_images": 10},
     "coco": {"counts": {"train": 3, "val": 1, "train captions": 15}},

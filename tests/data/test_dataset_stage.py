@@ -78,7 +78,7 @@ def test_a_set_without_classes_and_with_train_alone_is_cached(work: Work, tmp_pa
     assert train.labels.tolist() == 8 * [-1] and train.class_names == ()
     assert val.images.shape == (0, 8, 8, 3) and val.labels.shape == (0,)
     assert [cache.read_captions(work.out, split) for split in ("train", "val")] == [None, None]
-    with pytest.raises(ValueError, match=r"'train rows': 10.*'train rows': 11"):
+    with pytest.raises(DataError, match=r"expected 11 train rows.*found 10 train rows"):
         dataset.run(replace(job, spec=spec | {"counts": {"train rows": 11}}))
 
 
@@ -150,7 +150,7 @@ def test_room_for_all_splits_is_asked_for_first(work: Work, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"train_images": 3}, "'train': 2"),
+        ({"train_images": 3}, "expected 3 train"),
         ({"classes": 3}, "3 synset folders"),
     ],
 )

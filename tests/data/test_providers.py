@@ -69,7 +69,7 @@ def problem(provider: Provider) -> DataError:
 
 def test_names():
     assert all(provider_class(name).name == name for name in PROVIDERS)
-    with pytest.raises(ValueError, match=r"cifar11.*chestxray14, cifar10, coco, deepglobe, ecssd, emoji, imagenet, "):
+    with pytest.raises(ValueError, match=r"cifar11.*chestxray14, cifar10, coco, deepglobe, ecssd, emoji, folder, "):
         open_provider("cifar11", root=None)
 
 

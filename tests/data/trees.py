@@ -32,6 +32,16 @@ def imagenet(root: Path, synsets: tuple[str, ...] = ("n01440764", "n02102040")) 
             picture(root / split / synset / f"{synset}_1.JPEG", number)
 
 
+def own(root: Path) -> None:
+    """Three training images and two for validation, and what a Mac leaves beside them."""
+    for split, images in (("train", 2), ("val", 1)):
+        for number in range(images):
+            picture(root / split / "a cat" / f"{number}.png", number)
+        picture(root / split / "dog" / "x.JPEG", 5)
+        write(root / split / "dog" / "._x.JPEG", "of a Mac")
+        write(root / split / "__MACOSX" / "x.png", "of a Mac")
+
+
 def imagenet100(root: Path) -> None:
     imagenet(root, SYNSETS)
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import tokenize
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tesserae.audit.evidence import AuditError
-from tesserae.audit.findings import KINDS, Report, render
+from tesserae.audit.findings import KINDS, UNSEEN, Report, render
 from tesserae.config.types import Equivalent
 from tesserae.lineage import fingerprint
 from tesserae.reporting.table_files import fragment_of
@@ -1255,6 +1256,35 @@ def test_shared_results_say_what_is_new_and_what_is_elsewhere(results):
     assert {(note.kind, note.artifact) for note in report.notes} == {
         ("not-here", "tokenizer/z"), ("remade", "tokenizer/a"), ("not-shared", "")
     }  # fmt: skip
+
+
+def test_who_may_not_read_cannot_judge(results, monkeypatch):
+    """Another user of a shared folder is not told that files are missing."""
+    denied, opened = results.folder("tokenizer/a") / "weights.safetensors", open
+
+    def refuse(file, *arguments, **named):
+        if Path(file) == denied:
+            raise PermissionError(13, "Permission denied", str(file))
+        return opened(file, *arguments, **named)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(PermissionError, match=r"weights\.safetensors"):
+        results.audit()
+
+
+def test_an_index_that_is_not_committed_is_no_witness_and_the_end_says_what_none_can_see(results):
+    results.share()
+    index = results.root / f"lineage/{SCALE}.json"
+    person = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for arguments in (("init", "-q"), ("add", "lineage"), ("commit", "-q", "-m", "shared")):
+        subprocess.run(["git", *person, *arguments], cwd=results.root, check=True)
+    assert not results.audit().notes
+    index.write_text(index.read_text() + "\n")
+    report = results.audit()
+    assert report.clean and "is not what is committed" in {note.kind: note.what for note in report.notes}["anchor"]
+    with Console(file=io.StringIO(), width=400) as console:
+        console.print(render(report))
+        assert UNSEEN in console.file.getvalue()
 
 
 def test_without_a_plan_code_is_not_compared_and_the_report_says_so(results):

@@ -5,7 +5,9 @@ everything made from it, and agrees with all of it, is still not the one that wa
 """
 
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
@@ -39,6 +41,8 @@ def check(evidence: Evidence) -> Iterator[Finding | Note]:
     if not file.is_file():
         yield Note("anchor", "", f"{path} is not there: a forgery in which all manifests agree would not be seen")
         return
+    if not _as_committed(evidence.root, path):
+        yield Note("anchor", "", f"{path} is not what is committed, and so no witness yet: `git diff {path}`")
     again = f"`git checkout {path}`, or `tesserae --scale {evidence.scale} share` to write it anew"
     time = f"the file's time says {minute(file.stat().st_mtime)}"
     try:
@@ -66,6 +70,20 @@ def check(evidence: Evidence) -> Iterator[Finding | Note]:
         if stored in evidence.seen and evidence.seen[stored].sha256 != sha256:
             what = "is not the text that was shared"
             yield Finding("shared", "", stored, what, evidence.since(stored), f"`dvc checkout {evidence.top}.dvc`")
+
+
+def _as_committed(root: Path, path: str) -> bool:
+    """Whether a file is what the last commit has; True where there is no git that could say."""
+
+    def git(*arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True)
+
+    try:
+        if git("rev-parse", "--verify", "-q", "HEAD").returncode:
+            return True
+        return git("show", f"HEAD:./{path}").stdout == (root / path).read_bytes()
+    except OSError:
+        return True
 
 
 def _not_shared(evidence: Evidence, artifact: str, recorded: dict[str, str]) -> Finding:

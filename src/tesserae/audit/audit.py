@@ -286,7 +286,8 @@ def _identity(evidence: Evidence) -> Iterator[Finding]:
                 what += f"; to be what its fingerprint says: {'; '.join(words)}"
             wrong.append(what)
         else:
-            chained = fingerprint.chain(own, [read.fingerprint for read in record.inputs.values()])
+            producers = [read.fingerprint for read in record.inputs.values()]
+            chained = fingerprint.chain(own, producers, record.data and record.data.sha256)
             if chained != record.fingerprint:
                 wrong.append(f"the fingerprints of its inputs give {chained}, not {record.fingerprint}")
         strange = sorted(record.equivalents.keys() - record.modules.keys())

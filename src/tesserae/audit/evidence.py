@@ -54,6 +54,13 @@ class Weights(_Part):
     bytes: int = Field(ge=0)
 
 
+class Set(_Part):
+    folder: str
+    files: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    sha256: Sha256
+
+
 class Environment(_Part):
     python: str
     libraries: dict[str, str]
@@ -88,6 +95,7 @@ class Manifest(_Part):
     inputs: dict[str, Read]
     sources: list[File]
     weights: Weights | None = None
+    data: Set | None = None
     outputs: list[File] = Field(min_length=1)
     environment: Environment
     hardware: dict[str, Any]
@@ -244,6 +252,8 @@ def gather(
         try:
             raw = file.read_bytes()
             wrong = _read(raw, artifact, scale)
+        except PermissionError:
+            raise
         except OSError as error:
             raw, wrong = b"", _Wrong("manifest", f"cannot be read ({error.strerror})")
         evidence.manifests[artifact] = Seen(hashlib.sha256(raw).hexdigest(), len(raw), file.stat().st_mtime)
@@ -364,6 +374,8 @@ def _hash(root: Path, paths: list[str], progress: bool) -> dict[str, Seen]:
                         count += len(chunk)
                         bar.update(len(chunk))
                     time = os.fstat(file.fileno()).st_mtime
+            except PermissionError:  # who may not look cannot judge
+                raise
             except OSError:
                 return None  # counts as missing, which is a finding
             return Seen(digest.hexdigest(), count, time)

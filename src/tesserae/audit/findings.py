@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+# What no audit of files can see, said at the end of each.
+UNSEEN = (
+    "What files cannot tell: results that were forged together with their manifests and all that was made from them, "
+    "unless they differ from what was shared and committed."
+)
 # Every kind of finding, as the list explains it. The words are stable: scripts may rely on them.
 KINDS = {
     "manifest": "a manifest cannot be used",
@@ -112,6 +117,7 @@ def render(report: Report) -> "RenderableType":
     verified = f"{report.artifacts} artifacts, {report.files} files, {_size(report.bytes)}"
     if report.clean:
         parts.append(Text(f"Clean: {verified} verified; every hash is what the manifests say.", style="green"))
+        parts.append(Text(UNSEEN, style="dim"))
     else:
         parts.append(Text(f"Not clean. {verified} were looked at.", style="red"))
     return Group(*parts)

@@ -468,7 +468,7 @@ def _shown(subject: _Subject) -> Iterator[Finding]:
     if not all(map(evidence.intact, pages)):
         return  # a finding already
     texts = {
-        file.path: _words((evidence.root / file.path).read_text("utf-8", "replace", encoding="utf-8")) for file in pages
+        file.path: _words((evidence.root / file.path).read_text(encoding="utf-8", errors="replace")) for file in pages
     }
     for file in record.outputs:
         text = subject.text(file.name) if file.name.endswith((".html", ".ipynb")) else None

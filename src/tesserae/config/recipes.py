@@ -55,7 +55,11 @@ def read_recipe(
         here, base = (file, f"{section}.{name}"), (file, f"{section}.{steps[-1]}")
         raise together(_placed(problem, places, here, base) for problem in error.problems) from None
     complete = _leaves(typed.model_dump(), "")
-    leaves = {key: merged.get(key, Sourced(value, "default of the type")) for key, (value, _) in complete.items()}
+    # Values as their types have them: 3 where a number may have a fraction is 3.0, and the same recipe.
+    leaves = {
+        key: Sourced(value, merged[key].origin if key in merged else "default of the type")
+        for key, (value, _) in complete.items()
+    }
     return ResolvedRecipe(name, typed, leaves, file, section, replaced)
 
 

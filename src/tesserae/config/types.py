@@ -186,7 +186,7 @@ class EmojiData(Strict):
 
 
 class FolderData(Strict):
-    provider: Literal["imagenet", "imagenet100", "cifar10"]
+    provider: Literal["folder", "imagenet", "imagenet100", "cifar10"]
     root: str = Field(description="folder below data.root of config.yaml")
     classes: int
     train_images: int = Field(description="how many there must be; epochs are counted from it")

@@ -194,7 +194,16 @@ def open_image(file: Path | BinaryIO, mode: str = "RGB", name: str | None = None
     """One image file, decoded and converted. DataError with its path (or `name`) if that cannot be done."""
     try:
         with Image.open(file) as image:
-            return image.convert(mode)
+            return _eight_bits(image, name or file).convert(mode)
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            name or file,
+            expected="an image of at most 178,956,970 pixels",
+            found=str(error).partition(",")[0],
+            remedy="Make it smaller, or take it out of the data set (its counts stand in config/datasets.yaml).",
+        ) from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, zlib.error, struct.error and others
         raise DataError(
             name or file,
@@ -202,6 +211,20 @@ def open_image(file: Path | BinaryIO, mode: str = "RGB", name: str | None = None
             found=f"{type(error).__name__}: {error}",
             remedy="Restore this file from the data set's archive; nothing is skipped.",
         ) from error
+
+
+def _eight_bits(image: Image.Image, name: Path | str | BinaryIO) -> Image.Image:
+    """Grey of 16 bits, scaled to 8 (Pillow would cut it off at white); DataError for a scale that nobody knows."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        return Image.fromarray(np.round(np.asarray(image).astype(np.float64) / 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise DataError(
+            name if isinstance(name, Path | str) else str(getattr(name, "name", "an image")),
+            expected="an image of 8 or 16 bits",
+            found=f"numbers of 32 bits (mode {image.mode}), whose white nobody knows",
+            remedy="Write it with 8 bits for each colour.",
+        )
+    return image
 
 
 def read_annotations(path: Path, read: Callable[[str], Any]) -> Any:
@@ -218,8 +241,12 @@ def read_annotations(path: Path, read: Callable[[str], Any]) -> Any:
 
 
 def image_names(folder: Path) -> Iterator[str]:
-    """Names of the image files in `folder`, in no order."""
-    return (entry.name for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+    """Names of the image files in `folder`, in no order; hidden ones (`._x.JPEG`, of a Mac's archives) are none."""
+    return (
+        entry.name
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".")
+    )
 
 
 def cores() -> int:

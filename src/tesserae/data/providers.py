@@ -16,6 +16,7 @@ __all__ = ["PROVIDERS", "SPLITS", "Labelled", "Provider", "Sample", "check", "op
 # names (`module`, workflow/graph/tokenizers.py).
 PROVIDERS = {
     "emoji": ("emoji", "Emoji"),
+    "folder": ("folder", "Folder"),
     "imagenet": ("imagenet", "ImageNet"),
     "imagenet100": ("imagenet", "ImageNet100"),
     "imagenette": ("imagenet", "Imagenette"),

@@ -180,8 +180,7 @@ def _believe(root: Path, record: dict[str, Any], records: dict[str, dict[str, An
         {entry["path"]: entry["sha256"] for entry in record["sources"]},
         record["engine"],
     )
-    chained = fingerprint.chain(own, [read_then["fingerprint"] for read_then in record["inputs"].values()])
-    if chained != record["fingerprint"]:
+    if fingerprint.chain_of(own, record) != record["fingerprint"]:
         raise CrateError(f"the manifest of {artifact} was edited: its fingerprint is not that of its parts; {remedy}")
     if stage_module(record) not in record["modules"]:
         raise CrateError(f"the manifest of {artifact} does not name the code of its stage; {remedy}")

@@ -77,9 +77,15 @@ def own_digest(
     return digest([engine, sorted(counted.items()), spec, sorted(files.items())])
 
 
-def chain(own_digest: str, producers: list[str]) -> str:
-    """The chained fingerprint `own-chain`: it changes when any producer's does."""
-    return f"{own_digest}-{digest([own_digest, sorted(producers)])}"
+def chain(own_digest: str, producers: list[str], images: str | None = None) -> str:
+    """The chained fingerprint `own-chain`: it changes when any producer's does, or `images`, of a real data set."""
+    return f"{own_digest}-{digest([own_digest, sorted(producers), *filter(None, [images])])}"
+
+
+def chain_of(own_digest: str, record: Mapping[str, Any]) -> str:
+    """The chained fingerprint that a manifest's own parts give."""
+    producers = [read["fingerprint"] for read in record["inputs"].values()]
+    return chain(own_digest, producers, (record.get("data") or {}).get("sha256"))
 
 
 def digest(content: Any) -> str:

@@ -42,26 +42,29 @@ def sha256(path: Path) -> str:
 
 
 class Hashes:
-    """sha256 of files below a project folder; `save` keeps what was learned."""
+    """sha256 of files below a folder, by default a project's; `save` keeps what was learned in the file `memory`."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, memory: Path | None = None):
+        self.root, self._memory = root, memory or root / FILE
         self._new = False
         try:
-            self._known: dict[str, list] = json.loads((root / FILE).read_text(encoding="utf-8"))
+            self._known: dict[str, list] = json.loads(self._memory.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # a memory: whatever is wrong with it, start a new one
             self._known = {}
 
+    def remembered(self, path: str) -> str | None:
+        """Digest of the file at `path`, relative to the folder, as far as that is known without reading it."""
+        status = _status(self.root / path)
+        known = self._known.get(path)
+        return known[-1] if status and known is not None and known[:-1] == _stamp(status) else None
+
     def of(self, path: str) -> str | None:
-        """Digest of the file at `path` (relative to the project folder), or None if there is none.
+        """Digest of the file at `path`, relative to the folder, or None if there is none.
 
         Raises PermissionError.
         """
-        try:
-            status = os.stat(self.root / path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        if not stat.S_ISREG(status.st_mode):  # a folder, say
+        status = _status(self.root / path)
+        if status is None:
             return None
         stamp = _stamp(status)
         known = self._known.get(path)
@@ -77,8 +80,17 @@ class Hashes:
     def save(self) -> None:
         """Write the memory if it grew."""
         if self._new:
-            remember(self.root / FILE, json.dumps(self._known))
+            remember(self._memory, json.dumps(self._known))
             self._new = False
+
+
+def _status(file: Path) -> os.stat_result | None:
+    """None for what is no file: a folder, say."""
+    try:
+        status = os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _stamp(status: os.stat_result) -> list[int]:

@@ -18,6 +18,7 @@ from typing import Any, NotRequired, TypedDict
 
 from tesserae.lineage import walk
 from tesserae.lineage.hashes import sha256
+from tesserae.lineage.images import Set
 
 NAME = "manifest.json"
 BEGUN = "begun.json"  # what is known of an unfinished training, in its state folder
@@ -85,6 +86,7 @@ class Manifest(TypedDict):
     inputs: dict[str, Read]  # by producer
     sources: list[File]
     weights: NotRequired[dict[str, Any] | None]  # published ones: file, sha256, bytes
+    data: NotRequired[Set | None]  # the real data set that a dataset artifact was made from
     outputs: list[File]
     environment: dict[str, Any]
     hardware: dict[str, Any]

@@ -189,8 +189,7 @@ class _Walk:
         own = fingerprint.own_digest(
             record["modules"], record["equivalents"] or {}, record["spec"], files, record["engine"]
         )
-        producers = [entry["fingerprint"] for entry in full["inputs"].values()]
-        if fingerprint.chain(own, producers) != record["fingerprint"]:
+        if fingerprint.chain_of(own, full) != record["fingerprint"]:
             what = "the fingerprint does not follow from code, spec, sources and inputs: the manifest was edited"
             self.problems.append(_problem(artifact, manifests.NAME, what))
 

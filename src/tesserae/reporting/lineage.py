@@ -157,6 +157,7 @@ def _artifact(
         "sources": sources,
         "environment": pools["environments"].add(node["environment"]),
         "weights": node["weights"] and [node["weights"][key] for key in ("file", "bytes", "sha256", "found")],
+        "data": node.get("data") and [node["data"][key] for key in ("folder", "bytes", "sha256")],
         "machine": pools["machines"].add(words.machine(node["hardware"])),
         "commit": pools["commits"].add([node["git"]["commit"], node["git"]["dirty"]]),
         "equivalents": node["equivalents"] or {},

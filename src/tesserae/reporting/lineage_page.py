@@ -412,6 +412,8 @@ function artifactParts(artifact, cell) {
       ([name, bytes, hash, kept, found]) => fileRow(name, kept ? fileAt(kept) : "", bytes, hash, found)))) : null,
     artifact.weights ? part("Published weights (kept outside the project)", sheet(["File", "Content (sha256)"],
       [fileRow(artifact.weights[0], "", ...artifact.weights.slice(1))])) : null,
+    artifact.data ? part("Images (kept outside the project)", sheet(["Folder", "Names and contents (sha256)"],
+      [fileRow(artifact.data[0], "", ...artifact.data.slice(1))])) : null,
     artifact.in.length ? part("Made from", names(artifact.in)) : null,
     artifact.readers.length ? part("Read by", names(artifact.readers)) : null);
   const code = sheet(["Module", "Meaning"], modules.map(([name, digest, kept]) => [

@@ -67,6 +67,8 @@ class _Drawing:
             branch.add(_file(source))
         if node["weights"]:
             branch.add(_weights(node["weights"]))
+        if node.get("data"):
+            branch.add(_images(node["data"]))
         producers = sorted(node["inputs"], key=lambda name: (self.heights[name], name))
         if producers and self.depth is not None and level >= self.depth:
             branch.add(Text(f"made from {', '.join(producers)} (more with a larger --depth)", style=QUIET))
@@ -222,6 +224,16 @@ def _weights(weights: dict[str, Any]) -> "Text":
     text = _file(weights, weights["file"])
     text.append("  published weights", QUIET)
     return text
+
+
+def _images(found: dict[str, Any]) -> "Text":
+    """A real data set: where it lay, and what stands for its files."""
+    from rich.text import Text
+
+    return Text.assemble(
+        found["folder"],
+        (f"  {found['files']:,} files, {words.size(found['bytes'])}, sha256 {found['sha256'][:12]}…  images", QUIET),
+    )
 
 
 def _spec(spec: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from tesserae.data.base import cores
 from tesserae.data.cache import CAPTIONS, bytes_to_write, need_room, write_cache, write_json
+from tesserae.data.errors import DataError
 from tesserae.data.providers import SPLITS, Labelled, Provider, check, open_provider
 from tesserae.lineage.work import Work
 
@@ -75,8 +76,13 @@ def checked_provider(work: Work) -> Provider:
     if isinstance(provider, Labelled) and len(provider.class_names) != classes:
         raise ValueError(f"{name} has {len(provider.class_names)} classes, config/datasets.yaml says {classes}")
     found = provider.counts()
-    if any(found.get(what) != number for what, number in counts.items()):
-        raise ValueError(f"{name} has {found} images, config/datasets.yaml says {counts}")
+    if other := {what: number for what, number in counts.items() if found.get(what) != number}:
+        raise DataError(
+            root,
+            expected=", ".join(f"{number:,} {what}" for what, number in other.items()) + ", by config/datasets.yaml",
+            found=", ".join(f"{found.get(what, 0):,} {what}" for what in other),
+            remedy="Complete the data set, or correct its numbers there; `tesserae data check` looks at all of it.",
+        )
     return provider
 
 

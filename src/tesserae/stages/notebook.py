@@ -21,13 +21,20 @@ def run(work: Work) -> None:
         cwd=work.root,
         progress_bar=False,
     )
-    for cell in executed.cells:  # times would make every run another file
-        for noise in ("papermill", "execution"):
-            cell.metadata.pop(noise, None)
-    executed.metadata.pop("papermill", None)
+    _without_chance(executed)
     nbformat.write(executed, work.out / "notebook.ipynb")
     page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(executed)
     (work.out / "notebook.html").write_text(page, encoding="utf-8")
+
+
+def _without_chance(executed: nbformat.NotebookNode) -> None:
+    """Take out what would make every run another file: times, and papermill's random name of the cell that it adds."""
+    for cell in executed.cells:
+        for noise in ("papermill", "execution"):
+            cell.metadata.pop(noise, None)
+        if "injected-parameters" in cell.metadata.get("tags", ()):
+            cell["id"] = "injected-parameters"
+    executed.metadata.pop("papermill", None)
 
 
 def _covered(notebook: nbformat.NotebookNode, modules: list[str], name: str) -> None:

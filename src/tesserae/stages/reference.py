@@ -16,7 +16,7 @@ def run(work: Work) -> dict[str, int]:
     for split in ("train", "val"):
         images = open_cache(folder, split).images
         if split == "train" and spec["reference_samples"] is not None:
-            images = images[np.linspace(0, len(images) - 1, spec["reference_samples"]).astype(int)]
+            images = images[spread(len(images), spec["reference_samples"])]
         features = extract(
             images,
             spec["extractor"],
@@ -31,6 +31,16 @@ def run(work: Work) -> dict[str, int]:
     chosen = np.linspace(0, len(features) - 1, min(spec["precision_recall_reference"], len(features))).astype(int)
     np.save(work.out / "val_features.npy", np.asarray(features)[chosen])
     return counts
+
+
+def spread(count: int, wanted: int) -> np.ndarray:
+    """Positions of `wanted` of `count` images, spread over all of them; none twice, so ValueError if there are less."""
+    if wanted > count:
+        raise ValueError(
+            f"evaluation.reference_samples is {wanted:,}, but there are {count:,} training images: set it to null "
+            "(all of them) in the scale's file, or to a smaller number"
+        )
+    return np.linspace(0, count - 1, wanted).astype(int)
 
 
 if __name__ == "__main__":

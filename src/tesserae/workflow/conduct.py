@@ -1,6 +1,5 @@
 """Runs a stage's work under watch: what it read, what it imported, and from which text, go back to the runner."""
 
-import contextlib
 import importlib
 import os
 import resource
@@ -11,7 +10,7 @@ from typing import Any
 
 from tesserae.lineage import fingerprint
 from tesserae.lineage.work import Work
-from tesserae.workflow import loading
+from tesserae.workflow import loading, watching
 
 
 @dataclass
@@ -23,6 +22,7 @@ class Conduct:
     modules: set[str] = field(default_factory=set)  # modules of the package that were imported
     digests: dict[str, set[str]] = field(default_factory=dict)  # module -> meanings of the texts it was imported from
     peak_mb: int = 0
+    strangers: dict[str, str] = field(default_factory=dict)  # modules of the project, not of the package -> file
 
     def merge(self, other: "Conduct") -> None:
         """Add what another process did; the numbers stay this one's."""
@@ -30,49 +30,43 @@ class Conduct:
         self.modules |= other.modules
         for name, found in other.digests.items():
             self.digests.setdefault(name, set()).update(found)
+        self.strangers |= other.strangers
         self.peak_mb = max(self.peak_mb, other.peak_mb)
 
 
 def conduct(work: Work, declared: set[Path]) -> Conduct:
     """Run the stage of `work` in this process."""
-    with _watch(work.root, declared, (work.out, work.state, *filter(None, [work.data_root]))) as undeclared:
+    own_folders = (work.out, work.state, *filter(None, [work.data_root]))
+    with watching.watch(work.root, declared, own_folders) as seen:
         numbers = importlib.import_module(f"tesserae.stages.{work.stage}").run(work) or {}
+    texts = {name: {raw} for name, raw in loading.loaded().items()}
+    for name, raws in seen.texts.items():
+        texts.setdefault(name, set()).update(raws)
     return Conduct(
         numbers,
-        undeclared,
-        {name for name in sys.modules if name.split(".")[0] == fingerprint.PACKAGE},
-        {name: {fingerprint.meaning(name, raw).digest} for name, raw in loading.loaded().items()},
+        seen.undeclared,
+        {name for name in (*sys.modules, *seen.texts) if name.split(".")[0] == fingerprint.PACKAGE},
+        {name: {fingerprint.meaning(name, raw).digest for raw in raws} for name, raws in texts.items()},
         _peak_mb(),
+        _strangers(work.root),
     )
+
+
+def _strangers(root: Path) -> dict[str, str]:
+    """Modules that lie in the project folder and belong neither to the package nor to the environment: name -> file."""
+    inside, environment = f"{root}{os.sep}", f"{sys.prefix}{os.sep}"
+    package = f"{fingerprint.SOURCE / fingerprint.PACKAGE}{os.sep}"
+    files = {name: getattr(module, "__file__", None) or "" for name, module in [*sys.modules.items()]}
+    return {
+        name: file
+        for name, file in files.items()
+        if file.startswith(inside)
+        and not file.startswith(environment)
+        and not os.path.realpath(file).startswith(package)
+    }
 
 
 def _peak_mb() -> int:
     """Most memory this process ever held, with what a warm parent had loaded: Linux counts in kB, macOS in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)
-
-
-@contextlib.contextmanager
-def _watch(root: Path, declared: set[Path], own_folders: tuple[Path, ...]):
-    """Collect the project's files that are opened for reading without being declared (Python-level opens only)."""
-    allowed = {str(path) for path in declared}
-    prefixes = tuple(f"{folder}{os.sep}" for folder in (*own_folders, Path(sys.prefix), root / ".tesserae"))
-    inside = f"{root}{os.sep}"
-    found: set[str] = set()
-    active = True
-
-    def hook(event: str, arguments: tuple) -> None:
-        if event != "open" or not active or not isinstance(arguments[0], str | bytes):
-            return
-        path = os.path.abspath(os.fsdecode(arguments[0]))
-        if not path.startswith(inside) or path in allowed or path.startswith(prefixes) or ".egg-info/" in path:
-            return  # .egg-info: what the installer notes about packages, read by whoever looks for plugins
-        writes = (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
-        if not writes and not path.endswith((".py", ".pyc")) and os.path.isfile(path):
-            found.add(os.path.relpath(path, root))
-
-    sys.addaudithook(hook)  # cannot be taken out again, hence `active`
-    try:
-        yield found
-    finally:
-        active = False

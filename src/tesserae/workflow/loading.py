@@ -7,15 +7,19 @@ So modules are compiled from source, and their bytes are kept for the runner to 
 
 import importlib.machinery
 import sys
+from collections.abc import Callable
 from types import CodeType
 
 _loaded: dict[str, bytes] = {}
+_told: list[Callable[[str, bytes], None]] = []
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         raw = self.get_data(self.path)
         _loaded[fullname] = raw
+        for told in _told:
+            told(fullname, raw)
         return self.source_to_code(raw, self.path)
 
 
@@ -34,6 +38,11 @@ def remember() -> None:
     """From here on, remember what modules of the package are imported from."""
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
+
+
+def tell(told: Callable[[str, bytes], None]) -> None:
+    """Call `told` with module and bytes for each that is imported from here on."""
+    _told.append(told)
 
 
 def loaded() -> dict[str, bytes]:

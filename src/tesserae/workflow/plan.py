@@ -14,7 +14,7 @@ from tesserae.config.types import Resources
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.walk import upstream
-from tesserae.workflow import scheduling
+from tesserae.workflow import real_data, scheduling
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.remembered import planned
 
@@ -29,6 +29,7 @@ class Plan:
         self.scale = project.scale.scale
         self._own: dict[str, fingerprint.Own] = {}
         self._chained: dict[str, str] = {}
+        self.looks = True  # at real data sets; else what manifests say of them counts, as it does within a run
 
     # ---- identity ---------------------------------------------------------------------------------------------
 
@@ -47,7 +48,8 @@ class Plan:
         """The chained fingerprint: the job's identity."""
         if job.id not in self._chained:
             producers = [self.fingerprint(self.jobs[name]) for name in job.inputs.values()]
-            self._chained[job.id] = fingerprint.chain(self.own(job).digest, producers)
+            images = real_data.digest(self.project, job, self.folder(job.id), self.looks)
+            self._chained[job.id] = fingerprint.chain(self.own(job).digest, producers, images)
         return self._chained[job.id]
 
     # ---- places -----------------------------------------------------------------------------------------------

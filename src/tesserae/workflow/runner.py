@@ -5,8 +5,8 @@ Guards make a finished artifact mean what its fingerprint says:
    their manifests say, and no two of them come from different versions of one artifact;
 2. after it ended, code and sources are still the same, no file it may have read was written meanwhile, and every
    module was imported from the text that was fingerprinted: an edit in between, even an undone one, discards all;
-3. the stage opened no file of the project that it did not declare;
-4. it imported no module of the package that its fingerprint does not cover;
+3. the stage opened no file of the project that it did not declare, nor did a process that it started;
+4. they imported no module of the package that its fingerprint does not cover, nor one of the project beside it;
 5. nobody else makes the same artifact meanwhile: one process at a time holds its lock.
 """
 
@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 from tesserae.workflow import loading
 
@@ -31,7 +32,7 @@ from tesserae.lineage import code, fingerprint  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
 from tesserae.lineage.hashes import sha256  # noqa: E402
 from tesserae.lineage.work import Work  # noqa: E402
-from tesserae.workflow import home, locks, own_code, rights, runs, space, staleness, streams  # noqa: E402
+from tesserae.workflow import home, locks, own_code, real_data, rights, runs, space, staleness, streams  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.foreign import published_weights  # noqa: E402
 from tesserae.workflow.graph.job import Job  # noqa: E402
@@ -57,10 +58,10 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
     parser.add_argument("recipe", help="name of the recipe, as in config/papers/*.yaml")
     parser.add_argument("--scale", help="default: the scale of config/config.yaml")
     parser.add_argument("--fingerprint", help="the planned identity; without it, the present one")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, help="cores; they shape numbers (default: what the scale says)")
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="the project folder (default: this one)")
     arguments = parser.parse_args(argv)
-    _limit_threads(arguments.threads)
+    _limit_threads(arguments.threads or 1)
     streams.adapt()
     home.settle(arguments.project.resolve())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that nothing half-written stays
@@ -73,6 +74,7 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
             arguments.project.resolve(),
             arguments.scale,
             arguments.fingerprint,
+            arguments.threads,
         )
     except (Refused, Died, ConfigError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
@@ -95,15 +97,25 @@ def _queue_again() -> None:
         print(f"SLURM job {job} queued again" if not answer.returncode else answer.stderr.strip(), flush=True)
 
 
-def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: str | None = None) -> dict:
+def run(
+    stage: str,
+    recipe: str,
+    root: Path,
+    scale: str | None = None,
+    planned: str | None = None,
+    threads: int | None = None,
+) -> dict:
     """Make one artifact and return its manifest; alone: what another process makes meanwhile is waited for."""
     own_code.check(root)
     plan = open_plan_for(stage, root, scale)
+    plan.looks = planned is None or stage == "dataset"  # a run has looked at all images when it was planned
     job = plan.jobs.get(f"{stage}/{recipe}")
     if job is None:
         known = ", ".join(other.recipe for other in plan.jobs.values() if other.stage == stage)
         raise Refused(f"there is no {stage} named {recipe!r} at scale {plan.scale}; there are: {known}")
     wanted = planned or plan.fingerprint(job)
+    if threads is None:
+        _limit_threads(plan.request(stage).threads)
     us = locks.this_process(fingerprint=wanted, run=runs.of_job())
     with locks.holding(root / plan.lock(job), us, lambda holder: _wait(job, wanted, holder)) as before:
         if before and (record := _landed(plan, job, wanted, since=us.since)):
@@ -115,7 +127,8 @@ def run(stage: str, recipe: str, root: Path, scale: str | None = None, planned: 
 def _make(plan: Plan, job: Job, planned: str | None) -> dict:
     root, stage = plan.project.root, job.stage
     own = plan.own(job)
-    chained = _verify_start(plan, job, own, planned)
+    images = real_data.now(plan.project, job)
+    chained = _verify_start(plan, job, own, planned, images)
     files = Files(_declared(plan, job, root))
     inputs = _inputs(plan, job)
     # Sibling of the artifact, so that the final rename stays within one file system.
@@ -139,11 +152,11 @@ def _make(plan: Plan, job: Job, planned: str | None) -> dict:
         fingerprint.digest([chained, inputs]),
         job.comments,
         root,
-        _data_root(plan, job, root),
+        real_data.folder(plan.project, job),
         plan.project.settings.device,
         published_weights(job),
     )
-    record = _record(plan, job, own, chained, inputs) | {"started": manifests.now()}
+    record = _record(plan, job, own, chained, inputs) | {"data": images, "started": manifests.now()}
     files.know(_digests(root, record, published_weights(job)))
     try:
         clock = time.perf_counter()
@@ -159,6 +172,8 @@ def _make(plan: Plan, job: Job, planned: str | None) -> dict:
         seconds = time.perf_counter() - clock
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # the warning is late; an interpreter that ends would die of it
         _verify_end(plan, job, own, done, files)
+        if images != real_data.now(plan.project, job):
+            raise Refused(f"{job.id}: the images in {images and images['folder']} were changed while they were read")
         missing = [name for name in STAGES[stage].files if not (making / name).is_file()]
         if missing:
             raise Refused(f"{job.id} did not write {', '.join(missing)}")
@@ -178,7 +193,7 @@ def _make(plan: Plan, job: Job, planned: str | None) -> dict:
     record |= {
         "outputs": [manifests.describe(folder / name, root) for name in STAGES[stage].files],
         "environment": manifests.environment(),
-        "hardware": manifests.hardware() | {"processes": request.world},
+        "hardware": _hardware(plan, job),
         "ended": manifests.now(),
         "seconds": round(seconds, 3),
         "metrics": done.numbers,
@@ -229,7 +244,9 @@ def _landed(plan: Plan, job: Job, wanted: str, since: str) -> dict | None:
 # ---- the guards -------------------------------------------------------------------------------------------------
 
 
-def _verify_start(plan: Plan, job: Job, own: fingerprint.Own, planned: str | None) -> str:
+def _verify_start(
+    plan: Plan, job: Job, own: fingerprint.Own, planned: str | None, images: dict[str, Any] | None
+) -> str:
     if planned is not None and planned.split("-")[0] != own.digest:
         raise Refused(
             f"{job.id}: its code, settings or source files changed after planning "
@@ -244,8 +261,10 @@ def _verify_start(plan: Plan, job: Job, own: fingerprint.Own, planned: str | Non
             raise Refused(
                 f"{job.id} needs {producer}, which is not there ({folder}); make it first: {_remake(plan, producer)}"
             ) from None
-    chained = fingerprint.chain(own.digest, list(made.values()))
+    chained = fingerprint.chain(own.digest, list(made.values()), images and images["sha256"])
     if (planned is not None and planned != chained) or (planned is None and chained != plan.fingerprint(job)):
+        if images:
+            raise Refused(f"{job.id}: the images in {images['folder']} changed after planning; run the workflow again")
         stale = [name for name, found in made.items() if found != plan.fingerprint(plan.jobs[name])]
         raise Refused(
             f"{job.id}: on disk is another version of {', '.join(stale) or 'its inputs'} than planned; "
@@ -312,6 +331,12 @@ def _verify_end(plan: Plan, job: Job, own: fingerprint.Own, done: Conduct, files
         raise Refused(
             f"{job.id} read files it does not declare: {_some(done.undeclared)}; "
             "declare them as inputs or sources of its job in src/tesserae/workflow/graph, and in the table of stages"
+        )
+    if done.strangers:
+        name, file = sorted(done.strangers.items())[0]
+        raise Refused(
+            f"{job.id} imported {name} from {file}: nobody would see edits of it, for no fingerprint covers what is "
+            f"not in src/{fingerprint.PACKAGE}; move it there"
         )
     if uncovered:
         raise Refused(
@@ -384,19 +409,20 @@ def _record(plan: Plan, job: Job, own: fingerprint.Own, chained: str, inputs: di
         "sources": [manifests.describe(root / path, root) for path in job.sources.values()],
         "weights": _described_weights(job),
         "environment": manifests.environment(),
-        "hardware": manifests.hardware() | {"processes": plan.request(job.stage).world},
+        "hardware": _hardware(plan, job),
         "git": manifests.commit(root),
         "mlflow": {"experiment": plan.experiment(job), "tag": {"tesserae.fingerprint": chained}},
     }
 
 
+def _hardware(plan: Plan, job: Job) -> dict[str, Any]:
+    """The machine, with what a job takes of it: sums over more threads or processes are made in another order."""
+    threads = int(os.environ.get(THREADS[0], 0)) or None
+    return manifests.hardware() | {"processes": plan.request(job.stage).world, "threads": threads}
+
+
 def _seed(spec: dict) -> int | None:
     return spec.get("seed", spec.get("training", {}).get("seed"))
-
-
-def _data_root(plan: Plan, job: Job, root: Path) -> Path | None:
-    folder = plan.project.settings.data.root
-    return None if folder is None or job.data is None else root / Path(folder).expanduser() / job.data
 
 
 def _described_weights(job: Job) -> dict | None:

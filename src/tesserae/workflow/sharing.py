@@ -91,6 +91,7 @@ def _entry(root: Path, record: dict[str, Any]) -> dict[str, Any]:
         "fingerprint": record["fingerprint"],
         "manifest": sha256(root / folder / manifests.NAME),
         "outputs": {Path(entry["path"]).name: entry["sha256"] for entry in record["outputs"]},
+        **({"data": record["data"]} if record.get("data") else {}),
     }
 
 

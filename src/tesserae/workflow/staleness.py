@@ -15,6 +15,8 @@ from tesserae.lineage import changes, foreign
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.fingerprint import ENGINE
 from tesserae.lineage.hashes import Hashes
+from tesserae.workflow import real_data
+from tesserae.workflow.graph.job import Job
 from tesserae.workflow.plan import Plan
 
 LIBRARIES = "libraries"  # what --remake calls everything that other library versions made
@@ -177,7 +179,17 @@ def why(plan: Plan, status: ArtifactStatus) -> list[str]:
         lines += changes.spec(record, job.spec, job.origins)
         lines += changes.sources(record, own, top, root)
         lines += changes.inputs(record, list(job.inputs.values()))
+        lines += _images(plan, job, record)
     return lines + [f"{name} is missing" for name in status.missing]
+
+
+def _images(plan: Plan, job: Job, record: dict[str, Any]) -> list[str]:
+    """Whether a real data set is another one than an artifact was made from."""
+    was = (record.get("data") or {}).get("sha256")
+    now = real_data.digest(plan.project, job, plan.folder(job.id))
+    if now == was:
+        return []
+    return [f"the images in {real_data.folder(plan.project, job)} are others: {str(was)[:12]} → {str(now)[:12]}"]
 
 
 def seconds(plan: Plan, statuses: dict[str, ArtifactStatus], name: str) -> float | None:
