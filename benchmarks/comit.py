@@ -83,6 +83,7 @@ def same_weights(theirs: nn.Module, size: dict[str, Any], mask: str) -> comit.CO
             "predicts": "velocity",
             "gate_start": 0.0,
             "representation_layer": 1,
+            "projector_width": 768,
             "looks": {
                 "rate": 1.0,
                 "spread": 0.5,

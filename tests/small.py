@@ -217,6 +217,7 @@ COMIT: dict[str, Any] = {
     "predicts": "velocity",
     "gate_start": 0.0,
     "representation_layer": 0,
+    "projector_width": 16,
     "looks": {
         "rate": 1.0,
         "spread": 0.5,

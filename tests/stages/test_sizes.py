@@ -55,7 +55,14 @@ def test_a_transformer_that_is_all_of_a_network_has_the_proportions_of_table_5()
     model = {
         **{"image_size": 256, "first_stage": "sd_vae_mse", "posterior": "sample", "patch_size": 2},
         **{"transformer": BASE, "message_tokens": 256, "codebook_size": 64000, "levels": [8, 8, 8, 5, 5, 5]},
-        **{"crop": 96, "mask": "causal", "predicts": "velocity", "gate_start": 0.0, "representation_layer": 4},
+        **{
+            "crop": 96,
+            "mask": "causal",
+            "predicts": "velocity",
+            "gate_start": 0.0,
+            "representation_layer": 4,
+            "projector_width": 768,
+        },
         "looks": {
             **{"rate": 1.0, "spread": 0.5, "most": 9, "uniform": False},
             **{"whole_probability": 0.55, "unconditional_probability": 0.18},

@@ -34,6 +34,7 @@ PAPER = TINY | {
     "levels": [8, 8, 8, 5, 5, 5],
     "crop": 96,
     "representation_layer": 4,
+    "projector_width": 768,
     "looks": TINY["looks"] | {"most": 9},
 }
 B = {"width": 768, "blocks": 12, "heads": 12}

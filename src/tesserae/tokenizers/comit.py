@@ -30,9 +30,6 @@ from tesserae.tokenizers import comit_looking as looking
 from tesserae.tokenizers.comit_drawing import Predicts, Sampling
 from tesserae.tokenizers.comit_looking import Look, Policy
 
-# DECISION: REPA's projector (arXiv 2410.06940, official code), with the paper's width.
-PROJECTOR = 768  # of the projectors' hidden layers (App. B)
-
 
 class LossWeights(TypedDict):
     srepa: float
@@ -87,6 +84,7 @@ class COMiT(nn.Module):
         predicts: Predicts,
         gate_start: float,
         representation_layer: int,
+        projector_width: int,
         looks: Looks,
         times: Times,
         loss_weights: LossWeights,
@@ -128,7 +126,7 @@ class COMiT(nn.Module):
         self.teacher_side = self.predictor.grid if any(loss_weights.values()) else 0
         for name, weight in loss_weights.items():
             if weight:
-                setattr(self, name, projector(transformer["width"], PROJECTOR, CHANNELS[teacher]))
+                setattr(self, name, projector(transformer["width"], projector_width, CHANNELS[teacher]))
 
     # ---- looking --------------------------------------------------------------------------------------------------
 

@@ -67,6 +67,7 @@ class Recipe(Tokenizer):
     predicts: Literal["velocity", "image"]
     gate_start: float = Field(description="first bias of the blocks' gates")
     representation_layer: int = Field(ge=0, description="block, from 0, after which states are aligned")
+    projector_width: int = Field(gt=0, description="of the hidden layers between states and the teacher's features")
     looks: Looks
     times: Times
     teacher: Literal["dinov2_vitb14", "lite2"] = Field(description="frozen network whose features states resemble")
@@ -84,6 +85,8 @@ class Recipe(Tokenizer):
 class ScaledLooks(Strict):
     rate: float | None = Field(None, gt=0)
     most: int | None = Field(None, gt=0)
+    whole_probability: dict[float, float] = Field({}, description="the paper's value -> ours")
+    unconditional_probability: dict[float, float] = Field({}, description="the paper's value -> ours")
 
 
 class ScaledTimes(Strict):
@@ -110,6 +113,7 @@ class Scaled(Strict):
     predicts: Literal["velocity", "image"] | None = None
     gate_start: float | None = None
     representation_layer: int | None = Field(None, ge=0)
+    projector_width: int | None = Field(None, gt=0)
     looks: ScaledLooks = ScaledLooks()
     times: ScaledTimes = ScaledTimes()
     teacher: Literal["dinov2_vitb14", "lite2"] | None = None
@@ -121,7 +125,15 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of COMiT. Raises ConfigError for sizes and policies that do not fit one another."""
     ours = context.scale.systems.comit
     spec.set("model.image_size", context.mapped("image_size", recipe["image_size"]))
-    for key in ("first_stage", "patch_size", "crop", "predicts", "gate_start", "representation_layer"):
+    for key in (
+        "first_stage",
+        "patch_size",
+        "crop",
+        "predicts",
+        "gate_start",
+        "representation_layer",
+        "projector_width",
+    ):
         spec.set(f"model.{key}", context.scaled("comit", recipe, key))
     for key in ("posterior", "mask"):
         spec.set(f"model.{key}", recipe[key])
@@ -136,9 +148,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     spec.set("model.codebook_size", math.prod(levels.value), levels.origin)
     for key in Looks.model_fields:
         spec.set(f"model.looks.{key}", _looks(recipe, context, key))
-    mean = recipe["times.mean"]
-    where = f"systems.comit.times.mean.{mean.value}"
-    spec.set("model.times.mean", context.either(ours.times.mean.get(mean.value), mean, where))
+    spec.set("model.times.mean", _mapped(recipe, context, "times", "mean"))
     spec.set("model.times.std", context.scaled("comit", recipe, "times.std"))
     for key in LossWeights.model_fields:
         weight = recipe[f"loss_weights.{key}"]
@@ -156,8 +166,17 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     context.check(spec, recipe, _faults(spec.values["model"]))
 
 
+def _mapped(recipe: ResolvedRecipe, context: Context, group: str, key: str) -> Sourced:
+    """What a scale puts in the place of the paper's value; a recipe that varies it keeps its own."""
+    paper = recipe[f"{group}.{key}"]
+    ours = getattr(getattr(context.scale.systems.comit, group), key).get(paper.value)
+    return context.either(ours, paper, f"systems.comit.{group}.{key}.{paper.value}")
+
+
 def _looks(recipe: ResolvedRecipe, context: Context, key: str) -> Sourced:
     """What a scale says of the number of looks is of recipes that take more than one."""
+    if key.endswith("_probability"):
+        return _mapped(recipe, context, "looks", key)
     paper = recipe[f"looks.{key}"]
     return paper if recipe["looks.most"].value == 1 else context.scaled("comit", recipe, f"looks.{key}")
 
