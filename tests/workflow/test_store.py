@@ -1,5 +1,6 @@
 """Replaced artifacts come back from the DVC cache by fingerprint, whole or not at all."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,21 @@ def test_without_a_repository_nothing_is_kept_and_it_says_so(toys):
     toys.version("dataset", 2)
     done = toys.make("dataset/emoji_few-32")
     assert done.returncode == 0 and "cannot be kept" in done.stdout + done.stderr
+
+
+def test_what_was_made_again_is_kept_as_it_was_last(toys):
+    """Pages record the manifests that they read: an older one of the same identity would make them stale."""
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=toys.root, check=True)
+    assert toys.make("dataset/emoji_few-32").returncode == 0
+    plan, name = read_plan(toys.root, "smoke"), "dataset/emoji_few-32"
+
+    def keep() -> list[str]:
+        return store.keep(plan, staleness.examine(plan, wanted=[name]), [name])
+
+    assert keep() == [name] and keep() == []
+    manifest = toys.root / DATASET / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"ended": "2030-01-01T00:00:00.000+00:00"}))
+    assert keep() == [name] and keep() == []
 
 
 def test_a_project_from_an_archive_keeps_without_git(tmp_path):

@@ -52,11 +52,10 @@ class Hashes:
         except (OSError, ValueError):  # a memory: whatever is wrong with it, start a new one
             self._known = {}
 
-    def remembered(self, path: str) -> str | None:
+    def remembered(self, path: str, status: os.stat_result) -> str | None:
         """Digest of the file at `path`, relative to the folder, as far as that is known without reading it."""
-        status = _status(self.root / path)
         known = self._known.get(path)
-        return known[-1] if status and known is not None and known[:-1] == _stamp(status) else None
+        return known[-1] if known is not None and known[:-1] == _stamp(status) else None
 
     def of(self, path: str) -> str | None:
         """Digest of the file at `path`, relative to the folder, or None if there is none.
@@ -66,14 +65,12 @@ class Hashes:
         status = _status(self.root / path)
         if status is None:
             return None
-        stamp = _stamp(status)
-        known = self._known.get(path)
-        if known is not None and known[:-1] == stamp:
-            return known[-1]
+        if (known := self.remembered(path, status)) is not None:
+            return known
         settled = time.time_ns() - status.st_ctime_ns > SETTLED_NS
         digest = sha256(self.root / path)
         if settled:
-            self._known[path] = [*stamp, digest]
+            self._known[path] = [*_stamp(status), digest]
             self._new = True
         return digest
 

@@ -37,23 +37,30 @@ def identity(folder: Path, memory: Path) -> Set | None:
     if not folder.is_dir():
         return None
     hashes, total, size = Hashes(folder, memory), hashlib.sha256(), 0
-    found = {path: hashes.remembered(path) for path in sorted(_files(folder), key=os.fsencode)}
-    unknown = [path for path, digest in found.items() if digest is None]
+    found, unknown = {}, []
+    for path, status in _files(str(folder)):
+        found[path] = digest = hashes.remembered(path, status)
+        size += status.st_size
+        if digest is None:
+            unknown.append(path)
     title = f"{folder.name}: contents, once"
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         digests = tqdm(pool.map(hashes.of, unknown), title, len(unknown), unit="file", mininterval=1, delay=3)
         found |= zip(unknown, digests, strict=True)
-    for path, digest in found.items():
-        total.update(os.fsencode(path) + b"\0" + str(digest).encode() + b"\n")
-        size += (folder / path).stat().st_size
+    for path in sorted(found):
+        total.update(os.fsencode(f"{path}\0{found[path]}\n"))
     hashes.save()
     return {"folder": str(folder), "files": len(found), "bytes": size, "sha256": total.hexdigest()}
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """Paths below the folder, in no order."""
-    for at, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in LEFT_OUT]
-        for name in names:
-            if not name.startswith(".") and not name.lower().endswith(ARCHIVES):
-                yield os.path.relpath(os.path.join(at, name), folder)
+def _files(folder: str, below: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """Paths below the folder with what the system says of each, in no order."""
+    with os.scandir(os.path.join(folder, below)) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith(".") or name in LEFT_OUT:
+                continue
+            if entry.is_dir():
+                yield from _files(folder, f"{below}{name}/")
+            elif not name.lower().endswith(ARCHIVES) and entry.is_file():
+                yield below + name, entry.stat()

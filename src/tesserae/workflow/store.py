@@ -5,6 +5,7 @@ Whatever a run is about to replace is moved into the cache (linked, where the fi
 `dvc gc` drops what no commit refers to; what is gone from the cache is made again.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -27,7 +28,7 @@ def keep(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str]) -> l
 
     Raises NoRepository.
     """
-    wanted = [name for name in names if statuses[name].intact and not _entry(plan, statuses[name].record).exists()]
+    wanted = [name for name in names if statuses[name].intact and not _is_kept(plan, statuses[name].record)]
     if not wanted:
         return []
     repository = _repository(plan.project.root)
@@ -124,6 +125,15 @@ def _add(repository: Any, file: Path) -> str:
     _, found = hash_file(str(file), local, "md5", state=repository.state)
     repository.cache.local.add(str(file), local, found.value, hardlink=True)
     return found.value
+
+
+def _is_kept(plan: Plan, record: dict[str, Any]) -> bool:
+    """Whether an artifact is kept as it is now: one that was made again has another manifest, which pages have read."""
+    file, manifest = _entry(plan, record), plan.folder(record["artifact"]) / manifests.NAME
+    if not file.exists():
+        return False
+    kept = json.loads(file.read_text(encoding="utf-8"))["files"].get(str(manifest))
+    return kept == hashlib.md5((plan.project.root / manifest).read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _entry(plan: Plan, record: dict[str, Any]) -> Path:
