@@ -177,6 +177,7 @@ def test_objects_are_looked_for_in_images_with_masks_at_the_tokenizers_size(proj
     released = jobs(read_project(project, "paper"))
     masks = released[released["objectness/detok_sb_joint"].inputs["masks"]]
     assert (masks.id, masks.data, masks.spec["counts"]["all"]) == ("masks/cssd-all-256", "cssd", 200)
+    assert read_project(project, "paper").scale.resources["masks"].gpus == 0  # it decodes
     edit(project, "scales/paper.yaml", lambda c: c["datasets"].update(cssd="ecssd"))  # DECISION D2's switch
     assert "masks/ecssd-all-256" in jobs(read_project(project, "paper"))
 
