@@ -1282,9 +1282,8 @@ def test_an_index_that_is_not_committed_is_no_witness_and_the_end_says_what_none
     index.write_text(index.read_text() + "\n")
     report = results.audit()
     assert report.clean and "is not what is committed" in {note.kind: note.what for note in report.notes}["anchor"]
-    with Console(file=io.StringIO(), width=400) as console:
-        console.print(render(report))
-        assert UNSEEN in console.file.getvalue()
+    Console(file=(page := io.StringIO()), width=400).print(render(report))
+    assert UNSEEN in page.getvalue()
 
 
 def test_without_a_plan_code_is_not_compared_and_the_report_says_so(results):

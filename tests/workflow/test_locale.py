@@ -1,6 +1,7 @@
 """Whatever a locale says, files are UTF-8, and output never breaks."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -57,6 +58,17 @@ def test_output_never_breaks(encoding):
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, env={"PYTHONIOENCODING": encoding})
     first = "é" if encoding == "latin-1" else "\\xe9"
     assert done.stdout == f"{first} \\u2192 \\udcff\n".encode(encoding), done.stderr
+
+
+def test_paths_are_utf_8_in_an_ascii_locale(tmp_path):
+    said = (
+        "import sys; from tesserae.workflow import home; home.speak_utf8(); "
+        "print(sys.flags.utf8_mode, sys.stdout.encoding, sys.argv[1], '\\u2192')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", said, "é"], capture_output=True, env={"PATH": os.environ["PATH"], **ASCII}
+    )
+    assert done.stdout == b"1 ascii \\xe9 \\u2192\n", done
 
 
 def test_a_job_runs_in_an_ascii_locale(toys):

@@ -36,6 +36,7 @@ def main(context: click.Context, project: Path, scale: str | None) -> None:
     from tesserae.config.errors import ConfigError
     from tesserae.workflow import home, own_code, streams
 
+    home.speak_utf8()
     streams.adapt()
     home.settle(project.resolve())
     try:

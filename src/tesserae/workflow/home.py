@@ -8,6 +8,7 @@ import atexit
 import getpass
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def settle(root: Path) -> None:
         getpass.getuser()
     except (KeyError, OSError):
         os.environ["LOGNAME"] = f"uid{os.getuid()}"
+
+
+def speak_utf8() -> None:
+    """Begin this process anew where its locale has no name for most letters, so that paths and files are UTF-8.
+
+    Libraries keep paths in databases and write logs as the locale says. What is printed is still for the terminal.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
+        return
+    spoken = getattr(sys.stdout, "encoding", None) or "ascii"
+    os.environ |= {"PYTHONUTF8": "1", "PYTHONIOENCODING": f"{spoken}:backslashreplace"}
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def writable(place: Path) -> bool:

@@ -207,6 +207,7 @@ def _make(plan: Plan, job: Job, planned: str | None) -> dict:
 
 def by_hand(stage: str) -> None:
     """Entry point of `python -m tesserae.stages.<stage>`."""
+    home.speak_utf8()
     main(stage=stage)
 
 
