@@ -35,17 +35,23 @@ def planned(root: Path, scale: str | None, forecast: bool = True) -> tuple[Proje
     `forecast`: with what another scale would cost, where the scale asks for that.
     """
     before = _stamps(root)
-    key = fingerprint.digest([scale, forecast, _texts(root, before), _code(), sys.version, pydantic.VERSION])
-    file = fingerprint.cache_folder() / "plans" / key
-    if found := _read(file):
-        return replace(found[0], root=root), found[1]
+    key = fingerprint.digest([scale, _texts(root, before), _code(), sys.version, pydantic.VERSION])
+    for whole in (True,) if forecast else (False, True):
+        found = _read(_file(key, whole))
+        if found and (whole is forecast or not found[0].scale.forecast):
+            return replace(found[0], root=root), found[1]
     project = read_project(root, scale)
-    if not forecast:
+    whole = forecast or not project.scale.forecast
+    if not whole:
         project = replace(project, scale=project.scale.model_copy(update={"forecast": None}))
     found = project, jobs(project)
     if before == _stamps(root) and _inside(project) and _settled():
-        _write(file, found)
+        _write(_file(key, whole), found)
     return found
+
+
+def _file(key: str, whole: bool) -> Path:
+    return fingerprint.cache_folder() / "plans" / f"{key}-{'whole' if whole else 'without-forecast'}"
 
 
 def _stamps(root: Path) -> list[tuple]:
