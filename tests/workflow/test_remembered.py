@@ -50,11 +50,11 @@ def test_each_question_has_its_own_answer(worked_out, small):
     with_forecast = remembered.planned(small, "pocket")[1]
     without = remembered.planned(small, "pocket", forecast=False)[1]
     assert with_forecast.keys() - without.keys() == {"forecast/paper"}
+    assert remembered.planned(small, "pocket")[1] == with_forecast
+    assert remembered.planned(small, "pocket", forecast=False)[1] == without
     edit(small, "config.yaml", lambda c: c.update(scale="smoke"))
     for forecast in (True, False):  # where there is none, it is the same question
         assert remembered.planned(small, None, forecast)[0].scale.scale == "smoke"
-    assert remembered.planned(small, "pocket")[1] == with_forecast
-    assert remembered.planned(small, "pocket", forecast=False)[1] == without
     assert worked_out == ["pocket", "pocket", None]
 
 

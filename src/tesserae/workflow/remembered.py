@@ -10,7 +10,6 @@ import gc
 import hashlib
 import os
 import pickle
-import platform
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ import pydantic
 
 from tesserae.config.project import Project, read_project
 from tesserae.lineage import fingerprint
+from tesserae.lineage.hashes import remember
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.graph.whole import jobs
 
@@ -103,13 +103,9 @@ def _read(file: Path) -> tuple[Project, dict[str, Job]] | None:
 
 
 def _write(file: Path, found: tuple[Project, dict[str, Job]]) -> None:
-    """A reader never sees half a file. Where nothing may be written, nothing is kept."""
+    remember(file, pickle.dumps(found, pickle.HIGHEST_PROTOCOL))
+    fingerprint.save_cache()  # else the next one analyses the code again, before it finds the plan
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f".{platform.node()}-{os.getpid()}")
-        aside.write_bytes(pickle.dumps(found, pickle.HIGHEST_PROTOCOL))
-        os.replace(aside, file)
-        fingerprint.save_cache()  # else the next one analyses the code again, before it finds the plan
         kept = sorted(file.parent.glob("[!.]*"), key=lambda one: one.stat().st_mtime)
         for old in kept[:-KEPT]:
             old.unlink(missing_ok=True)
