@@ -88,9 +88,10 @@ def _inside(project: Project) -> bool:
 def _read(file: Path) -> tuple[Project, dict[str, Job]] | None:
     try:
         content = file.read_bytes()
-        os.utime(file)  # the ones that nobody asked for longest go first
     except OSError:
         return None
+    with contextlib.suppress(OSError):  # another's, perhaps
+        os.utime(file)  # the ones that nobody asked for longest go first
     collects = gc.isenabled()
     gc.disable()  # collecting among so many new objects takes twice as long as to make them
     try:
