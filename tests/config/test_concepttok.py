@@ -12,6 +12,7 @@ from tesserae.reporting import published
 from tesserae.stages.settings import settings
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.graph.whole import jobs
+from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 
 PRINTED = published.load(ROOT / "config/published/concepttok.csv")
@@ -75,7 +76,7 @@ def test_the_rows_of_table_4_differ_in_text_and_concepts_alone(paper):
 
 @pytest.mark.parametrize("scale", ["smoke", "desk"])
 def test_ratios_of_tokens_and_sizes_survive_the_mapping(scale):
-    found = jobs(read_project(ROOT, scale))
+    found = open_plan(ROOT, scale).jobs
     models = {
         name.removeprefix("concepttok_"): found[f"tokenizer/{name}"].spec["model"]
         for name in ("concepttok_bb64", "concepttok_bl32", "concepttok_bl64", "concepttok_bl128", "concepttok_ss64")

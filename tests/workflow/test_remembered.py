@@ -18,6 +18,7 @@ from tests.conftest import ROOT
 def worked_out(monkeypatch, tmp_path) -> list[str | None]:
     """An empty cache; the scales of the plans that did not come from it, in order."""
     monkeypatch.setenv("TESSERAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(remembered, "SETTLED", -1e9)  # one may edit while tests run
     asked = []
     monkeypatch.setattr(
         remembered, "read_project", lambda root, scale: asked.append(scale) or read_project(root, scale)
@@ -49,8 +50,11 @@ def test_each_question_has_its_own_answer(worked_out, small):
     with_forecast = remembered.planned(small, "pocket")[1]
     without = remembered.planned(small, "pocket", forecast=False)[1]
     assert with_forecast.keys() - without.keys() == {"forecast/paper"}
+    assert remembered.planned(small, "pocket")[1] == with_forecast
+    assert remembered.planned(small, "pocket", forecast=False)[1] == without
     edit(small, "config.yaml", lambda c: c.update(scale="smoke"))
-    assert remembered.planned(small, None)[0].scale.scale == "smoke"
+    for forecast in (True, False):  # where there is none, it is the same question
+        assert remembered.planned(small, None, forecast)[0].scale.scale == "smoke"
     assert worked_out == ["pocket", "pocket", None]
 
 
@@ -129,7 +133,8 @@ def test_where_nothing_may_be_written_nothing_is_kept(worked_out, small, tmp_pat
 
 def test_the_plans_that_nobody_asked_for_longest_go(worked_out, small, tmp_path, monkeypatch):
     monkeypatch.setattr(remembered, "KEPT", 2)
-    for scale, forecast in (("smoke", True), ("pocket", False), ("smoke", True), ("smoke", False), ("smoke", True)):
+    edit(small, "config.yaml", lambda c: c.update(scale="smoke"))
+    for scale, forecast in (("smoke", True), ("pocket", False), ("smoke", True), (None, True), ("smoke", True)):
         remembered.planned(small, scale, forecast)
         time.sleep(0.01)
-    assert len(kept(tmp_path)) == 2 and worked_out == ["smoke", "pocket", "smoke"]
+    assert len(kept(tmp_path)) == 2 and worked_out == ["smoke", "pocket", None]

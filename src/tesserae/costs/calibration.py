@@ -132,11 +132,14 @@ def count_training(spec: Mapping[str, Any]) -> dict[str, Any]:
     training = spec["training"]
     images = training["batch"] // training["microbatches"]
     model = spec["model"]
-    # However strong the noise is and whenever the discriminator starts, a step with them costs the same: counted once.
+    # However strong the noise is, whenever the discriminator starts and whichever patches are kept first, a step costs
+    # the same: counted once.
     if model.get("gamma"):
         model = model | {"gamma": 1.0, "noise": "interpolative"}
     if model.get("gan_start_step") is not None:
         model = model | {"gan_start_step": 0}
+    if model.get("filtering"):
+        model = model | {"filtering": model["filtering"] | {"order": "score"}}
     return count("training", spec["module"], model=model, batch=images, precision=training["precision"])
 
 

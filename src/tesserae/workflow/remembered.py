@@ -10,7 +10,6 @@ import gc
 import hashlib
 import os
 import pickle
-import platform
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ import pydantic
 
 from tesserae.config.project import Project, read_project
 from tesserae.lineage import fingerprint
+from tesserae.lineage.hashes import remember
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.graph.whole import jobs
 
@@ -35,17 +35,23 @@ def planned(root: Path, scale: str | None, forecast: bool = True) -> tuple[Proje
     `forecast`: with what another scale would cost, where the scale asks for that.
     """
     before = _stamps(root)
-    key = fingerprint.digest([scale, forecast, _texts(root, before), _code(), sys.version, pydantic.VERSION])
-    file = fingerprint.cache_folder() / "plans" / key
-    if found := _read(file):
-        return replace(found[0], root=root), found[1]
+    key = fingerprint.digest([scale, _texts(root, before), _code(), sys.version, pydantic.VERSION])
+    for whole in (True,) if forecast else (False, True):
+        found = _read(_file(key, whole))
+        if found and (whole is forecast or not found[0].scale.forecast):
+            return replace(found[0], root=root), found[1]
     project = read_project(root, scale)
-    if not forecast:
+    whole = forecast or not project.scale.forecast
+    if not whole:
         project = replace(project, scale=project.scale.model_copy(update={"forecast": None}))
     found = project, jobs(project)
     if before == _stamps(root) and _inside(project) and _settled():
-        _write(file, found)
+        _write(_file(key, whole), found)
     return found
+
+
+def _file(key: str, whole: bool) -> Path:
+    return fingerprint.cache_folder() / "plans" / f"{key}-{'whole' if whole else 'without-forecast'}"
 
 
 def _stamps(root: Path) -> list[tuple]:
@@ -82,9 +88,10 @@ def _inside(project: Project) -> bool:
 def _read(file: Path) -> tuple[Project, dict[str, Job]] | None:
     try:
         content = file.read_bytes()
-        os.utime(file)  # the ones that nobody asked for longest go first
     except OSError:
         return None
+    with contextlib.suppress(OSError):  # another's, perhaps
+        os.utime(file)  # the ones that nobody asked for longest go first
     collects = gc.isenabled()
     gc.disable()  # collecting among so many new objects takes twice as long as to make them
     try:
@@ -97,13 +104,9 @@ def _read(file: Path) -> tuple[Project, dict[str, Job]] | None:
 
 
 def _write(file: Path, found: tuple[Project, dict[str, Job]]) -> None:
-    """A reader never sees half a file. Where nothing may be written, nothing is kept."""
+    remember(file, pickle.dumps(found, pickle.HIGHEST_PROTOCOL))
+    fingerprint.save_cache()  # else the next one analyses the code again, before it finds the plan
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f".{platform.node()}-{os.getpid()}")
-        aside.write_bytes(pickle.dumps(found, pickle.HIGHEST_PROTOCOL))
-        os.replace(aside, file)
-        fingerprint.save_cache()  # else the next one analyses the code again, before it finds the plan
         kept = sorted(file.parent.glob("[!.]*"), key=lambda one: one.stat().st_mtime)
         for old in kept[:-KEPT]:
             old.unlink(missing_ok=True)

@@ -14,9 +14,15 @@ from tesserae.workflow.graph.job import PAPER, Job, home
 from tesserae.workflow.graph.tokenizers import tokenizer_spec_of
 
 
-def size_jobs(project: Project) -> Iterator[Job]:
-    """Parameters of every recipe at the paper's sizes, whatever the scale: counting costs nothing."""
+def recipe_jobs(project: Project) -> Iterator[Job]:
+    """What is asked of every recipe as the scale `paper` says it, whatever the scale."""
     published = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
+    yield from _size_jobs(published)
+    yield from settings_jobs(published)
+
+
+def _size_jobs(published: Project) -> Iterator[Job]:
+    """Parameters of every recipe at the paper's sizes: counting costs nothing."""
     for recipe in published.every_tokenizer.values():
         yield _size_job(
             recipe.name, tokenizer_spec_of(published, recipe), recipe, specs.frozen(recipe, published.context)
@@ -44,9 +50,8 @@ def _size_job(name: str, described: Spec, recipe: Any, frozen: int = 0) -> Job:
     return Job("sizes", name, spec.values, spec.origins, papers=home(recipe))
 
 
-def settings_jobs(project: Project) -> Iterator[Job]:
+def settings_jobs(published: Project) -> Iterator[Job]:
     """Numbers of every recipe as the paper's scale says them: tables of hyper-parameters are checked against these."""
-    published = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
     tokenizers = published.every_tokenizer.values()
     for recipe in (*published.saes.values(), *tokenizers, *published.generators.values()):
         numbers = {key: leaf for key, leaf in recipe.leaves.items() if isinstance(leaf.value, (int, float, list, bool))}

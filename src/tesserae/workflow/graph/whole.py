@@ -20,7 +20,7 @@ from tesserae.workflow.graph.diagnostics import diagnostic_jobs
 from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
 from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
 from tesserae.workflow.graph.probes import probe_jobs
-from tesserae.workflow.graph.recipes import settings_jobs, size_jobs
+from tesserae.workflow.graph.recipes import recipe_jobs
 from tesserae.workflow.graph.report import lineage_job, notebook_job, page_job, report_job
 from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
 from tesserae.workflow.graph.speed import throughput_jobs
@@ -183,8 +183,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
             )
         yield from evaluation_jobs(project, name, recipe, generator, entry.decoder, shown_ids)
     yield from throughput_jobs(project)
-    yield from size_jobs(project)
-    yield from settings_jobs(project)
+    yield from recipe_jobs(project)
 
 
 def _decoded_in(project: Project, name: str) -> str:
