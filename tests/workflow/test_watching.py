@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tesserae.encoders.published import weights_file
 from tesserae.lineage.fingerprint import SOURCE
 from tesserae.workflow import conduct, watching
 
@@ -66,6 +67,14 @@ def test_the_process_itself_is_watched_and_not_for_longer(root):
     seen = watched(root, lambda: (root / "declared").read_text())
     (root / "secret").read_text()
     assert seen.undeclared == set()
+
+
+def test_files_of_frozen_networks_are_noted_wherever_they_are_taken(root):
+    (root / "dinov2.safetensors").write_text("weights")
+    asked = (str(root), "dinov2.safetensors", "", "")
+    take = f"from tesserae.encoders.published import weights_file; weights_file(*{asked!r})"
+    here = watched(root, lambda: weights_file(*asked))
+    assert here.weights == watched(root, lambda: python(root, take)).weights == {str(root / "dinov2.safetensors")}
 
 
 def test_what_others_let_python_import_first_is_imported_too(root):

@@ -180,7 +180,8 @@ def _weights(evidence: Evidence) -> Iterator[Finding | Note]:
         if (taken and taken.file) != named:
             what = f"its settings name {named or 'no'} published weights, it says that it took {taken and taken.file}"
             yield _about_manifest(evidence, artifact, "identity", what)
-        elif taken:
+            continue
+        for taken in filter(None, [record.weights, *record.frozen]):
             file = foreign.weights_file(taken.file)
             now = hashes.sha256(file) if file else None
             if now is None:

@@ -95,6 +95,7 @@ class Manifest(_Part):
     inputs: dict[str, Read]
     sources: list[File]
     weights: Weights | None = None
+    frozen: list[Weights] = Field(default_factory=list)
     data: Set | None = None
     outputs: list[File] = Field(min_length=1)
     environment: Environment

@@ -1,9 +1,11 @@
 """Published weights of networks that are never trained: files in the folder that $TESSERAE_WEIGHTS names."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 FOLDER_VARIABLE = "TESSERAE_WEIGHTS"
+AUDITED = "tesserae.weights"  # event of Python's audit hooks, with the file's path
 
 
 def weights_file(folder: str | None, name: str, needs: str, remedy: str) -> Path:
@@ -14,6 +16,7 @@ def weights_file(folder: str | None, name: str, needs: str, remedy: str) -> Path
     path = Path(folder, name) if folder else None
     if path is None or not path.is_file():
         raise FileNotFoundError(f"{needs}, expected at {path or f'${FOLDER_VARIABLE}/{name}'}; {remedy}")
+    sys.audit(AUDITED, str(path))  # whoever runs a stage notes which file it was
     return path
 
 

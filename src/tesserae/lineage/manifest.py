@@ -86,6 +86,7 @@ class Manifest(TypedDict):
     inputs: dict[str, Read]  # by producer
     sources: list[File]
     weights: NotRequired[dict[str, Any] | None]  # published ones: file, sha256, bytes
+    frozen: NotRequired[list[dict[str, Any]]]  # files of networks that are never trained, likewise
     data: NotRequired[Set | None]  # the real data set that a dataset artifact was made from
     outputs: list[File]
     environment: dict[str, Any]

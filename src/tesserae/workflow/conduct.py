@@ -23,6 +23,7 @@ class Conduct:
     digests: dict[str, set[str]] = field(default_factory=dict)  # module -> meanings of the texts it was imported from
     peak_mb: int = 0
     strangers: dict[str, str] = field(default_factory=dict)  # modules of the project, not of the package -> file
+    weights: set[str] = field(default_factory=set)  # files of frozen networks
 
     def merge(self, other: "Conduct") -> None:
         """Add what another process did; the numbers stay this one's."""
@@ -31,6 +32,7 @@ class Conduct:
         for name, found in other.digests.items():
             self.digests.setdefault(name, set()).update(found)
         self.strangers |= other.strangers
+        self.weights |= other.weights
         self.peak_mb = max(self.peak_mb, other.peak_mb)
 
 
@@ -49,6 +51,7 @@ def conduct(work: Work, declared: set[Path]) -> Conduct:
         {name: {fingerprint.meaning(name, raw).digest for raw in raws} for name, raws in texts.items()},
         _peak_mb(),
         _strangers(work.root),
+        seen.weights,
     )
 
 

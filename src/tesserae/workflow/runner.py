@@ -196,6 +196,7 @@ def _make(plan: Plan, job: Job, planned: str | None) -> dict:
         "hardware": _hardware(plan, job),
         "ended": manifests.now(),
         "seconds": round(seconds, 3),
+        "frozen": [_weights_of(Path(path)) for path in sorted(done.weights)],
         "metrics": done.numbers,
         "peak_mb": done.peak_mb,
     }
@@ -429,7 +430,11 @@ def _seed(spec: dict) -> int | None:
 def _described_weights(job: Job) -> dict | None:
     """Name, hash and size of the published weights that a job takes."""
     path = published_weights(job)
-    return path and {"file": job.weights, "sha256": sha256(path), "bytes": path.stat().st_size}
+    return path and _weights_of(path) | {"file": job.weights}
+
+
+def _weights_of(path: Path) -> dict[str, Any]:
+    return {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
 
 
 def _file_mode() -> int:

@@ -93,10 +93,10 @@ def _standing(
             status.missing.append(Path(entry["path"]).name)
         elif digest != entry["sha256"]:
             status.stale.append(f"edited since it was made: {entry['path']}")
-    taken = record.get("weights")
-    file = foreign.weights_file(taken["file"]) if taken else None
-    if hashes and file and hashes.of(str(file)) != taken["sha256"]:  # a file that is away says nothing
-        status.stale.append(f"made from other published weights than are in {file}")
+    for taken in filter(None, [record.get("weights"), *record.get("frozen", ())] if hashes else ()):
+        file = foreign.weights_file(taken["file"])
+        if file and hashes.of(str(file)) != taken["sha256"]:  # a file that is away says nothing
+            status.stale.append(f"made from other published weights than are in {file}")
     if status.identity:
         for producer, read in record["inputs"].items():
             held = found[producer].record if producer in found else None

@@ -19,6 +19,7 @@ from tesserae.workflow import loading
 
 VARIABLE = "TESSERAE_WATCH"
 RULES = "rules.json"
+WEIGHTS = "tesserae.weights"  # event of encoders/published.py, with the file's path
 FIRST = Path(__file__).with_name("children")  # has sitecustomize.py
 
 
@@ -43,16 +44,17 @@ class Rules(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What processes did: files of the project that they read undeclared, and module -> texts it was imported from."""
+    """What processes did."""
 
-    undeclared: set[str]
-    texts: dict[str, set[bytes]]
+    undeclared: set[str]  # files of the project that they read without having declared them
+    texts: dict[str, set[bytes]]  # module -> the texts it was imported from
+    weights: set[str]  # files of frozen networks that they took
 
 
 @contextlib.contextmanager
 def watch(root: Path, declared: set[Path], own_folders: tuple[Path, ...]) -> Iterator[Seen]:
     """Watch this process and those that it starts; what is yielded is complete at the end (Python-level opens only)."""
-    seen, us, active = Seen(set(), {}), os.getpid(), True
+    seen, us, active = Seen(set(), {}, set()), os.getpid(), True
     with tempfile.TemporaryDirectory(prefix="tesserae-watch-") as folder:
         free = (*own_folders, Path(sys.prefix), root / ".tesserae", folder)
         rules = Rules(str(root), sorted(map(str, declared)), [f"{path}{os.sep}" for path in free])
@@ -61,7 +63,9 @@ def watch(root: Path, declared: set[Path], own_folders: tuple[Path, ...]) -> Ite
         note = _notes(folder)
 
         def hook(event: str, arguments: tuple) -> None:
-            if active and (path := fast.breaks(event, arguments)):
+            if active and event == WEIGHTS:
+                seen.weights.add(arguments[0]) if os.getpid() == us else note({"weights": arguments[0]})
+            elif active and (path := fast.breaks(event, arguments)):
                 seen.undeclared.add(path) if os.getpid() == us else note({"read": path})  # else forked
 
         sys.addaudithook(hook)  # cannot be taken out again, hence `active`
@@ -90,7 +94,9 @@ def begin() -> None:
     loading.tell(lambda name, raw: note({"module": name, "text": _kept(folder, raw)}))
 
     def hook(event: str, arguments: tuple) -> None:
-        if (path := rules.breaks(event, arguments)) and path not in known:
+        if event == WEIGHTS:
+            note({"weights": arguments[0]})
+        elif (path := rules.breaks(event, arguments)) and path not in known:
             known.add(path)
             note({"read": path})
 
@@ -126,5 +132,7 @@ def _collect(folder: Path, seen: Seen) -> None:
         for line in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
             if "read" in line:
                 seen.undeclared.add(line["read"])
+            elif "weights" in line:
+                seen.weights.add(line["weights"])
             else:
                 seen.texts.setdefault(line["module"], set()).add((folder / line["text"]).read_bytes())
