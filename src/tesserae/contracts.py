@@ -169,6 +169,15 @@ class MasksPatches(Protocol):
         """Images (B, 3, S, S) of which a share is hidden, at R ratios, rebuilt -> (R, B, 3, S, S)."""
 
 
+class DrawsInLatents(Tokenizer, Protocol):
+    """A tokenizer whose decoder draws latents of a frozen first stage, which is a part of it."""
+
+    def take_first_stage(self, weights: Mapping[str, Tensor], images: Tensor, /) -> None:
+        """Copy the weights of the first stage, a tokenizer of its own, before anything is trained or read; from some
+        training images (M, 3, S, S) it may learn how large latents are. ValueError if the weights do not fit.
+        """
+
+
 class Aligned(Tokenizer, Protocol):
     """A tokenizer that may learn from a frozen network (encoders/teachers.py): if `teacher_side` is not 0, its `losses`
     get the network's features of the very image that they get: of the whole as "teacher_pooled" (B, F), of places as
@@ -231,6 +240,8 @@ def check_tokenizer(model: Any) -> None:
         wanted.append(FiltersPatches if getattr(model, "places", 0) else OfVariableLength)
     if getattr(model, "learns", None) == "codes":
         wanted.append(LearnsCodes)
+    if hasattr(model, "take_first_stage"):
+        wanted.append(DrawsInLatents)
     if hasattr(model, "teacher_side"):
         wanted.append(Aligned)
     if text != "none":

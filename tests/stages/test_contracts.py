@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -30,6 +31,7 @@ from tesserae.config.resolve import ResolvedRecipe, Tokens
 from tesserae.config.stages import STAGES
 from tesserae.costs.counts import count
 from tesserae.costs.networks import FOUNDED
+from tesserae.costs.phases import second_phase
 from tesserae.data.ragged import write_ragged
 from tesserae.generators import maskgit_sampler
 from tesserae.lineage import fingerprint
@@ -118,10 +120,11 @@ def others(scale: str) -> dict[str, ResolvedRecipe]:
 
 @cache
 def tokenizers(scale: str) -> dict[str, Case]:
-    """All tokenizer recipes of a scale."""
-    found = {}
-    for name, recipe in (project(scale).tokenizers | others(scale)).items():
-        spec = tokenizer_spec_of(project(scale), recipe).values
+    """All tokenizer recipes of a scale; those of tests/recipes may be made from what the scale omits."""
+    found, here = {}, project(scale)
+    known = replace(here, tokenizers=here.every_tokenizer | here.tokenizers)
+    for name, recipe in (here.tokenizers | others(scale)).items():
+        spec = tokenizer_spec_of(known, recipe).values
         told = tokens_of(spec["module"], spec["model"])
         found[name] = Case(recipe.typed.system, spec["module"], spec["model"], told, {})
     return found
@@ -263,7 +266,9 @@ def test_a_tokenizer_has_losses_and_is_the_same_when_it_comes_back(case, tmp_pat
         batch["codes"] = torch.zeros(B, (case.model["image_size"] // case.model["patch_size"]) ** 2, dtype=torch.int64)
     if case.model.get("concepts"):
         batch["concepts"] = torch.tensor([[0, 1, -1]] * B)
-    assert_losses(model, batch, case.model["gan_start_step"] or 0)
+    if side := getattr(model, "teacher_side", 0):
+        batch["teacher_grid"] = torch.randn(B, side**2, case.model["teacher_width"])
+    assert_losses(model, batch, second_phase(case.model) or 0)
     model.eval()
     again = saved_and_loaded(case, model, tmp_path)
     with torch.no_grad():

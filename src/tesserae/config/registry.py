@@ -1,8 +1,9 @@
 """The systems there are: one module of `config/systems` each, found by the name that recipes say.
 
 A module has `Recipe` (what a recipe says, in paper terms), `Scaled` (what a scale may change beyond sizes and
-training) and `describe`, which fills a spec's `model` settings; a tokenizer's has `tokens` and `OFFICIAL` as well, and
-`text` if it reads prompts.
+training) and `describe`, which fills a spec's `model` settings; a tokenizer's has `tokens` and `OFFICIAL` as well,
+`text` if it reads prompts, `teacher` if it aligns with a frozen network, and `schedule` if its model has settings that
+depend on the training's steps.
 """
 
 from types import ModuleType
@@ -10,6 +11,7 @@ from typing import Any
 
 from tesserae.config.resolve import Tokens
 from tesserae.config.systems import (
+    comptok,
     concepttok,
     detok,
     dit,
@@ -45,6 +47,7 @@ TOKENIZERS: dict[str, ModuleType] = {
     "tatok": tatok,
     "titok": titok,
     "hita": hita,
+    "comptok": comptok,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,

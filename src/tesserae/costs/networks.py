@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from tesserae.costs.assumed import DEAD, DOPRI5_EVALUATIONS
 from tesserae.costs.operations import Operations
+from tesserae.costs.phases import second_phase
 
 # Where a random number decides the work of a step (masking ratios), the mean is taken over these quantiles with
 # Simpson's weights: exact up to the third power of the ratio, and work grows with the second. 0 masks least.
@@ -170,7 +171,7 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
                 runs[0.5] = _step(network, model, batch, precision, -1, 0.5)
         total = sum(QUANTILES[q] for q in runs)
         flops = {n: sum(QUANTILES[q] * run.per(batch)[n] for q, run in runs.items()) / total for n in first.per(1)}
-        step, last, autocast = model.get("gan_start_step"), first, []
+        step, last, autocast = second_phase(model), first, []
         if perceptual:
             distance = _perceptual(model["perceptual"])
             frozen += sum(p.numel() for p in distance.parameters())
@@ -224,7 +225,7 @@ def _difference(more: dict[str, float], less: dict[str, float]) -> dict[str, flo
 
 def _step(network: nn.Module, model: dict, batch: int, precision: str, step: int, quantile: float) -> Measured:
     """Forward and backward of every loss term at a step; step -1 comes before any discriminator starts."""
-    data = _batch(model, batch)
+    data = _batch(network, model, batch)
     with Measured(network, quantile) as found:
         losses = network.losses(data, step, torch.Generator())
         while True:
@@ -238,7 +239,7 @@ def _step(network: nn.Module, model: dict, batch: int, precision: str, step: int
     return found
 
 
-def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
+def _batch(network: nn.Module, model: dict[str, Any], size: int) -> dict[str, Tensor]:
     """What the stages give a model of these settings to learn from."""
     if "dictionary" in model:
         return {"features": torch.empty(size, 1, model["width"])}
@@ -251,6 +252,9 @@ def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
         batch["codes"] = _integers(size, (model["image_size"] // model["patch_size"]) ** 2)
     if model.get("concepts"):
         batch["concepts"] = _integers(size, 1)  # how many there are of an image costs nothing
+    if side := getattr(network, "teacher_side", 0):
+        width = model["teacher_width"]
+        batch |= {"teacher_pooled": torch.empty(size, width), "teacher_grid": torch.empty(size, side * side, width)}
     return batch | {"images": _images(size, model["image_size"])} | _text(model, size)
 
 

@@ -1,9 +1,9 @@
-"""CompTok (arXiv 2602.03339): concept tokens of an image, a diffusion decoder that reads them, and three losses that ask
-it to use every token and to draw images of tokens mixed from two.
+"""CompTok (arXiv 2602.03339): concept tokens of an image, a diffusion decoder that reads them, and three losses that
+ask it to use every token and to draw images of tokens mixed from two.
 
-There is no official code. The tokenizer under the three losses (comptok_composing.py) is Semanticist (arXiv 2503.08685),
-with whose code encoder, decoder and their losses agree; with nested dropout and without the three losses this file is
-Semanticist.
+There is no official code. Under the three losses (comptok_composing.py) the tokenizer is Semanticist (arXiv
+2503.08685), with whose code encoder, decoder and their losses agree; with nested dropout and without the three this
+file is Semanticist.
 
 Shapes: B images of side S in [-1, 1]; latents of a frozen first stage, C channels of H x H values, as (B, P, s, C): P
 patches of s = p * p values; K concept tokens of d values; n images with the three losses; T steps of the diffusion.

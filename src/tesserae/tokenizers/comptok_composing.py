@@ -1,4 +1,4 @@
-"""What CompTok adds to Semanticist (arXiv 2602.03339, Sec. 3.3): tokens are mixed from two images, and what is decoded
+"""What CompTok adds to Semanticist (arXiv 2602.03339, Sec. 3.4): tokens are mixed from two images, and what is decoded
 is looked at by a network that reads tokens back (L_MI, L_MI^swap) and by a critic (L_AFM).
 
 Shapes: n images with these losses; latents (n, P, s, C); K tokens of d values; T steps of the diffusion.

@@ -1,5 +1,5 @@
 """CompTok's transformers that read: its encoder, which is Semanticist's (arXiv 2503.08685, official code), and the
-network Q that reads tokens back from what was decoded (arXiv 2602.03339, Sec. 3.3).
+network Q that reads tokens back from what was decoded (arXiv 2602.03339, Sec. 3.4.1).
 
 Shapes: B images of side S, P patches, K concept tokens, d values of a token, C x H x H values of latents, D width.
 """

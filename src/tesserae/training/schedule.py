@@ -18,8 +18,9 @@ def learning_rate(
 
     warmup: "linear" from 0 (l-DeTok A.1); "from_hundredth" of the rate (GigaTok's code, which ConceptTok follows);
     "from_first", lr / warmup_steps at step 0 (PatchSAE's code).
-    decay: "constant"; "cosine", half of one, to `final` times the rate at `steps`; "wsd" (arXiv 2405.18392), constant
-    but for the last `decay_fraction` of the steps, which fall by 1 - sqrt(progress) to `final` times the rate.
+    decay: "constant"; "cosine", half of one, to `final` times the rate at `steps`; "late_cosine", the same over as many
+    steps as the run has, begun after the warm-up, and so cut off (Semanticist's code); "wsd" (arXiv 2405.18392),
+    constant but for the last `decay_fraction` of the steps, which fall by 1 - sqrt(progress) to `final` times the rate.
     """
     if step < warmup_steps:
         if warmup == "linear":
@@ -31,12 +32,12 @@ def learning_rate(
         raise ValueError(f"unknown warm-up {warmup!r}; known: linear, from_hundredth, from_first")
     if decay == "constant":
         return lr
-    if decay == "cosine":
-        progress = (step - warmup_steps) / max(1, steps - warmup_steps)
+    if decay in ("cosine", "late_cosine"):
+        progress = (step - warmup_steps) / max(1, steps - (warmup_steps if decay == "cosine" else 0))
         left = 0.5 * (1 + math.cos(math.pi * progress))
     elif decay == "wsd":
         falling = int(decay_fraction * steps)
         left = 1 - math.sqrt(max(0, step - (steps - falling)) / max(1, falling))
     else:
-        raise ValueError(f"unknown decay {decay!r}; known: constant, cosine, wsd")
+        raise ValueError(f"unknown decay {decay!r}; known: constant, cosine, late_cosine, wsd")
     return lr * (final + (1 - final) * left)
