@@ -108,13 +108,13 @@ def project(scale: str) -> Project:
     return read_project(ROOT, scale)
 
 
-def others(scale: str) -> dict[str, ResolvedRecipe]:
-    """Tokenizer recipes of tests/recipes under a scale."""
+def others(scale: str, section: str = "tokenizers") -> dict[str, ResolvedRecipe]:
+    """Recipes of tests/recipes under a scale."""
     found, context = {}, project(scale).context
     for file in sorted((ROOT / "tests/recipes").glob("*.yaml")):
-        entries = read_yaml(file)["tokenizers"]
+        entries = read_yaml(file).get(section, {})
         for name in concrete(entries):
-            found[name] = read_recipe("tokenizers", name, entries, file, context.scale, context.scale_file)
+            found[name] = read_recipe(section, name, entries, file, context.scale, context.scale_file)
     return found
 
 
@@ -134,8 +134,9 @@ def tokenizers(scale: str) -> dict[str, Case]:
 def generators(scale: str) -> dict[str, Case]:
     """All generator recipes of a scale."""
     found, context = {}, project(scale).context
-    for name, recipe in {**project(scale).generators, **fixed_length(scale)}.items():
-        source = project(scale).tokenizers[recipe.typed.tokenizer]
+    made = project(scale).tokenizers | others(scale)
+    for name, recipe in {**project(scale).generators, **fixed_length(scale), **others(scale, "generators")}.items():
+        source = made[recipe.typed.tokenizer]
         learned = specs.tokenizer(source, context)
         spec = specs.generator(recipe, learned, context.dataset(source)[1], context).values
         told = tokens_of(learned.values["module"], learned.values["model"])

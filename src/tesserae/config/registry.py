@@ -15,6 +15,7 @@ from tesserae.config.systems import (
     concepttok,
     detok,
     dit,
+    emaskgit,
     hita,
     kl_vae,
     lightningdit,
@@ -58,6 +59,7 @@ GENERATORS: dict[str, ModuleType] = {
     "lightningdit": lightningdit,
     "llamagen": llamagen,
     "maskgit": maskgit,
+    "emaskgit": emaskgit,
 }
 SYSTEMS = SAES | TOKENIZERS | GENERATORS
 SECTIONS = {"saes": SAES, "tokenizers": TOKENIZERS, "generators": GENERATORS}  # of a paper's file

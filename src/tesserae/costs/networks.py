@@ -7,6 +7,7 @@ so autocast acts as in a real run. Every function returns plain numbers; counts.
 import contextlib
 import functools
 import importlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -37,19 +38,21 @@ def _attention(
 
 
 class _Decided(TorchFunctionMode):
-    """What values would decide: numbers drawn one at a time are a given quantile, and of what is looked for DEAD is."""
+    """What values would decide: numbers drawn one at a time are a given quantile, and of what is looked for a fraction
+    is found: what the network says, or DEAD.
+    """
 
-    def __init__(self, quantile: float):
+    def __init__(self, quantile: float, sought: float):
         super().__init__()
-        self.quantile, self.sampled = quantile, False
+        self.quantile, self.sought, self.sampled = quantile, sought, False
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         if func is torch.rand and args == ((),):
             self.sampled = True
             return torch.tensor(self.quantile, dtype=kwargs.get("dtype", torch.float32))
-        if func is Tensor.nonzero:  # a sparse autoencoder's latents that have not fired for long
-            return _integers(round(DEAD * args[0].numel()), args[0].ndim)
+        if func is Tensor.nonzero:  # a sparse autoencoder's latents that have not fired for long; masked tokens
+            return _integers(round(self.sought * args[0].numel()), args[0].ndim)
         return func(*args, **kwargs)
 
 
@@ -61,7 +64,7 @@ class Measured:
 
     def __init__(self, network: nn.Module, quantile: float = 0.5) -> None:
         self._counted = Operations([*network.parameters(), *network.buffers()])
-        self._decided = _Decided(quantile)
+        self._decided = _Decided(quantile, getattr(network, "sought", DEAD))
 
     def __enter__(self) -> "Measured":
         self._modes = contextlib.ExitStack()
@@ -358,6 +361,28 @@ def _mar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, A
     }
 
 
+def _emaskgit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """The whole transformer in every step, and for each token once the diffusion of its own."""
+    from tesserae.generators.emaskgit_sampler import masked_after
+
+    tokens, channels, steps = network.token_length, network.token_width, sampler["diffusion_steps"]
+    counts = [tokens, *masked_after(tokens, min(sampler["steps"], tokens))[:-1], 0]
+    halves, most = 2 * batch, max(before - after for before, after in itertools.pairwise(counts))
+    net = network.diffloss.net
+    with Measured(network) as found:
+        masked = torch.ones(halves, tokens, dtype=torch.bool)
+        network.conditions(torch.empty(halves, tokens, channels), masked, _integers(halves))
+    with Measured(network) as denoising:
+        embedded = net.cond_embed(torch.empty(halves * most, net.cond_embed.in_features))
+        net.denoise(torch.empty(halves * most, channels), embedded)
+    transformer, each = found.per(halves), denoising.per(halves * most)
+    iterations = len(counts) - 1
+    return {
+        "flops": {name: iterations * transformer[name] + tokens * steps * each[name] for name in each},
+        "peak": 4 * tokens * steps * channels * batch + found.peak + denoising.peak,
+    }
+
+
 def _causal_ar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
     """One pass over a sequence with all keys kept, and for each token once the diffusion of its own."""
     tokens, channels, steps = network.token_length, network.token_width, sampler["diffusion_steps"]
@@ -446,6 +471,7 @@ SAMPLERS: dict[str, Callable[[nn.Module, dict[str, Any], int], dict[str, Any]]] 
     "rasterar_sampler": _causal_ar,
     "llamagen_sampler": _llamagen,
     "maskgit_sampler": _maskgit,
+    "emaskgit_sampler": _emaskgit,
 }
 
 
