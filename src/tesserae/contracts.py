@@ -178,6 +178,28 @@ class DrawsInLatents(Tokenizer, Protocol):
         """
 
 
+class TokenSpace(Protocol):
+    """The module that says how a tokenizer's tokens can be moved without steps (CompTok's AvgIG and MC): as vectors,
+    that are decoded with a gradient, and neither quantised nor normalised again. config/spaces.py says whose it is.
+    """
+
+    @staticmethod
+    def vectors(model: Any, tokens: Tensor, /) -> Tensor:
+        """What `encode` makes -> float (B, M, C)."""
+
+    @staticmethod
+    def normalised(model: Any, vectors: Tensor, /) -> Tensor:
+        """Any vectors (B, M, C) -> such as the tokenizer can make: of the norm that it gives to tokens, if any."""
+
+    @staticmethod
+    def images(model: Any, vectors: Tensor, /, *, seeds: list[int]) -> Tensor:
+        """Vectors (B, M, C) -> images (B, 3, S, S), about [-1, 1], not clamped, with a gradient to the vectors.
+
+        A decoder that draws does so from the seed of each image; of another shape of noise nobody draws. An image
+        depends on its own vectors and seed alone.
+        """
+
+
 class Aligned(Tokenizer, Protocol):
     """A tokenizer that may learn from a frozen network (encoders/teachers.py): if `teacher_side` is not 0, its `losses`
     get the network's features of the very image that they get: of the whole as "teacher_pooled" (B, F), of places as

@@ -102,7 +102,7 @@ class CompTok(nn.Module):
             raise ValueError(f"{concept_tokens} tokens of {token_width} values: both have to be at least 2")
         if sampling["guidance"] != 1 and not null_probability:
             raise ValueError("guidance needs a null_probability: else the decoder never learns to do without tokens")
-        self.tokens, self.latent_channels = concept_tokens, token_width
+        self.image_size, self.tokens, self.latent_channels = image_size, concept_tokens, token_width
         self.side, self.decoder_patch = image_size // pixels, decoder_patch
         self.grid, channels = self.side // decoder_patch, first_stage["latent_channels"]
         self.latent_shape = (self.grid**2, decoder_patch**2, channels)  # (P, s, C)
