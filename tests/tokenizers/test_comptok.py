@@ -377,3 +377,12 @@ def test_published_weights_fit_strictly():
     del broken["encoder.norm.weight"]
     with pytest.raises(ValueError, match=r"missing: encoder.norm.weight\n.*unexpected: odd"):
         load_official(model, broken | {"odd": torch.zeros(1)})
+
+
+@torch.no_grad()
+def test_absent_tokens_are_those_that_the_decoder_learned_to_do_without():
+    model = tiny().eval()
+    z = model.encode(batch()["images"])
+    absent, shown = z.clone(), z.clone()
+    absent[:, 2:], shown[:, 2:] = torch.nan, model.dit.null_cond[:, 2:]
+    assert torch.equal(model.decode(absent), model.decode(shown)) and model.decode(absent).isfinite().all()

@@ -16,6 +16,7 @@ from tesserae.config.systems import (
     detok,
     dit,
     emaskgit,
+    epsilon_llamagen,
     hita,
     kl_vae,
     lightningdit,
@@ -60,6 +61,7 @@ GENERATORS: dict[str, ModuleType] = {
     "llamagen": llamagen,
     "maskgit": maskgit,
     "emaskgit": emaskgit,
+    "epsilon_llamagen": epsilon_llamagen,
 }
 SYSTEMS = SAES | TOKENIZERS | GENERATORS
 SECTIONS = {"saes": SAES, "tokenizers": TOKENIZERS, "generators": GENERATORS}  # of a paper's file

@@ -383,6 +383,22 @@ def _emaskgit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[s
     }
 
 
+def _epsilon_llamagen(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """One pass over the first tokens with all keys kept, and for each of them once the flow of its own."""
+    halves, tokens, steps = 2 * batch, network.first_tokens, sampler["flow_steps"]
+    net, width = network.diffloss.net, network.z_proj.out_features
+    with Measured(network) as found:
+        network.conditions(torch.empty(halves, tokens, network.token_width), _integers(halves))
+    with Measured(network) as flowing:  # of one token of each sample: they come one by one
+        net(torch.empty(halves, network.token_width), torch.empty(1), torch.empty(halves, width))
+    transformer, each = found.per(halves), flowing.per(halves)
+    kept = FLOAT * 2 * len(network.layers) * halves * tokens * width
+    return {
+        "flops": {name: transformer[name] + tokens * steps * each[name] for name in each},
+        "peak": FLOAT * tokens * steps * network.token_width * batch + kept + found.peak + flowing.peak,
+    }
+
+
 def _causal_ar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
     """One pass over a sequence with all keys kept, and for each token once the diffusion of its own."""
     tokens, channels, steps = network.token_length, network.token_width, sampler["diffusion_steps"]
@@ -472,6 +488,7 @@ SAMPLERS: dict[str, Callable[[nn.Module, dict[str, Any], int], dict[str, Any]]] 
     "llamagen_sampler": _llamagen,
     "maskgit_sampler": _maskgit,
     "emaskgit_sampler": _emaskgit,
+    "epsilon_llamagen_sampler": _epsilon_llamagen,
 }
 
 

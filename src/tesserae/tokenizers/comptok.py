@@ -198,8 +198,11 @@ class CompTok(nn.Module):
         return GaussianPosterior(tokens, torch.full_like(tokens, LOGVAR_MIN))
 
     def decode(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, K, d) -> images (B, 3, S, S), about [-1, 1], not clamped. Noise follows from the tokens."""
-        return self.images(self.drawn_latents(tokens))
+        """Tokens (B, K, d) -> images (B, 3, S, S), about [-1, 1], not clamped. Noise follows from the tokens.
+
+        Tokens that are NaN are absent: the decoder does without them.
+        """
+        return self.images(self.drawn_latents(torch.where(tokens.isnan(), self.dit.null_cond, tokens)))
 
     def drawn_latents(self, tokens: Tensor) -> Tensor:
         """Tokens (B, K, d) -> latents (B, P, s, C), as the recipe's `sampling` says."""
