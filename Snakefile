@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from snakemake.utils import min_version
 from tesserae.config.errors import ConfigError
-from tesserae.workflow import engine, launch, own_code, runs, space, staleness, warm
+from tesserae.workflow import engine, home, launch, own_code, rights, runs, space, staleness, warm
 from tesserae.workflow.plan import open_plan, read_plan
 
 min_version("9.27")
@@ -16,13 +16,19 @@ engine.adjust()
 
 try:
     own_code.check(Path(workflow.basedir))
+    engine.verify_folder(Path(workflow.basedir))
+    home.settle(Path(workflow.basedir))
     # A job's own Snakemake needs one job of the plan, not the fingerprints of all.
     PLAN = (read_plan if workflow.is_main_process else open_plan)(Path(workflow.basedir), config.get("scale"))
-except ConfigError as error:
-    raise WorkflowError(str(error))
+    if workflow.is_main_process:
+        STATUSES = staleness.examine(PLAN, launch.remake(PLAN, config.get("remake")))
+except (ConfigError, OSError) as error:
+    said = str(error) if isinstance(error, ConfigError) else rights.complaint(error)
+    if said is None:
+        raise
+    raise WorkflowError(said)
 
 if workflow.is_main_process:
-    STATUSES = staleness.examine(PLAN, launch.remake(PLAN, config.get("remake")))
     runs.take_part(workflow, PLAN, STATUSES)
 else:  # inside a SLURM job: the warning before the wall limit is for the stage alone
     from tesserae.workflow import slurm

@@ -63,10 +63,13 @@ class Trial:
         self.random = random.Random(seed)
         project(self.root, FEWEST + PER_ROW * rows(jobs, scale))
         site = self.root / "config/cluster.yaml"
-        site.write_text(re.sub("(?m)^backoff_minutes: 1 ", "backoff_minutes: 0 ", site.read_text()))
+        site.write_text(
+            re.sub("(?m)^backoff_minutes: 1 ", "backoff_minutes: 0 ", site.read_text(encoding="utf-8")),
+            encoding="utf-8",
+        )
         for file in (self.root / "src/tesserae/stages").glob("*.py"):
-            if "import hashlib" in (text := file.read_text()) and "VERSION = 1" in text:
-                file.write_text(toys.arm(text))
+            if "import hashlib" in (text := file.read_text(encoding="utf-8")) and "VERSION = 1" in text:
+                file.write_text(toys.arm(text), encoding="utf-8")
         self.environment = {
             **os.environ,
             "PYTHONPATH": f"{self.root}/src:{ROOT}",
@@ -97,7 +100,7 @@ class Trial:
         if eager:
             command[1:3] = ["-c", SNAKEMAKE]
         began, before = time.time(), _cores()
-        with open(log, "w") as out:
+        with open(log, "w", encoding="utf-8") as out:
             snakemake = subprocess.Popen(
                 [*command, *PROFILE, "--jobs", str(queue)],
                 cwd=self.root,
@@ -122,7 +125,7 @@ class Trial:
             began,
             time.time(),
             (after[0] - before[0]) / (after[1] - before[1]),
-            log.read_text(),
+            log.read_text(encoding="utf-8"),
             _slurms_record(cluster.folder / "ended.txt"),
         )
         outcome.faults = toys.faults(outcome.journal, self.wanted, {name: len(d) for name, d in self.landed.items()})
@@ -140,7 +143,7 @@ class Trial:
         )
         planned = json.loads(self._python("-c", code, self.scale).stdout)
         for name, file in self.manifests.items():
-            if not file.exists() or json.loads(file.read_text())["fingerprint"] != planned[name]:
+            if not file.exists() or json.loads(file.read_text(encoding="utf-8"))["fingerprint"] != planned[name]:
                 said.append(f"{name} is not what was planned")
         audit = self._python("-m", "tesserae.cli.main", "--scale", self.scale, "audit", "--json")
         said += [f"audit: {audit.stderr}"] if not audit.stdout else []
@@ -156,7 +159,7 @@ class Trial:
             try:
                 inode = file.stat().st_ino  # a manifest is renamed into place: each is a file of its own
                 if self._seen.get(name) != inode:
-                    self.landed.setdefault(name, set()).add(json.loads(file.read_text())["started"])
+                    self.landed.setdefault(name, set()).add(json.loads(file.read_text(encoding="utf-8"))["started"])
                     self._seen[name] = inode
             except FileNotFoundError:
                 continue
@@ -176,7 +179,9 @@ class Trial:
 
     def _python(self, *arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
+        return subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, encoding="utf-8", errors="replace"
+        )
 
 
 def rows(jobs: int, scale: str) -> int:
@@ -286,7 +291,7 @@ def _counts(words) -> str:
 
 def _slurms_record(file: Path) -> list[dict]:
     found = []
-    for line in file.read_text().splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         job = dict(part.split("=", 1) for part in line.split() if "=" in part)
         for key in ("SubmitTime", "StartTime", "EndTime"):
             known = job[key] not in ("Unknown", "None")
@@ -297,7 +302,7 @@ def _slurms_record(file: Path) -> list[dict]:
 
 def _cores() -> tuple[int, int]:
     """Clock ticks of this machine so far: used, and all."""
-    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    ticks = [int(word) for word in Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 

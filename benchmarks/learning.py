@@ -77,14 +77,14 @@ class Folders:
         """Values of the closed-form control of the job `measured`, with a spec that is `changed`."""
         control = controls_of(self.plan.project, self.plan.jobs[measured], self.plan.jobs).own
         found, _ = self.run(control, control.spec | changed, "control-" + measured.replace("/", "-"), {})
-        return json.loads((found / "metrics.json").read_text())["values"]
+        return json.loads((found / "metrics.json").read_text(encoding="utf-8"))["values"]
 
 
 def tokenizer_point(folders: Folders, job: Job, spec: dict[str, Any], name: str) -> dict[str, float]:
     trained, seconds = folders.run(job, spec, name, {})
     measured = folders.plan.jobs[f"reconstruction/{job.recipe}"]
     found, _ = folders.run(measured, measured.spec, name, {"tokenizer": trained})
-    values = json.loads((found / "metrics.json").read_text())["values"]
+    values = json.loads((found / "metrics.json").read_text(encoding="utf-8"))["values"]
     return {"seconds": seconds, "psnr": values["psnr"], "fid": values["rfid"]}
 
 
@@ -99,7 +99,7 @@ def generator_point(folders: Folders, job: Job, spec: dict[str, Any], name: str)
     samples, _ = folders.run(sampled, fewer, name, {"generator": trained})
     searched = folders.plan.jobs[f"search/{job.recipe}"]
     found, _ = folders.run(searched, searched.spec, name, {"search_samples": samples})
-    (point,) = json.loads((found / "search.json").read_text())["points"]
+    (point,) = json.loads((found / "search.json").read_text(encoding="utf-8"))["points"]
     return {"seconds": seconds, "fid": point["fid"]}
 
 

@@ -35,10 +35,10 @@ def project(folder: Path, jobs: int) -> None:
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "profiles").symlink_to("workflow/profiles")
     for stage in STAGES:
-        (folder / f"src/tesserae/stages/{stage}.py").write_text(toy(stage))
+        (folder / f"src/tesserae/stages/{stage}.py").write_text(toy(stage), encoding="utf-8")
     rows = max(0, (jobs - ALREADY) // PER_ROW)
     file = folder / "config/papers/detok.yaml"
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     tokenizers = "".join(f"  row{k:03d}: {{base: detok_sb, gamma: {1 + k / 100}}}\n" for k in range(rows))
     generators = "".join(
         f"  {base}_b_row{k:03d}: {{base: {base}_b, tokenizer: row{k:03d}}}\n"
@@ -48,13 +48,20 @@ def project(folder: Path, jobs: int) -> None:
     shown = "".join(f"row{k:03d}: row {k}, " for k in range(rows))  # what nothing shows is not planned
     text = text.replace("rows: {baseline: Baseline, masking", f"rows: {{{shown}baseline: Baseline, masking", 1)
     text = re.sub(r"(?m)^tokenizers:\n", f"tokenizers:\n{tokenizers}", text)
-    file.write_text(re.sub(r"(?m)^generators:\n", f"generators:\n{generators}", text))
+    file.write_text(re.sub(r"(?m)^generators:\n", f"generators:\n{generators}", text), encoding="utf-8")
 
 
 def seconds(folder: Path, *command: str) -> tuple[float, str]:
     environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "TESSERAE_WARM": "off", "MLFLOW_TRACKING_URI": ""}
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     taken = time.perf_counter() - started
     if done.returncode:
         sys.exit(done.stdout[-2000:] + done.stderr[-2000:])

@@ -42,12 +42,14 @@ print(used.ru_utime + used.ru_stime)
 def measured(jobs: int, unlimited: bool) -> tuple[float, float]:
     """Wall seconds of a run, and CPU seconds of Snakemake's own process."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "Snakefile").write_text(JOBS.format(jobs=jobs, unlimited=unlimited))
+        (Path(folder) / "Snakefile").write_text(JOBS.format(jobs=jobs, unlimited=unlimited), encoding="utf-8")
         (Path(folder) / "given").mkdir()
         for name in itertools.product(range(jobs), range(4)):
             (Path(folder) / "given" / "{}-{}".format(*name)).touch()
         start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", RUN], cwd=folder, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", RUN], cwd=folder, check=True, capture_output=True, encoding="utf-8", errors="replace"
+        )
         return time.perf_counter() - start, float(done.stdout.split()[-1])
 
 

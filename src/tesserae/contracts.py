@@ -14,7 +14,7 @@ width; D width of latents, K concepts of an image at most.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
 from typing import Any, Literal, Protocol
 
@@ -116,6 +116,23 @@ class FiltersPatches(OfVariableLength, Protocol):
 
     def keeps(self, scores: Tensor, epsilon: float, /) -> Tensor:
         """Scores (B, M) -> the patches that are left where a share epsilon of them may be lost: bool (B, M)."""
+
+
+class AttendsToImages(Discrete, Protocol):
+    """A tokenizer that draws an image from its tokens by looking from these to positions of the image, and back."""
+
+    attention_blocks: int  # in which it does
+    attention_mask: Literal["causal", "additive_one"]  # of its buffer, as it was trained
+
+    def message_attention(
+        self, codes: Tensor, wanted: Mapping[float, Sequence[int]], /, *, mask: str
+    ) -> Iterator[tuple[float, int, Tensor, Tensor]]:
+        """What is looked at while images are drawn from codes (B, N): after the softmax, the mean over heads.
+
+        wanted: times, from noise, 0, to data, 1 -> blocks, from 0. For each time, rising, and block: both, what tokens
+        see of positions, (B, N, G, G), and what positions see of tokens, (B, N, G, G). The drawing itself is the same
+        for all blocks: it is done once. ValueError for a time or a block that there is not.
+        """
 
 
 class Prompted(Tokenizer, Protocol):
@@ -260,6 +277,8 @@ def check_tokenizer(model: Any) -> None:
     wanted: list[type] = [Discrete if hasattr(model, "vocabulary") else Continuous]
     if hasattr(model, "lengths"):
         wanted.append(FiltersPatches if getattr(model, "places", 0) else OfVariableLength)
+    if hasattr(model, "message_attention"):
+        wanted.append(AttendsToImages)
     if getattr(model, "learns", None) == "codes":
         wanted.append(LearnsCodes)
     if hasattr(model, "take_first_stage"):

@@ -50,7 +50,7 @@ def test_the_paper_as_it_is():
         }
     }
     assert (model["auxiliary_start_step"], model["transport_steps"]) == (62_500, 250_000)
-    assert (model["teacher_width"], model["teacher_side"], model["latent_scale"]) == (768, 16, 0.2325)
+    assert (model["teacher"], model["teacher_side"], model["latent_scale"]) == ("dinov2_vitb14", 16, 0.2325)
     assert model["nested_start_step"] is None and model["first_stage"]["latent_channels"] == 16
     made = tokens_of(spec["module"], model)
     assert (made.length, made.width, made.layout, made.vocabulary) == (256, 16, "sequence", None)
@@ -77,7 +77,7 @@ def test_published_weights_need_no_steps():
 @pytest.mark.parametrize("scale", ["smoke", "pocket", "desk"])
 def test_small_scales_predict_velocities_and_compute_how_large_latents_are(scale):
     model = spec_of("comptok", scale)["model"]
-    assert (model["prediction"], model["latent_scale"], model["teacher_width"]) == ("velocity", None, 120)
+    assert (model["prediction"], model["latent_scale"], model["teacher"]) == ("velocity", None, "lite2")
     assert model["auxiliary_start_step"] < model["transport_steps"]
 
 

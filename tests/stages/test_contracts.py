@@ -33,6 +33,7 @@ from tesserae.costs.counts import count
 from tesserae.costs.networks import FOUNDED
 from tesserae.costs.phases import second_phase
 from tesserae.data.ragged import write_ragged
+from tesserae.encoders.teachers import CHANNELS
 from tesserae.generators import maskgit_sampler
 from tesserae.lineage import fingerprint
 from tesserae.stages import codes, generator, ragged_codes, token_counts, tokenizer
@@ -268,7 +269,8 @@ def test_a_tokenizer_has_losses_and_is_the_same_when_it_comes_back(case, tmp_pat
     if case.model.get("concepts"):
         batch["concepts"] = torch.tensor([[0, 1, -1]] * B)
     if side := getattr(model, "teacher_side", 0):
-        batch["teacher_grid"] = torch.randn(B, side**2, case.model["teacher_width"])
+        width = CHANNELS[case.model["teacher"]]
+        batch |= {"teacher_pooled": torch.ones(B, width), "teacher_grid": torch.ones(B, side * side, width)}
     assert_losses(model, batch, second_phase(case.model) or 0)
     model.eval()
     again = saved_and_loaded(case, model, tmp_path)

@@ -35,7 +35,7 @@ from tesserae.generators import (
 )
 from tesserae.generators.diffloss_sampler import Streams
 from tesserae.generators.mar import pick
-from tesserae.nn.official import read_official
+from tesserae.nn.official import load_strictly, read_official
 from tesserae.stages import generator as generator_stage
 from tesserae.stages import tokenizer as tokenizer_stage
 from tesserae.training import weights
@@ -434,6 +434,41 @@ def test_files_that_cannot_be_read_say_what_to_do(content, words, tmp_path):
 def test_a_training_without_averages(tmp_path):
     torch.save({"model": {"a": torch.ones(2)}, "model_ema": None, "epoch": 3}, tmp_path / "weights.pth")
     assert read_official(tmp_path / "weights.pth").keys() == {"a"}
+
+
+@pytest.mark.parametrize("beside", [{"ema": 0.9999}, {"ema": torch.ones(1)}, {"state_dict": None}])
+def test_what_stands_beside_the_weights_is_not_taken_for_them(beside, tmp_path):
+    torch.save({"model": {"a": torch.ones(2)}, **beside}, tmp_path / "weights.pth")
+    assert read_official(tmp_path / "weights.pth").keys() == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"model": "vit_base"}, "no tensors by their names"),
+        ([torch.ones(2)], "no tensors by their names, but a list"),
+        (torch.ones(2), "no tensors by their names, but a Tensor"),
+        ({0: torch.ones(2)}, "under 0, which is no name"),
+        ({}, "no tensors"),
+    ],
+)
+def test_files_without_named_tensors_say_what_they_hold(content, words, tmp_path):
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=words) as error:
+        read_official(tmp_path / "weights.pth")
+    assert "save its state dict alone" in str(error.value)
+
+
+def test_weights_that_are_no_numbers_and_names_of_a_wrapper_are_refused():
+    model = torch.nn.Linear(2, 2)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"names begin with 'module\.', of a wrapper"):
+        load_strictly(model, {f"module.{name}": tensor for name, tensor in state.items()})
+    with pytest.raises(ValueError, match="no tensor: bias, but a float"):
+        load_strictly(model, state | {"bias": 0.5})
+    state["weight"][0, 0] = float("nan")
+    with pytest.raises(ValueError, match="not finite: weight"):
+        load_strictly(model, state)
 
 
 # ---- what the scales take ------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ TINY = PAPER | {
     "aligned_block": 1,
     "projector_width": 8,
     "teacher_side": 4,
-    "teacher_width": 5,
+    "teacher": "lite2",
     "auxiliary": {"batch_fraction": 0.5, "steps": 2, "x0_limit": 3.0, "encoder_gradient": False},
     "auxiliary_start_step": 3,
     "transport_steps": 10,
@@ -83,7 +83,7 @@ def batch(size=4):
     rng = seeded()
     return {
         "images": 2 * torch.rand(size, 3, 16, 16, generator=rng) - 1,
-        "teacher_grid": torch.randn(size, 16, 5, generator=rng),
+        "teacher_grid": torch.randn(size, 16, 120, generator=rng),
     }
 
 

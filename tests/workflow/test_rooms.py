@@ -32,7 +32,7 @@ MAY = {
     "tracking": {"config", "lineage"},
     "audit": {"config", "lineage", "reporting"},
     "workflow": {"config", "lineage", "costs", "words"},
-    "costs": {"config", "lineage", "nn", "encoders", "sae", "tokenizers", "generators", "losses", "words"},
+    "costs": {"config", "lineage", "nn", "encoders", "sae", "tokenizers", "generators", "losses", "words", "sweeps"},
     "stages": {
         "data",
         "nn",
@@ -51,6 +51,7 @@ MAY = {
         "costs",
         "contracts",
         "bits",
+        "sweeps",
     },
     # The command line shows what all rooms say, of stages what tables and claims are drawn from.
     "cli": {
@@ -69,6 +70,7 @@ MAY = {
     "words": set(),
     "bits": set(),
     "edges": set(),
+    "sweeps": set(),
     "contracts": set(),
 }
 SYSTEMS = {"tokenizers": set(TOKENIZERS), "generators": set(GENERATORS)}

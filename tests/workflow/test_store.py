@@ -1,12 +1,16 @@
 """Replaced artifacts come back from the DVC cache by fingerprint, whole or not at all."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tesserae.workflow import staleness, store
+from tesserae.workflow import sharing, staleness, store
 from tesserae.workflow.plan import read_plan
+from tests.conftest import ROOT
 
 DATASET = "results/smoke/dataset/emoji_few-32"
 
@@ -71,3 +75,25 @@ def test_without_a_repository_nothing_is_kept_and_it_says_so(toys):
     toys.version("dataset", 2)
     done = toys.make("dataset/emoji_few-32")
     assert done.returncode == 0 and "cannot be kept" in done.stdout + done.stderr
+
+
+def test_a_project_from_an_archive_keeps_without_git(tmp_path):
+    """Its .dvc says that git is there, as the repository's does."""
+    (tmp_path / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc/config", tmp_path / ".dvc")
+    (tmp_path / "file").write_text("content")
+    repository = store._repository(tmp_path)
+    try:
+        digest = store._add(repository, tmp_path / "file")
+        assert repository.cache.local.exists(digest)
+    finally:
+        repository.close()
+
+
+@pytest.mark.parametrize("linked", ["results", "results/smoke"])
+def test_results_behind_a_link_are_not_shared_and_it_says_what_to_do(tmp_path, linked):
+    (tmp_path / "disk/smoke").mkdir(parents=True)
+    (tmp_path / linked).parent.mkdir(exist_ok=True)
+    (tmp_path / linked).symlink_to(tmp_path / "disk")
+    with pytest.raises(sharing.NotShared, match="mount --bind"):
+        sharing._no_link(tmp_path, SimpleNamespace(top=Path("results/smoke")))

@@ -145,3 +145,10 @@ def test_the_parent_ends_with_its_starter(tmp_path):
     )
     pid = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     until(lambda: not runs(pid), lambda: "the parent outlived its starter")
+
+
+def test_a_system_that_cannot_watch_its_jobs_has_no_warm_parent(monkeypatch):
+    monkeypatch.delenv("TESSERAE_WARM", raising=False)
+    assert warm.wanted() == hasattr(os, "pidfd_open")
+    monkeypatch.delattr(os, "pidfd_open", raising=False)  # macOS
+    assert not warm.wanted()

@@ -467,7 +467,9 @@ def _shown(subject: _Subject) -> Iterator[Finding]:
     pages = [file for name, file in shown if name.startswith("table/") and file.name == "table.html"]
     if not all(map(evidence.intact, pages)):
         return  # a finding already
-    texts = {file.path: _words((evidence.root / file.path).read_text("utf-8", "replace")) for file in pages}
+    texts = {
+        file.path: _words((evidence.root / file.path).read_text("utf-8", "replace", encoding="utf-8")) for file in pages
+    }
     for file in record.outputs:
         text = subject.text(file.name) if file.name.endswith((".html", ".ipynb")) else None
         if text is None:

@@ -41,7 +41,7 @@ def claims(settings: dict, scale: str | None, as_json: bool, paper: str | None) 
     for name in [paper] if paper else settings_.papers:
         made = Path("results", scale, "claims", name, "claims.json")
         if (root / made).is_file():
-            found.append(json.loads((root / made).read_text()))
+            found.append(json.loads((root / made).read_text(encoding="utf-8")))
         elif paper or len(settings_.papers) == 1:
             raise click.ClickException(
                 f"{made} is not there: run `tesserae --scale {scale} reproduce {made}`, which makes it"

@@ -10,6 +10,23 @@ paper_option = click.option(
 )
 
 
+class Commands(click.Group):
+    """Commands whose errors of configuration and of rights are messages, not tracebacks."""
+
+    def invoke(self, context: click.Context):
+        from tesserae.config.errors import ConfigError
+        from tesserae.workflow import rights
+
+        try:
+            return super().invoke(context)
+        except ConfigError as error:
+            raise click.ClickException(str(error)) from None
+        except OSError as error:
+            if complaint := rights.complaint(error):
+                raise click.ClickException(complaint) from None
+            raise
+
+
 def scale_of(settings: dict) -> str:
     """The scale asked for. Reads no recipe: what was made can be looked at whatever the recipes say by now."""
     from tesserae.config.errors import ConfigError

@@ -10,7 +10,7 @@ import click
 
 from tesserae.cli.audit import audit, compare, export, trace
 from tesserae.cli.claims import claims
-from tesserae.cli.common import artifact_of, make_console, paper_option, plan_of, targets_of, unless_refused
+from tesserae.cli.common import Commands, artifact_of, make_console, paper_option, plan_of, targets_of, unless_refused
 from tesserae.cli.data import data
 from tesserae.cli.mlflow import mlflow
 from tesserae.cli.params import params
@@ -21,7 +21,7 @@ from tesserae.cli.showing import note_libraries, remake_of, restorable, show_rea
 from tesserae.words import count
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tesserae", message="tesserae %(version)s")
 @click.option(
     "--project",
@@ -34,8 +34,10 @@ from tesserae.words import count
 def main(context: click.Context, project: Path, scale: str | None) -> None:
     """Reproduce, change and audit the tables of visual-tokenizer papers: those of config/config.yaml."""
     from tesserae.config.errors import ConfigError
-    from tesserae.workflow import own_code
+    from tesserae.workflow import home, own_code, streams
 
+    streams.adapt()
+    home.settle(project.resolve())
     try:
         own_code.check(project.resolve())
     except ConfigError as error:
@@ -183,11 +185,11 @@ def schema(settings: dict, folder: Path, check: bool) -> None:
     stale = []
     for name, content in schemas().items():
         file, text = folder / f"{name}.json", json.dumps(content, indent=1, sort_keys=True) + "\n"
-        if check and (not file.exists() or file.read_text() != text):
+        if check and (not file.exists() or file.read_text(encoding="utf-8") != text):
             stale.append(file.name)
         elif not check:
             folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+            file.write_text(text, encoding="utf-8")
     if stale:
         raise click.ClickException(f"stale: {', '.join(stale)}; run `tesserae schema`")
 
@@ -209,8 +211,8 @@ def dvc_yaml(settings: dict, check: bool) -> None:
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     if not check:
-        file.write_text(text)
-    elif not file.exists() or file.read_text() != text:
+        file.write_text(text, encoding="utf-8")
+    elif not file.exists() or file.read_text(encoding="utf-8") != text:
         raise click.ClickException(f"{FILE} is not up to date; run `tesserae dvc-yaml`")
 
 

@@ -1,5 +1,6 @@
 """`tesserae reproduce`: bring what a user looks at up to date, and say what was checked."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,9 @@ def reproduce(
     if again:
         show_reasons(plan, statuses, {name: run[name] for name in again}, most=6)
     note_libraries(statuses)
+    if options.dryrun and not os.access(root, os.W_OK):
+        click.echo(f"Snakemake's own dry run would follow; it has to write into {root}, which you may not")
+        return
     if options.dryrun:
         sys.exit(_snakemake(root, arguments, given))
     try:

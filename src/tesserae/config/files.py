@@ -51,7 +51,7 @@ _Loader.add_implicit_resolver(
 def read_yaml(file: Path, top: type = dict) -> Any:
     """The mapping (`top=list`: the list) in a YAML file; raises ConfigError that names the file and the line."""
     try:
-        content = yaml.load(file.read_text(), Loader=_Loader)
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise ConfigError(file, "", "no such file", f"create it, or name one of {_siblings(file)}") from None
     except yaml.YAMLError as error:

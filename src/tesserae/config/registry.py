@@ -11,12 +11,15 @@ from typing import Any
 
 from tesserae.config.resolve import Tokens
 from tesserae.config.systems import (
+    alit_like,
+    comit,
     comptok,
     concepttok,
     detok,
     dit,
     emaskgit,
     epsilon_llamagen,
+    flextok_like,
     hita,
     kl_vae,
     lightningdit,
@@ -28,6 +31,7 @@ from tesserae.config.systems import (
     maskgit_vqgan,
     randomar,
     rasterar,
+    selftok_like,
     sftok,
     sit,
     tatok,
@@ -50,6 +54,10 @@ TOKENIZERS: dict[str, ModuleType] = {
     "titok": titok,
     "hita": hita,
     "comptok": comptok,
+    "flextok_like": flextok_like,
+    "alit_like": alit_like,
+    "selftok_like": selftok_like,
+    "comit": comit,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,

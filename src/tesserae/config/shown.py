@@ -25,6 +25,7 @@ FOLLOWING = (
     "width",
     "patch_tokens",
     "tokens",
+    "code_values",
     "guidance.smallest",
     "guidance.largest",
     "guidance.step",

@@ -27,6 +27,7 @@ REBUILT = (
     "batch",
     "measured_at",
 )  # of `evaluation`: how reconstructions are measured
+OF_CHANCE = ("chance", "another", "middle", "ceiling")  # lines beside an mIoU (metrics/objectness.py)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Diagnostic:
     settings: type[Strict] | None = None  # of `measures.<stage>` in the paper's file; without them there are no jobs
     naming: bool = False  # only of tokenizers that learned to name concepts
     by_prompt: bool = False  # of tokenizers that read prompts: a job for the images' own, shuffled and constant ones
+    by_policy: bool = False  # a job, `<recipe>-<policy>`, for each of the paper's `measures.policies`
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,12 @@ STAGES: dict[str, Stage] = {
             "captions": "captions.json",
         },
         resumes=True,
+        seeded=False,
+        torch=False,
+    ),
+    "masks": Stage(
+        "images with the class of each pixel, at the size at which a tokenizer sees them",
+        {"images": "images.npy", "masks": "masks.npy", "index": "index.json"},
         seeded=False,
         torch=False,
     ),
@@ -254,6 +262,41 @@ STAGES: dict[str, Stage] = {
         diagnostic=Diagnostic(("batch", "shown", "seed"), measures.KeptTokens),
         colour="#fddaec",
     ),
+    "looks": Stage(
+        "what is drawn from codes of crops that a policy chose, after each of them and at last",
+        {"metrics": METRICS, "arrays": "looks.npz"},
+        {"dataset": ALL, "reference": ALL, "tokenizer": WEIGHTS},
+        numbers=METRICS,
+        values=("rfid", "ris", "psnr", "view_psnr", "crops", "whole"),
+        listed=(),
+        diagnostic=Diagnostic((*REBUILT, "shown"), by_policy=True),
+        control="reconstruction_control",
+        colour="#e6ab02",
+    ),
+    "drawing_sweep": Stage(
+        "reconstructions at numbers of steps and at strengths of guidance",
+        {"metrics": METRICS},
+        {"dataset": ALL, "reference": ALL, "tokenizer": WEIGHTS},
+        numbers=METRICS,
+        values=("best_steps", "best_guidance", "rfid", "psnr", "rfid_best_steps", "rfid_best_guidance"),
+        listed=(),
+        diagnostic=Diagnostic((*REBUILT, "curve_points"), measures.DrawingSweep),
+        colour="#a6761d",
+    ),
+    "objectness": Stage(
+        "whether what a token attends to is an object",
+        {"arrays": "objectness.npz", "metrics": METRICS},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "masks": ALL},
+        numbers=METRICS,
+        values=(
+            *("miou", *OF_CHANCE, "object_percent"),
+            *(f"{number}_{share}" for number in ("miou", *OF_CHANCE) for share in measures.SHARES),
+            *(f"{number}_t{100 * time:.0f}" for number in ("miou", "chance") for time in measures.TIMES),
+            *(f"{number}_{view}" for number in ("miou", "chance") for view in ("image_to_message", "unmasked")),
+        ),
+        diagnostic=Diagnostic(("batch", "shown", "seed"), measures.Objectness),
+        colour="#b3cde3",
+    ),
     "tokens": Stage(
         "images -> token cache, a part of it in each job",
         {"moments": "moments.npy", "labels": "labels.npy", "sums": "sums.npz"},
@@ -391,6 +434,9 @@ STAGES: dict[str, Stage] = {
             "hidden_size",
             "blocks",
             "heads",
+            "mlp_ratio",
+            "projector_layers",
+            "projector_width",
         ),
     ),
     "settings": Stage(

@@ -11,6 +11,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 from tesserae.config import measures
 from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
+from tesserae.config.policies import Policy
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
@@ -97,6 +98,12 @@ class _Measures(Strict):
     )
     prompt: str | None = Field(
         None, description="what tokenizers that read prompts are given; {} stands for the class", pattern=r"\{\}"
+    )
+    policies: dict[Name, Policy] = Field(
+        {}, description="name -> which crops of an image a tokenizer that looks at crops is shown, for all that looks"
+    )
+    masks: str | None = Field(
+        None, description="role of the images in which objects are masked; null: none, and nothing is measured by them"
     )
     throughput: measures.Throughput | None = Field(None, description="how generators are timed; null: they are not")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tesserae import sweeps
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Tokens
 from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
@@ -26,6 +27,8 @@ AT_INFERENCE = {
     "filtering": {"order": "score"},  # a part of a setting; the others ask what an image shows, which cannot be counted
 }
 ORDERS = 5  # of patches (stages/selection.py)
+DECODING = ("dataset", "masks")  # stages that decode files, on cores
+EMBEDDED = 600  # validation images of the embedded corpus, about, drawn once
 KEPT = 2  # checkpoints of a training (training/state.py)
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
 
@@ -88,7 +91,7 @@ def need(task: Task, rates: Rates) -> Need:
 def check_gpus(tasks: Iterable[Task]) -> None:
     """ValueError if a stage that computes asks for no GPU where others do: their hours are known of GPUs alone."""
     for task in tasks:
-        if task.stage in NEEDS and task.stage != "dataset" and not task.request["gpus"]:
+        if task.stage in NEEDS and task.stage not in DECODING and not task.request["gpus"]:
             raise ValueError(
                 f"{task.id} asks for no GPU, but other stages of its scale do; hours are counted for GPUs, or measured "
                 f"where no stage asks for one: config/scales/<scale>.yaml: resources gives GPUs to a stage"
@@ -122,6 +125,17 @@ def _split(task: Task, split: str) -> int:
 def _dataset(task: Task, rates: Rates) -> Need:
     images = _split(task, "train") + _split(task, "val")
     return Need(images / (DECODED * task.request["threads"]), disk=_pictures(task, images) + 8 * images)
+
+
+def _masks(task: Task, rates: Rates) -> Need:
+    """Images and masks, decoded one after another."""
+    side, images = task.spec["image_size"], _masked(task)
+    return Need(2 * images / DECODED, disk=4 * images * side**2)
+
+
+def _masked(task: Task) -> int:
+    """Images with masks; of an embedded corpus, which says no counts, so many that it takes no time."""
+    return task.spec.get("counts", {}).get(task.spec["split"], EMBEDDED)
 
 
 def _reference(task: Task, rates: Rates) -> Need:
@@ -290,6 +304,47 @@ def _kept_tokens(task: Task, rates: Rates) -> Need:
     return _encoded(task, rates, _split(task, "val"))._replace(disk=maps + _pictures(task, 3 * task.spec["shown"]))
 
 
+def _looks(task: Task, rates: Rates) -> Need:
+    """Once through the encoder for each crop, at most as dear as the whole image; drawn at last, and in one step.
+
+    An adaptive policy draws in one step for each crop. Those that are shown, drawn after each crop, are left out.
+    """
+    coded, images, policy = _coded(task), _split(task, "val"), task.spec["policy"]
+    features, passes = _features_of(task, rates, images), _passes(task)
+    views = policy["crops"] if policy["order"] == "adaptive" else 1
+    drawn = rates.seconds(coded["decode"]) * (1 + views / passes)
+    seconds = images * (policy["crops"] * rates.seconds(coded["encode"]) + drawn) + features.seconds
+    memory = coded["weights"] + max(coded["peak"], features.memory)
+    return Need(seconds, memory, _pictures(task, (2 + policy["crops"]) * task.spec["shown"]) + PAGE)
+
+
+def _passes(task: Task, steps: int | None = None, guidance: float | None = None) -> int:
+    """How often a decoder that takes steps runs its network; by default as its recipe has it."""
+    own = task.of("tokenizer").spec["model"]["sampling"]
+    steps, guidance = steps or own["steps"], guidance or own["guidance"]
+    return steps * (1 if guidance == 1 else 2)
+
+
+def _drawing_sweep(task: Task, rates: Rates) -> Need:
+    """Encoded once; a point costs what its passes do, beside those of the recipe."""
+    spec, coded, images = task.spec, _coded(task), _split(task, "val")
+    points = sweeps.points_of(spec)
+    features = _features_of(task, rates, images * len(points))
+    passes = sum(_passes(task, *point) for point in points) / _passes(task)
+    seconds = images * (rates.seconds(coded["encode"]) + passes * rates.seconds(coded["decode"])) + features.seconds
+    return Need(seconds, coded["weights"] + max(coded["peak"], features.memory), PAGE)
+
+
+def _objectness(task: Task, rates: Rates) -> Need:
+    """Each image through the network once to be encoded and once for each place where attention is read, which is about
+    one block after another; of pixels that are sorted, seconds that are left out.
+    """
+    model, images = task.of("tokenizer").spec["model"], _masked(task.of("masks"))
+    depth = max((value for key, value in model.items() if key in ("blocks", "depth")), default=1)
+    found = _encoded(task, rates, images * (2 + len(task.spec["times"]) + depth))
+    return found._replace(disk=_pictures(task, 4 * task.spec["shown"]) + PAGE)
+
+
 def _reconstruction_control(task: Task, rates: Rates) -> Need:
     """Patches are fitted and rebuilt in seconds, which are left out."""
     features = _features_of(task, rates, _split(task, "val"))
@@ -406,6 +461,7 @@ def _generation_control(task: Task, rates: Rates) -> Need:
 
 NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "dataset": _dataset,
+    "masks": _masks,
     "reference": _reference,
     "semantic_features": _semantic_features,
     "teacher_features": _teacher_features,
@@ -417,6 +473,9 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "truncation": _truncation,
     "selection": _selection,
     "kept_tokens": _kept_tokens,
+    "looks": _looks,
+    "drawing_sweep": _drawing_sweep,
+    "objectness": _objectness,
     "reconstruction_control": _reconstruction_control,
     "image_control": _image_control,
     "generation_control": _generation_control,

@@ -4,6 +4,7 @@ A provider loads nothing before it is asked, and none imports torch. `keys`, `pi
 have one order and one length, so they can be zipped.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -219,6 +220,11 @@ def read_annotations(path: Path, read: Callable[[str], Any]) -> Any:
 def image_names(folder: Path) -> Iterator[str]:
     """Names of the image files in `folder`, in no order."""
     return (entry.name for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def cores() -> int:
+    """Cores that this process may use, as far as the system says."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS
 
 
 def ordered_map(work: Callable, items: Iterable, workers: int) -> Iterator:

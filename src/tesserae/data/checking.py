@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import date
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from tesserae.data.base import Provider
+from tesserae.data.base import Provider, cores
 from tesserae.data.cache import cache_bytes, write_json
 from tesserae.data.errors import DataError
 
@@ -71,7 +70,7 @@ def compared(provider: Provider, name: str, published: int | None, found: int | 
 
 def checksums(provider: Provider, record: Path, archives: dict[str, str]) -> Iterator[Finding]:
     """Hashes of annotation files, and of archives that were kept, against the published ones or those seen first."""
-    seen = json.loads(record.read_text()) if record.is_file() else {}
+    seen = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     for name, published in (provider.checksums | archives).items():
         path = Path(provider.root) / name
         if not path.is_file():
@@ -110,7 +109,7 @@ def room(images: int, size: int, folder: Path) -> Finding:
 
 def decoded(provider: Provider) -> Iterator[Finding]:
     """Decode everything, with a progress bar."""
-    names, workers = provider.decodable(), len(os.sched_getaffinity(0))
+    names, workers = provider.decodable(), cores()
     title = f"{provider.name}: decoding"
     bar = tqdm(provider.damaged(workers), total=len(names), desc=title, unit="image", mininterval=1)
     damaged = [problem for problem in bar if problem]

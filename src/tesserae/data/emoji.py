@@ -77,7 +77,10 @@ def verify_checksum(path: Path) -> None:
     for needed in (path, sums):
         if not needed.is_file():
             raise DataError(needed, expected="a file of the embedded corpus", found="nothing", remedy=REBUILD)
-    listed = {name: digest for digest, name in (line.split() for line in sums.read_text().splitlines() if line)}
+    listed = {
+        name: digest
+        for digest, name in (line.split() for line in sums.read_text(encoding="utf-8").splitlines() if line)
+    }
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if listed.get(path.name) != digest:
         wanted = listed.get(path.name, f"(no line for {path.name} in SHA256SUMS)")

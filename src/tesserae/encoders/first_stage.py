@@ -51,7 +51,7 @@ class FirstStage:
     """One of FIRST_STAGES. It is no module, and so no part of the network that uses it; nothing of it is trained."""
 
     def __init__(self, name: str, posterior: Literal["sample", "mean"] = "sample"):
-        self.kind, self.posterior = FIRST_STAGES[name], posterior
+        self.name, self.kind, self.posterior = name, FIRST_STAGES[name], posterior
 
     @torch.no_grad()
     def encode(self, images: Tensor, rng: torch.Generator | None = None) -> Tensor:
@@ -84,9 +84,14 @@ class FirstStage:
 def _read(kind: Kind, folder: str | None, device: torch.device) -> LatentAutoencoder:
     remedy = f"get it from the hub's stabilityai/{kind.file.split('/')[0]}, or set `first_stage: pixels` in the scale"
     path = weights_file(folder, kind.file, "the first stage needs its published weights", remedy)
-    network = LatentAutoencoder(latent_channels=kind.channels, **NETWORK)
+    network = sd_vae(kind.channels)
     load_autoencoder(network, read_official(path))
     return network.requires_grad_(False).eval().to(device)
+
+
+def sd_vae(latent_channels: int) -> LatentAutoencoder:
+    """Stable Diffusion's autoencoder, with first weights."""
+    return LatentAutoencoder(latent_channels=latent_channels, **NETWORK)
 
 
 def load_autoencoder(network: LatentAutoencoder, state: dict[str, Tensor]) -> None:

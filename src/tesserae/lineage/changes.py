@@ -107,7 +107,7 @@ def _definitions(where: str, kept: Path, present: Path) -> list[str]:
 def _quoted(kept: Path, present: Path) -> str:
     if not kept.exists():
         return ""
-    old, new = kept.read_text().splitlines(), present.read_text().splitlines()
+    old, new = kept.read_text(encoding="utf-8").splitlines(), present.read_text(encoding="utf-8").splitlines()
     parts = []
     for tag, i, i_end, j, j_end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":

@@ -96,7 +96,7 @@ def _of_artifact(root: Path, query: str, target: Target) -> Side:
     folder = root / "results" / target.scale / target.artifact
     for file in (folder / name for name in FILES):
         try:
-            content = json.loads(file.read_text())
+            content = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             continue
         except ValueError:

@@ -10,11 +10,12 @@ import functools
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from tesserae.lineage.hashes import remember
 
 PACKAGE = "tesserae"
 SOURCE = Path(__file__).resolve().parents[2]
@@ -197,20 +198,16 @@ def _cache_file() -> Path:
 @functools.cache
 def _store() -> dict[str, list]:
     try:
-        return json.loads(_cache_file().read_text())
+        return json.loads(_cache_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):  # a cache: whatever is wrong with it, start a new one
         return {}
 
 
 def save_cache() -> None:
-    """Write what was analysed since the start; a reader never sees half a file."""
+    """Write what was analysed since the start."""
     if not _dirty:
         return
-    file = _cache_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(f".{platform.node()}-{os.getpid()}")
-    aside.write_text(json.dumps(_store()))
-    os.replace(aside, file)
+    remember(_cache_file(), json.dumps(_store()))
     _dirty.clear()
 
 

@@ -5,10 +5,12 @@ Planning looks at every file of a scale; reading gigabytes each time would make 
 edit of somebody who turns the system's clock back would pass here and must not pass there.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
+import stat
 import time
 from pathlib import Path
 
@@ -16,6 +18,21 @@ FILE = Path(".tesserae/hashes.json")
 # A file may be written twice within one tick of its clock: what has just been changed is not remembered yet. One second
 # is the coarsest tick of a file system in use.
 SETTLED_NS = 1_000_000_000
+
+
+def remember(file: Path, text: str) -> None:
+    """Write a memory that nothing depends on: a reader never sees half a file, and of two writers the last one wins.
+
+    Where it cannot be written (another's folder, a read-only or full disk), what it would have saved is done again.
+    """
+    aside = file.with_name(f".{file.name}.{platform.node()}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            aside.write_text(text, encoding="utf-8")
+            os.replace(aside, file)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:
@@ -31,15 +48,20 @@ class Hashes:
         self.root = root
         self._new = False
         try:
-            self._known: dict[str, list] = json.loads((root / FILE).read_text())
+            self._known: dict[str, list] = json.loads((root / FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):  # a memory: whatever is wrong with it, start a new one
             self._known = {}
 
     def of(self, path: str) -> str | None:
-        """Digest of the file at `path` (relative to the project folder), or None if there is none."""
+        """Digest of the file at `path` (relative to the project folder), or None if there is none.
+
+        Raises PermissionError.
+        """
         try:
             status = os.stat(self.root / path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not stat.S_ISREG(status.st_mode):  # a folder, say
             return None
         stamp = _stamp(status)
         known = self._known.get(path)
@@ -53,15 +75,10 @@ class Hashes:
         return digest
 
     def save(self) -> None:
-        """Write the memory if it grew; a reader never sees half a file, of two writers the last one wins."""
-        if not self._new:
-            return
-        file = self.root / FILE
-        file.parent.mkdir(exist_ok=True)
-        aside = file.with_name(f".{file.name}.{platform.node()}.{os.getpid()}")
-        aside.write_text(json.dumps(self._known))
-        os.replace(aside, file)
-        self._new = False
+        """Write the memory if it grew."""
+        if self._new:
+            remember(self.root / FILE, json.dumps(self._known))
+            self._new = False
 
 
 def _stamp(status: os.stat_result) -> list[int]:

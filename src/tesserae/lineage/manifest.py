@@ -22,7 +22,7 @@ from tesserae.lineage.hashes import sha256
 NAME = "manifest.json"
 BEGUN = "begun.json"  # what is known of an unfinished training, in its state folder
 VERSION = 2
-# Libraries that shape numbers: recorded and audited, never invalidating.
+# Libraries that shape numbers, pictures and pages: recorded and audited, never invalidating.
 LIBRARIES = (
     "numpy",
     "torch",
@@ -31,11 +31,24 @@ LIBRARIES = (
     "torch-fidelity",
     "lightning-fabric",
     "scipy",
+    "scikit-learn",
+    "tokenizers",
+    "threadpoolctl",
+    "open-clip-torch",
     "pandas",
+    "pyarrow",
     "matplotlib",
     "pillow",
     "safetensors",
+    "jinja2",
+    "papermill",
+    "nbconvert",
 )
+
+# What a repository that a project is at home in tracks; what else decides a number; what is made.
+OWN = (Path("config/config.yaml"), Path("src/tesserae/__init__.py"))
+CODE = (Path("src"), Path("config"), Path("notebooks"), Path("workflow"), Path("Snakefile"))
+MADE = ("results", "lineage")
 
 
 class File(TypedDict):
@@ -101,7 +114,7 @@ def describe(path: Path, root: Path) -> File:
 
 def read(folder: Path) -> Manifest:
     """The manifest in an artifact's folder; FileNotFoundError if there is none."""
-    return json.loads((folder / NAME).read_text())
+    return json.loads((folder / NAME).read_text(encoding="utf-8"))
 
 
 def files(root: Path, scale: str) -> list[Path]:
@@ -112,7 +125,10 @@ def files(root: Path, scale: str) -> list[Path]:
 
 def collect(root: Path, scale: str) -> dict[str, Manifest]:
     """All manifests of a scale by artifact, producers before consumers."""
-    found = {record["artifact"]: record for record in (json.loads(file.read_text()) for file in files(root, scale))}
+    found = {
+        record["artifact"]: record
+        for record in (json.loads(file.read_text(encoding="utf-8")) for file in files(root, scale))
+    }
     return {name: found[name] for name in upstream(found, found)}
 
 
@@ -125,7 +141,7 @@ def upstream(records: Mapping[str, Mapping[str, Any]], artifacts: Iterable[str])
 def write(file: Path, record: Mapping[str, Any]) -> None:
     """Write a record aside and rename it; sorted, indented, ends in a newline."""
     aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_text(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    aside.write_text(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(aside, file)
 
 
@@ -165,22 +181,28 @@ def hardware() -> dict[str, Any]:
 @functools.cache
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
 
 def commit(root: Path) -> dict[str, Any]:
-    """The git commit of the project folder, and whether the tree differs from it; nulls outside git."""
+    """The git commit of the project folder, and whether its code and settings differ from it; nulls outside git.
+
+    New files count as much as edited ones; results and what is said of them (results/, lineage/) do not. A repository
+    that the folder was only unpacked in says nothing of it.
+    """
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, encoding="utf-8", errors="replace", check=True
+        ).stdout
 
     try:
-        return {
-            "commit": git("rev-parse", "HEAD").strip(),
-            "dirty": bool(git("status", "--porcelain", "--untracked-files=no").strip()),
-        }
+        git("ls-files", "--error-unmatch", *(str(path) for path in OWN if (root / path).exists()))
+        edited = git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{path}" for path in MADE))
+        new = git("ls-files", "--others", "--exclude-standard", "--", *(str(path) for path in CODE))
+        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(edited.strip() or new.strip())}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}

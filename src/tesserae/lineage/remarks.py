@@ -17,7 +17,7 @@ class Found(NamedTuple):
 
 def collect(files: dict[str, Path]) -> list[Found]:
     """Remarks in files given by the name to show; a comment that fills its lines may go on over several."""
-    return [remark for name, file in files.items() for remark in _remarks(file.read_text(), name)]
+    return [remark for name, file in files.items() for remark in _remarks(file.read_text(encoding="utf-8"), name)]
 
 
 def _remarks(text: str, name: str) -> list[Found]:

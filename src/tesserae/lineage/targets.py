@@ -364,7 +364,7 @@ def _metrics(root: Path, table: dict[str, Any], artifact: str) -> dict[str, Any]
     paths = [entry["path"] for entry in table["inputs"][artifact]["files"]]
     file = next((path for path in paths if path.endswith("/metrics.json")), f"{artifact}/metrics.json")
     try:
-        said = json.loads((root / file).read_text())
+        said = json.loads((root / file).read_text(encoding="utf-8"))
         found = {name: said[name] for name in ("measure", "measure_id")}
         return {**found, "values": dict(said["values"]), "file": file, "problems": []}
     except FileNotFoundError:

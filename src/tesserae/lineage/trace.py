@@ -206,7 +206,7 @@ def _modified(file: Path) -> str:
 def _runs(root: Path, scale: str) -> dict[str, Any]:
     """Runs of MLflow by fingerprint, {} where nothing was exported: a trace needs no store."""
     try:
-        known = json.loads((root / RUNS.format(scale=scale)).read_text())
+        known = json.loads((root / RUNS.format(scale=scale)).read_text(encoding="utf-8"))
         return {name: {"store": known["store"], **run} for name, run in known["runs"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

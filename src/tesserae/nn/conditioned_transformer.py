@@ -23,8 +23,8 @@ from tesserae.nn.sizes import TransformerSize
 TIME_SCALE = 1000.0  # times in [0, 1] are embedded as DDPM's steps are (SD3, FlexTok: official codes)
 
 
-class Velocity(NamedTuple):
-    velocity: Tensor  # (B, P, p)
+class Said(NamedTuple):
+    patches: Tensor  # (B, P, p): of each what the network was trained to say, a velocity or the patch itself
     hidden: Tensor  # (B, P, D): patches after the block that was asked for
 
 
@@ -49,9 +49,14 @@ class GroupedBlock(nn.Module):
 
 
 class ConditionedTransformer(nn.Module):
-    """Noisy patches, times and tokens -> velocities; zero when it starts."""
+    """Noisy patches, times and tokens -> what is said of each patch; zero when it starts.
 
-    def __init__(self, size: TransformerSize, patches: int, values: int, tokens: int, token_width: int):
+    `gate_start` is the first bias of the blocks' gates: 0, as in DiT, lets a block in only as fast as its gates grow.
+    """
+
+    def __init__(
+        self, size: TransformerSize, patches: int, values: int, tokens: int, token_width: int, gate_start: float = 0.0
+    ):
         super().__init__()
         width = size["width"]
         self.patches = patches
@@ -61,9 +66,9 @@ class ConditionedTransformer(nn.Module):
         self.t_embedder = TimestepEmbedder(width)
         self.blocks = nn.ModuleList(GroupedBlock(width, size["heads"]) for _ in range(size["blocks"]))
         self.final_layer = ModulatedLinear(width, values, norm=lambda: plain_norm(width))
-        self.initialise()
+        self.initialise(gate_start)
 
-    def initialise(self) -> None:
+    def initialise(self, gate_start: float) -> None:
         """As DiT's: Xavier-uniform linear maps, a small embedding of times, modulations and outputs at zero."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -74,14 +79,15 @@ class ConditionedTransformer(nn.Module):
         for layer in (*self.blocks, self.final_layer):
             nn.init.zeros_(layer.adaLN_modulation[1].weight)
         nn.init.zeros_(self.final_layer.linear.weight)
+        for block in self.blocks:
+            biases = block.adaLN_modulation[1].bias.unflatten(0, (2, 2, 3, -1))  # of each kind, twice: the third a gate
+            nn.init.constant_(biases[:, :, 2], gate_start)
 
     def embedded(self, vectors: Tensor) -> Tensor:
         """Entries of the codebook (B, N, d) -> tokens (B, N, D), as `forward` reads them."""
         return self.token_embedder(vectors)
 
-    def forward(
-        self, x: Tensor, t: Tensor, tokens: Tensor, *, visible: Tensor | None = None, after: int = 0
-    ) -> Velocity:
+    def forward(self, x: Tensor, t: Tensor, tokens: Tensor, *, visible: Tensor | None = None, after: int = 0) -> Said:
         """Noisy patches x (B, P, p), times t (B,) or (1,) in [0, 1], tokens (B, N, D) without positions.
 
         `visible`: bool (B, N), the tokens that are seen by anyone; None: all. `after`: the block, from 0 on, whose
@@ -96,4 +102,4 @@ class ConditionedTransformer(nn.Module):
             x = block(x, condition, self.patches, mask)
             if place == after:
                 hidden = x[:, : self.patches]
-        return Velocity(self.final_layer(x[:, : self.patches], condition), hidden)
+        return Said(self.final_layer(x[:, : self.patches], condition), hidden)

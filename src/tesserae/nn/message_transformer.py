@@ -13,6 +13,7 @@ side of the largest grid in patches, M tokens of a message with d values, D widt
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -266,20 +267,24 @@ class MessageTransformer(nn.Module):
         squares = values.unflatten(2, (self.patch, self.patch, self.channels)).unflatten(1, (rows, -1))
         return squares.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)  # (B, C, rows, p, columns, p) -> (B, C, h, w)
 
-    def attention(self, image: Tensor, t: Tensor, offset: Tensor, message: Tensor, layer: int, mask: Mask) -> Tensor:
-        """Who attends to whom in one layer (counted from 0), after the softmax: (B, H, N, N), buffer included.
+    def attention(
+        self, image: Tensor, t: Tensor, offset: Tensor, message: Tensor, layers: Sequence[int], mask: Mask
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Who attends to whom in each of some layers (counted from 0), in their order, after the softmax: (B, H, N, N),
+        buffer included.
 
-        All layers before it are masked alike. ValueError for a layer that there is not.
+        All layers are masked alike. ValueError for a layer that there is not.
         """
-        if not 0 <= layer < len(self.blocks):
-            raise ValueError(f"layer {layer} of {len(self.blocks)}, counted from 0")
+        if wrong := [layer for layer in layers if not 0 <= layer < len(self.blocks)]:
+            raise ValueError(f"layer {wrong[0]} of {len(self.blocks)}, counted from 0")
         condition = self.t_embedder(TIME_UNIT * t)
         tokens, sizes = self.sequence(image, offset, message, buffer=True)
         bias = biased(tokens.shape[1], self.message_tokens, mask, tokens.device)
-        for block in self.blocks[:layer]:
-            tokens = block(tokens, sizes, condition, bias)
-        logits = self.blocks[layer].attention_logits(tokens, sizes, condition).float()
-        if mask == "additive_one":
-            return (logits + bias).softmax(dim=-1)
         may = allowed(tokens.shape[1], self.message_tokens, tokens.device)
-        return logits.masked_fill(~may, -torch.inf).softmax(dim=-1)
+        for layer, block in enumerate(self.blocks[: max(layers) + 1]):
+            if layer in layers:
+                logits = block.attention_logits(tokens, sizes, condition).float()
+                logits = logits + bias if mask == "additive_one" else logits.masked_fill(~may, -torch.inf)
+                yield layer, logits.softmax(dim=-1)
+            if layer < max(layers):
+                tokens = block(tokens, sizes, condition, bias)

@@ -27,7 +27,7 @@ def write(found: Mapping[str, Any], folder: str | Path) -> None:
     folder = Path(folder)
     effects = {record["id"]: record["effect"]["mean"] for record in found["claims"] if record["effect"]}
     for name, content in (("claims", found), ("metrics", {"verdicts": found["summary"], "effects": effects})):
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for suffix, text in (("md", to_markdown), ("html", to_html)):
         (folder / f"claims.{suffix}").write_text(text(found), encoding="utf-8", newline="\n")
 

@@ -13,7 +13,7 @@ def read(work: Work, group: str, role: str, row: str, file: str) -> list[Any]:
     """A file of a row's artifact, once for each seed: JSON or arrays; nothing if it is not run at this scale."""
     artifact = work.spec["inputs"][group][role].format(row=row)
     paths = [folder / file for folder in seeds.folders(work.inputs, artifact, work.spec["seeds"])]
-    return [json.loads(path.read_text()) if path.suffix == ".json" else np.load(path) for path in paths]
+    return [json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else np.load(path) for path in paths]
 
 
 def reasons(work: Work, group: str, role: str) -> dict[str, str]:

@@ -55,7 +55,7 @@ def read(folder: Path, value: str) -> tuple[float, dict[str, Any]]:
     with guidance ("nocfg": without). Raises ClaimError, naming the file, for a number that is not there or not finite.
     """
     file = folder / ("search.json" if value.startswith("search:") else "metrics.json")
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     try:
         if value.startswith("search:"):
             _, kind, statistic = value.split(":")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tesserae.data.base import cores
 from tesserae.data.cache import CAPTIONS, bytes_to_write, need_room, write_cache, write_json
 from tesserae.data.providers import SPLITS, Labelled, Provider, check, open_provider
 from tesserae.lineage.work import Work
@@ -30,7 +31,7 @@ def run(work: Work) -> dict[str, int]:
     need_room(folder, bytes_to_write(provider, size=size, folder=folder))
     with leaving_when_asked():
         for split in SPLITS:
-            write_cache(provider, split, size=size, folder=folder, workers=len(os.sched_getaffinity(0)))
+            write_cache(provider, split, size=size, folder=folder, workers=cores())
     for file in [*folder.glob("*.npy"), folder / "index.json"]:
         os.replace(file, work.out / file.name)
     there = provider.splits

@@ -11,7 +11,7 @@ from tesserae.reporting.style import save
 def run(work: Work) -> dict[str, float]:
     """Writes forecast.json, gantt.png and gantt.svg from the described plan in the spec (costs/describe.py)."""
     found = forecast(work.spec, work.sources["published"])
-    (work.out / "forecast.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    (work.out / "forecast.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     save(gantt(found), work.out / "gantt", ("png", "svg"))
     return {name: found["total"][name] for name in ("jobs", "gpu_hours", "wall_hours", "peak_disk")}
 

@@ -27,7 +27,7 @@ def run(work: Work) -> None:
     executed.metadata.pop("papermill", None)
     nbformat.write(executed, work.out / "notebook.ipynb")
     page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(executed)
-    (work.out / "notebook.html").write_text(page)
+    (work.out / "notebook.html").write_text(page, encoding="utf-8")
 
 
 def _covered(notebook: nbformat.NotebookNode, modules: list[str], name: str) -> None:

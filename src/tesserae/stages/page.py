@@ -28,7 +28,7 @@ def run(work: Work) -> None:
         entries,
         scale=spec["scale"],
         seeds=spec["seeds"],
-        claims=json.loads((claims / "claims.json").read_text()) if claims else None,
+        claims=json.loads((claims / "claims.json").read_text(encoding="utf-8")) if claims else None,
         omitted=spec["omitted"],
         remarks=_remarks(work, records),
         contradictions=[Contradiction(each["says"], tuple(each["at"])) for each in spec.get("contradictions", ())],

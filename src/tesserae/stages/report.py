@@ -45,7 +45,7 @@ def _summary(work: Work, paper: dict[str, Any], records: dict[str, dict], start:
         figures=sum(record["stage"] == "figure" for record in own),
         trained=paper["trained"],
         seconds=sum(record["seconds"] for record in own),
-        verdicts=json.loads((claims / "claims.json").read_text())["summary"] if claims else None,
+        verdicts=json.loads((claims / "claims.json").read_text(encoding="utf-8"))["summary"] if claims else None,
         table=entry_of(records[paper["table"]], start=start),
         figure=entry_of(records[paper["figure"]], start=start, title=paper["figure_title"]),
     )
@@ -54,7 +54,7 @@ def _summary(work: Work, paper: dict[str, Any], records: dict[str, dict], start:
 def _forecasts(work: Work, base: Path) -> Iterator[str]:
     for name, folder in work.inputs.items():
         if name.startswith("forecast/"):
-            found = json.loads((folder / "forecast.json").read_text())
+            found = json.loads((folder / "forecast.json").read_text(encoding="utf-8"))
             chart = pieces.picture_of(f"{name}/gantt.png", base, f"Jobs over time on {found['gpus']} GPUs")
             yield forecast.section(found, chart)
 

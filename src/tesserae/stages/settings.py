@@ -22,8 +22,9 @@ def settings(recipe: Mapping[str, Any]) -> dict[str, float]:
     """All numbers of a recipe; one of a list is `key.0`, `key.1`, ...
 
     Besides, where the recipe has what they follow from: `patch_tokens` of an image; `tokens` that a tokenizer makes of
-    it; and of a search for guidance the `guidance.smallest` and `.largest` scale tried (1, no guidance, is), its
-    `.step` if the scales are evenly spaced, and the fraction of first tokens without it, `guidance.unguided_percent`.
+    it; `code_values`, how many values a code of so many `levels` stands for; and of a search for guidance the
+    `guidance.smallest` and `.largest` scale tried (1, no guidance, is), its `.step` if the scales are evenly spaced,
+    and the fraction of first tokens without it, `guidance.unguided_percent`.
     """
     values = dict(_numbers(recipe))
     if "patch_size" in recipe:
@@ -32,7 +33,9 @@ def settings(recipe: Mapping[str, Any]) -> dict[str, float]:
         values["tokens"] = (values["image_size"] // 2 ** (len(recipe["network.multipliers"]) - 1)) ** 2
     elif "latent_tokens" in recipe:
         values["tokens"] = values["latent_tokens"]
-    if "sampling.guidance" in recipe:
+    if "levels" in recipe:
+        values["code_values"] = float(len(recipe["levels"]))
+    if isinstance(recipe.get("sampling.guidance"), list):  # of a tokenizer that draws it is one number
         tried = np.unique([1.0, *recipe["sampling.guidance"]])
         values |= {"guidance.smallest": float(tried[0]), "guidance.largest": float(tried[-1])}
         steps = np.diff(tried)

@@ -25,14 +25,14 @@ def run(work: Work) -> dict[str, float]:
             number = table.cells[key, column.name].measured
             if number is not None:
                 measured.setdefault(label, {})[column.name] = number
-    (work.out / "metrics.json").write_text(json.dumps(measured, indent=1, sort_keys=True) + "\n")
+    (work.out / "metrics.json").write_text(json.dumps(measured, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return {f"{row}/{name}": value for row, numbers in measured.items() for name, value in numbers.items()}
 
 
 def _read(work: Work, source: mapping.Source) -> dict[str, Any] | None:
     """The numbers of an artifact, over its seeds; None where nothing is run."""
     files = [work.inputs[artifact] / "metrics.json" for artifact in source.artifacts]
-    return seeds.over_seeds([json.loads(file.read_text()) for file in files]) if files else None
+    return seeds.over_seeds([json.loads(file.read_text(encoding="utf-8")) for file in files]) if files else None
 
 
 if __name__ == "__main__":

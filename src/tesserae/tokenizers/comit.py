@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from tesserae.diffusion.flow import draw_logit_normal_times, draw_noise, path, path_velocity
 from tesserae.encoders.first_stage import FIRST_STAGES, FirstStage
+from tesserae.encoders.teachers import CHANNELS
+from tesserae.losses.representation import projector
 from tesserae.nn.hashing import normals, seeds_of
 from tesserae.nn.message_transformer import Mask, MessageTransformer, Seen
 from tesserae.nn.sizes import TransformerSize
@@ -28,7 +30,8 @@ from tesserae.tokenizers import comit_looking as looking
 from tesserae.tokenizers.comit_drawing import Predicts, Sampling
 from tesserae.tokenizers.comit_looking import Look, Policy
 
-PROJECTOR = 768  # width of the projectors' hidden layers (App. B)
+# DECISION: REPA's projector (arXiv 2410.06940, official code), with the paper's width.
+PROJECTOR = 768  # of the projectors' hidden layers (App. B)
 
 
 class LossWeights(TypedDict):
@@ -59,13 +62,6 @@ class Told(NamedTuple):
     offsets: Tensor  # (B, 2)
 
 
-def projector(width: int, out: int) -> nn.Sequential:
-    """Hidden states (..., D) -> a teacher's features (..., W)."""
-    # DECISION: REPA's projector (arXiv 2410.06940, official code), with the paper's width.
-    layers = nn.Linear(width, PROJECTOR), nn.SiLU(), nn.Linear(PROJECTOR, PROJECTOR), nn.SiLU()
-    return nn.Sequential(*layers, nn.Linear(PROJECTOR, out))
-
-
 class COMiT(nn.Module):
     """The tokenizer and its losses.
 
@@ -94,7 +90,7 @@ class COMiT(nn.Module):
         looks: Looks,
         times: Times,
         loss_weights: LossWeights,
-        teacher_width: int | None,  # W; None: there is none
+        teacher: str | None,  # one of encoders.teachers.CHANNELS; None where no loss needs it
         policy: Mapping[str, Any],
         sampling: Sampling,
     ):
@@ -109,9 +105,8 @@ class COMiT(nn.Module):
             raise ValueError(f"order {self.policy.order}: of codes alone nobody knows where the last look was")
         if math.prod(levels) != codebook_size:
             raise ValueError(f"levels {list(levels)} make {math.prod(levels)} codes, not {codebook_size}")
-        weighted = any(loss_weights.values())
-        if weighted and teacher_width is None:
-            raise ValueError("losses srepa and repa need a teacher: give its width, or weigh both 0")
+        if any(loss_weights.values()) and teacher is None:
+            raise ValueError("losses srepa and repa need a teacher: name one, or weigh both 0")
         self.image_size, self.crop, self.predicts, self.sampling = image_size, crop, predicts, sampling
         self.vocabulary, self.tokens = codebook_size, message_tokens
         self.looks, self.times, self.loss_weights = looks, times, dict(loss_weights)
@@ -130,9 +125,10 @@ class COMiT(nn.Module):
             mask=mask,
             gate_start=gate_start,
         )
+        self.teacher_side = self.predictor.grid if any(loss_weights.values()) else 0
         for name, weight in loss_weights.items():
             if weight:
-                setattr(self, name, projector(transformer["width"], teacher_width))
+                setattr(self, name, projector(transformer["width"], PROJECTOR, CHANNELS[teacher]))
 
     # ---- looking --------------------------------------------------------------------------------------------------
 
@@ -221,36 +217,50 @@ class COMiT(nn.Module):
         projection = self.sampling["projection"]
         return drawing.field(self.predictor, self.predicts, *told, self.empty, guidance, projection)
 
+    @property
+    def attention_blocks(self) -> int:
+        return len(self.predictor.blocks)
+
+    @property
+    def attention_mask(self) -> Mask:
+        return self.predictor.mask
+
     def message_attention(
         self,
-        images: Tensor,
         codes: Tensor,
-        layer: int,
-        time: float,
+        wanted: Mapping[float, Sequence[int]],
         *,
-        offsets: Tensor | None = None,
         mask: Mask = "causal",
-        reverse: bool = False,
-    ) -> Tensor:
-        """How much each token of a message attends to each patch, (B, M, G, G): after the softmax, mean over heads.
+        offsets: Tensor | None = None,
+    ) -> Iterator[tuple[float, int, Tensor, Tensor]]:
+        """How much tokens attend to patches, and patches to tokens, while images are drawn from codes (B, M).
 
-        While an image is drawn from codes (B, M), at the first step of a time of at least `time`, in a layer counted
-        from 0; the images themselves are not read. With `reverse`, how much each patch attends to each token.
-        ValueError for a time that no step has.
+        wanted: times -> layers, counted from 0. Of each time, rising, and each layer, rising, both maps, (B, M, G, G):
+        after the softmax, the mean over heads, at the first step of a time of at least the one that is wanted. The
+        layers of this one pass are all masked by `mask`, those of the drawing as they were trained (official code).
+        `offsets` as in `decode_by`. ValueError for a time that no step has, or a layer that there is not.
         """
         told = Told(self.code_vectors(codes), self._offsets(codes) if offsets is None else offsets)
-        at = drawing.times(self.sampling["steps"], codes.device)
-        reached = [step for step, t in enumerate(at[:-1].tolist()) if t >= time - 1e-6]
-        if not reached:
-            raise ValueError(f"no step of {self.sampling['steps']} is at a time of {time} or later, before 1")
-        x = drawing.euler(self._field(told, self.sampling["guidance"]), self.noise(told.vectors), at[: reached[0] + 1])
-        network = self.predictor
+        at, network = drawing.times(self.sampling["steps"], codes.device), self.predictor
+        steps = {time: self._first_step(time, at) for time in sorted(wanted)}
+        velocity, x, done = self._field(told, self.sampling["guidance"]), self.noise(told.vectors), 0
         parts = network.embedded_offset(told.offsets), network.embedded_message(told.vectors)
-        found = network.attention(network.embedded_image(x), at[reached[0]].view(1), *parts, layer, mask)
         patches = network.grid**2
         image, message = slice(1, 1 + patches), slice(1 + patches, 1 + patches + self.tokens)
-        pairs = found[:, :, image, message].transpose(2, 3) if reverse else found[:, :, message, image]
-        return pairs.mean(dim=1).unflatten(2, (network.grid, network.grid))
+        for time, step in steps.items():
+            x, done = drawing.euler(velocity, x, at[done : step + 1]), step
+            reads = network.attention(network.embedded_image(x), at[step].view(1), *parts, wanted[time], mask)
+            for layer, found in reads:
+                maps = found[:, :, message, image], found[:, :, image, message].transpose(2, 3)
+                yield time, layer, *(each.mean(dim=1).unflatten(2, (network.grid, network.grid)) for each in maps)
+
+    @staticmethod
+    def _first_step(time: float, at: Tensor) -> int:
+        """The first step of a drawing that begins at a time of at least `time`."""
+        reached = [step for step, t in enumerate(at[:-1].tolist()) if t >= time - 1e-6]
+        if not reached:
+            raise ValueError(f"no step of {len(at) - 1} is at a time of {time} or later, before 1")
+        return reached[0]
 
     # ---- training -------------------------------------------------------------------------------------------------
 

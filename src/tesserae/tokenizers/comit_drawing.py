@@ -8,15 +8,12 @@ from typing import Literal, TypedDict
 import torch
 from torch import Tensor
 
-from tesserae.diffusion.flow import per_sample
+from tesserae.diffusion.clean_prediction import Predicts, as_velocity
 from tesserae.diffusion.integrators import Velocity, euler, midpoint
 from tesserae.diffusion.projected_guidance import ProjectedGuidance, Projection
 from tesserae.nn.message_transformer import MessageTransformer
 
-NEAREST = 0.05  # of 1 - t, where an image is predicted (JiT, arXiv 2511.13720): its error is not divided by less
-
 SOLVERS = {"euler": euler, "midpoint": midpoint}
-Predicts = Literal["velocity", "image"]
 
 
 class Sampling(TypedDict):
@@ -24,13 +21,6 @@ class Sampling(TypedDict):
     guidance: float  # w; 1: none
     solver: Literal["euler", "midpoint"]
     projection: Projection
-
-
-def as_velocity(said: Tensor, x: Tensor, t: Tensor, predicts: Predicts) -> Tensor:
-    """What a network says of states x (B, ...) at times t (B,) or (1,) as a velocity, float32."""
-    if predicts == "velocity":
-        return said.float()
-    return (said.float() - x) / (1 - per_sample(t, x)).clamp(min=NEAREST)
 
 
 def field(

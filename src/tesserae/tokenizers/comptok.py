@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from tesserae.diffusion.ddim import ddim
 from tesserae.diffusion.ddpm import DDPMSampler, guide
 from tesserae.diffusion.gaussian import GaussianDiffusion, make_betas
+from tesserae.encoders.teachers import CHANNELS
 from tesserae.losses.representation import representation_loss
 from tesserae.nn.hashing import normals, seeds_of
 from tesserae.nn.latent_autoencoder import LatentAutoencoder
@@ -82,7 +83,7 @@ class CompTok(nn.Module):
         aligned_block: int,
         projector_width: int,
         teacher_side: int,
-        teacher_width: int | None,
+        teacher: str | None,  # one of encoders.teachers.CHANNELS; None where no loss needs it
         loss_weights: LossWeights,
         auxiliary: Auxiliary,
         auxiliary_start_step: int | None,  # of the three losses; None: never
@@ -100,6 +101,8 @@ class CompTok(nn.Module):
                 )
         if min(concept_tokens, token_width) < 2:
             raise ValueError(f"{concept_tokens} tokens of {token_width} values: both have to be at least 2")
+        if loss_weights["representation"] and teacher not in CHANNELS:
+            raise ValueError(f"a weight of `representation` needs a teacher, one of {', '.join(CHANNELS)}: {teacher!r}")
         if sampling["guidance"] != 1 and not null_probability:
             raise ValueError("guidance needs a null_probability: else the decoder never learns to do without tokens")
         self.image_size, self.tokens, self.latent_channels = image_size, concept_tokens, token_width
@@ -123,7 +126,7 @@ class CompTok(nn.Module):
             token_width=token_width,
             aligned_block=aligned_block if self.representation else 0,
             projector_width=projector_width,
-            teacher_width=teacher_width,
+            teacher_width=CHANNELS[teacher] if self.representation else None,
         )
         self.composing = None
         if auxiliary_start_step is not None:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from tesserae.diffusion.mode_times import draw_mode_times
+from tesserae.encoders.teachers import CHANNELS
 from tesserae.losses.representation import projector, representation_loss
-from tesserae.nn.conditioned_transformer import Velocity
 from tesserae.nn.nested_dropout import Law, draw_kept, first
 from tesserae.quantizers.finite import FiniteQuantizer
 from tesserae.tokenizers.flow_tokens import Coded, Condition, FlowTokenizer
@@ -29,8 +29,8 @@ TOKEN_STD = 0.02  # FlexTok, official code
 class FlexTokLike(FlowTokenizer):
     """See `FlowTokenizer` for the keywords that are not its own.
 
-    `representation` is the weight of REPA, with batch["teacher_grid"] (B, P, W) of width `teacher_width`; 0: there is
-    none. `aligned_block` counts from 0.
+    `representation` is the weight of REPA, with batch["teacher_grid"] (B, P, W) of the `teacher`; 0: there is none.
+    `aligned_block` counts from 0.
     """
 
     TRAINING_ONLY = ("projector.",)
@@ -44,9 +44,11 @@ class FlexTokLike(FlowTokenizer):
         representation: float,
         aligned_block: int,
         projector_width: int,
-        teacher_width: int,
+        teacher: str | None,
         **shared: Any,
     ):
+        if representation and teacher not in CHANNELS:
+            raise ValueError(f"a weight of `representation` needs a teacher, one of {', '.join(CHANNELS)}: {teacher!r}")
         quantize = FiniteQuantizer(levels)
         super().__init__(causal=True, code_width=quantize.width, vocabulary=quantize.vocabulary, **shared)
         width, blocks = shared["decoder"]["width"], shared["decoder"]["blocks"]
@@ -55,10 +57,11 @@ class FlexTokLike(FlowTokenizer):
         draw_kept(0, self.tokens, kept_law, torch.Generator())  # refuses a law that does not fit
         self.quantize, self.kept_law, self.mode_scale = quantize, kept_law, mode_scale
         self.representation, self.aligned_block = representation, aligned_block
+        self.teacher_side = self.grid if representation else 0
         self.left_out_token = nn.Parameter(TOKEN_STD * torch.randn(width))
         self.null_token = nn.Parameter(TOKEN_STD * torch.randn(width))
         if representation:
-            self.projector = projector(width, projector_width, teacher_width)
+            self.projector = projector(width, projector_width, CHANNELS[teacher])
 
     def coded(self, latents: Tensor) -> Coded:
         vectors = self.quantize(latents)
@@ -85,10 +88,10 @@ class FlexTokLike(FlowTokenizer):
     def nothing(self, vectors: Tensor) -> Condition:
         return Condition(self.null_token.expand(len(vectors), self.tokens, -1), None)
 
-    def further_terms(self, found: Velocity, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def further_terms(self, hidden: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
         if not self.representation:
             return {}
-        distance = representation_loss(self.projector(found.hidden.float()), batch["teacher_grid"])
+        distance = representation_loss(self.projector(hidden.float()), batch["teacher_grid"])
         return {"representation": self.representation * distance}
 
 

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tesserae.diffusion.clean_prediction import Predicts, as_velocity
 from tesserae.diffusion.flow import draw_noise, path, path_velocity
-from tesserae.diffusion.hashed_noise import hashed_normals
 from tesserae.diffusion.integrators import euler
-from tesserae.nn.conditioned_transformer import ConditionedTransformer, Velocity
-from tesserae.nn.hashing import seeds_of
+from tesserae.diffusion.projected_guidance import ProjectedGuidance, Projection
+from tesserae.nn.conditioned_transformer import ConditionedTransformer, Said
+from tesserae.nn.hashing import normals, seeds_of
 from tesserae.nn.patches import patchify, unpatchify
 from tesserae.nn.register_encoder import RegisterEncoder
 from tesserae.nn.sizes import TransformerSize
@@ -43,7 +44,10 @@ class Condition(NamedTuple):
 class FlowSettings(TypedDict):
     steps: int  # of Euler's method when it decodes
     guidance: float  # 1: none
+    projection: Projection  # of what guidance adds; {momentum: 0, norm_limit: 0, parallel: 1} is none
     null_probability: float  # of an image whose tokens the decoder does not get in training
+    predicts: Predicts
+    gate_start: float  # first bias of the decoder's gates; 0 in the papers
 
 
 class FlowTokenizer(nn.Module):
@@ -76,10 +80,10 @@ class FlowTokenizer(nn.Module):
         if flow["guidance"] != 1 and not flow["null_probability"]:
             raise ValueError("guidance needs a null_probability: else the decoder never learns to do without tokens")
         self.patch_size, self.grid = patch_size, image_size // patch_size
-        self.tokens, self.vocabulary, self.flow = latent_tokens, vocabulary, dict(flow)
+        self.tokens, self.vocabulary, self.flow, self.aligned_block = latent_tokens, vocabulary, dict(flow), 0
         patches, values = self.grid**2, 3 * patch_size**2
         self.encoder = RegisterEncoder(encoder, patches, values, latent_tokens, code_width, causal=causal)
-        self.decoder = ConditionedTransformer(decoder, patches, values, latent_tokens, code_width)
+        self.decoder = ConditionedTransformer(decoder, patches, values, latent_tokens, code_width, flow["gate_start"])
 
     # ---- what differs -------------------------------------------------------------------------------------------
 
@@ -120,48 +124,50 @@ class FlowTokenizer(nn.Module):
     def decode(self, codes: Tensor, *, kept: Tensor | None = None) -> Tensor:
         """Codes int64 (B, N) -> images (B, 3, S, S), about [-1, 1], not clamped; of the first `kept` (B,) tokens."""
         # DEPARTS: the official codes draw from one stream, so that the same codes make another image every time.
-        noise = hashed_normals(seeds_of(codes), 0, (self.grid**2, 3 * self.patch_size**2))
+        noise = normals(seeds_of(codes), 0, (self.grid**2, 3 * self.patch_size**2))
         return self.generated(self.code_vectors(codes), noise, kept)
 
     def generated(self, vectors: Tensor, noise: Tensor, kept: Tensor | None = None) -> Tensor:
         """Entries (B, N, d), and noise (B, P, p) at t = 0 -> images (B, 3, S, S)."""
-        times = torch.linspace(0, 1, self.flow["steps"] + 1, device=noise.device)
+        times, guidance = torch.linspace(0, 1, self.flow["steps"] + 1, device=noise.device), self.flow["guidance"]
+        guide = ProjectedGuidance(guidance, self.flow["projection"]) if guidance != 1 else None
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
-            t, guidance = t.expand(len(x)), self.flow["guidance"]
-            informed = self.decoded(x, t, self.shown(vectors, t, None, kept)).velocity
-            if guidance == 1:
-                return informed
-            blind = self.decoded(x, t, self.nothing(vectors)).velocity
-            return blind + guidance * (informed - blind)
+            t = t.expand(len(x))
+            informed = self.velocity(x, t, self.shown(vectors, t, None, kept))
+            return informed if guide is None else guide(informed, self.velocity(x, t, self.nothing(vectors)))
 
         return unpatchify(euler(velocity, noise, times), self.patch_size, self.grid)
 
-    def decoded(self, x: Tensor, t: Tensor, condition: Condition, after: int = 0) -> Velocity:
-        """Noisy patches (B, P, p) at times (B,) -> velocities, and patches after a block."""
-        return self.decoder(x, t, condition.tokens, visible=condition.visible, after=after)
+    def velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """Noisy patches (B, P, p) at times (B,) -> velocities, float32."""
+        return as_velocity(self.said(x, t, condition).patches, x, t, self.flow["predicts"])
+
+    def said(self, x: Tensor, t: Tensor, condition: Condition) -> Said:
+        """The decoder's own words, and patches (B, P, D) after `aligned_block`."""
+        return self.decoder(x, t, condition.tokens, visible=condition.visible, after=self.aligned_block)
 
     # ---- training -----------------------------------------------------------------------------------------------
 
     def losses(self, batch: dict, step: int, rng: torch.Generator) -> Iterator[tuple]:
         """Weighted terms of the one update, and usage and perplexity of the codes in these images.
 
-        batch["images"] (B, 3, S, S) in [-1, 1]; losses are float32, means over patches and their values.
+        batch["images"] (B, 3, S, S) in [-1, 1]; losses are float32, means over patches and their values. The flow's is
+        the error of what the decoder predicts: of an image it is that of its velocity times (1 - t)^2.
         """
         patches = patchify(batch["images"].float(), self.patch_size)
         coded = self.coded(self.encoder(patches))
         noise, t = draw_noise(patches, rng), self.draw_times(patches, rng)
         condition = self.shown(coded.vectors, t, rng)
-        found = self.decoded(path(patches, noise, t), t, condition, self.aligned_block)
+        said = self.said(path(patches, noise, t), t, condition)
+        wanted = path_velocity(patches, noise) if self.flow["predicts"] == "velocity" else patches
         with torch.autocast(patches.device.type, enabled=False):
-            terms = {"flow": F.mse_loss(found.velocity.float(), path_velocity(patches, noise))}
-            terms |= coded.terms | self.further_terms(found, batch)
+            terms = {"flow": F.mse_loss(said.patches.float(), wanted)}
+            terms |= coded.terms | self.further_terms(said.hidden, batch)
         yield "autoencoder", terms, codebook_health(coded.codes, self.vocabulary)
 
-    aligned_block = 0  # whose patches `further_terms` gets
-
-    def further_terms(self, found: Velocity, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Weighted losses beside the flow's and the quantiser's."""
+    def further_terms(self, hidden: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Weighted losses beside the flow's and the quantiser's; `hidden` patches (B, P, D) of `aligned_block`."""
         return {}
 
     def freeze_encoder(self) -> None:

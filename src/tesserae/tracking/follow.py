@@ -93,7 +93,7 @@ def start_follower(root: Path, scale: str) -> subprocess.Popen:
     """Start a follower as a process that ends with this one; it writes to .tesserae/follow-<scale>.log."""
     log = root / ".tesserae" / f"follow-{scale}.log"
     log.parent.mkdir(exist_ok=True)
-    with open(log, "w") as out:
+    with open(log, "w", encoding="utf-8") as out:
         return subprocess.Popen(
             [sys.executable, "-m", "tesserae.tracking.follow", str(root), scale, str(os.getpid())],
             stdin=subprocess.DEVNULL,

@@ -44,7 +44,7 @@ class Begun:
     def points(self) -> list[runs.Point]:
         """Points of the curve now; none if there is none, or none any more."""
         try:
-            return runs.curve(self.curve.read_text()) if self.curve else []
+            return runs.curve(self.curve.read_text(encoding="utf-8")) if self.curve else []
         except FileNotFoundError:
             return []
 
@@ -62,7 +62,7 @@ def unfinished(root: Path, scale: str) -> dict[Name, Begun]:
 
 def _read(begun: Path) -> dict[str, Any]:
     try:
-        return json.loads(begun.read_text())
+        return json.loads(begun.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{begun} is not JSON ({error}); delete its folder: the training starts anew") from None
 
@@ -70,7 +70,7 @@ def _read(begun: Path) -> dict[str, Any]:
 def _has_ended(record: dict[str, Any], root: Path) -> bool:
     """Whether the manifest of this very execution is there: the runner writes it just before it removes the state."""
     try:
-        done = json.loads((root / runs.folder(record) / manifests.NAME).read_text())
+        done = json.loads((root / runs.folder(record) / manifests.NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
     return runs.key(done) == runs.key(record)
@@ -166,8 +166,8 @@ def checkout(root: Path) -> str:
     if not file.exists():
         file.parent.mkdir(exist_ok=True)
         aside = file.with_name(f".checkout.{os.getpid()}")
-        aside.write_text(uuid.uuid4().hex[:12])
+        aside.write_text(uuid.uuid4().hex[:12], encoding="utf-8")
         with contextlib.suppress(FileExistsError):  # of two that make it at once, the first one wins
             os.link(aside, file)
         aside.unlink()
-    return file.read_text()
+    return file.read_text(encoding="utf-8")

@@ -85,7 +85,7 @@ class Store:
         """
         try:
             self._lock.parent.mkdir(parents=True, exist_ok=True)
-            file = open(self._lock, "a+")  # noqa: SIM115 (closed below; closing gives the lock back)
+            file = open(self._lock, "a+", encoding="utf-8")  # noqa: SIM115 (closed below; closing gives the lock back)
         except OSError as error:
             raise self._error(f"its lock {self._lock} cannot be written ({error})", "check folder and rights") from None
         with file:

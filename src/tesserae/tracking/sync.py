@@ -78,7 +78,7 @@ def up_to_date(root: Path, scale: str, uri: str | None = None, *, curves: bool =
     store, begun = Store(root, uri), unfinished(root, scale)
     records, left_out = _records(root, scale)
     try:
-        index = json.loads(index_file(root, scale).read_text())
+        index = json.loads(index_file(root, scale).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # no sync yet, or its note was lost: only where nothing is there, nothing is to do
         return not (records or begun or left_out)
     return (
@@ -111,7 +111,7 @@ def _records(root: Path, scale: str) -> tuple[dict[str, Record], dict[str, str]]
     found, wrong = {}, {}
     for file in manifests.files(root, scale):
         try:
-            record = json.loads(file.read_text())
+            record = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             continue
         except ValueError as error:

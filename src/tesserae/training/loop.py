@@ -115,14 +115,14 @@ def train(
     prepared = batches(source, training["seed"], fabric.device, range(first, steps), own, ahead)
     began = time.perf_counter()
     # By lines: who follows the training sees them.
-    with open(log if writer else os.devnull, "a", buffering=1) as curve, closing(prepared):
+    with open(log if writer else os.devnull, "a", buffering=1, encoding="utf-8") as curve, closing(prepared):
         for step, parts in zip(bar, prepared, strict=True):
             try:
                 for terms in train_step(fabric, learner, parts, step, training, stop):
                     since.add(terms)
             except NotFinite as error:
                 if writer:
-                    (state / REPORT).write_text(json.dumps(error.record, indent=1) + "\n")
+                    (state / REPORT).write_text(json.dumps(error.record, indent=1) + "\n", encoding="utf-8")
                 raise FloatingPointError(f"{title}: {error}. All of it: {state / REPORT}") from None
             _average(learner, min(training["ema"], (1 + step) / (10 + step)) if warming else training["ema"])
             if (step + 1) % math.ceil(steps / LOGGED) == 0 or step + 1 == steps:
@@ -146,7 +146,7 @@ def train(
     if hasattr(model, "settle"):
         weights, settled = _settle(fabric, learner, weights, source, training)
     shutil.copyfile(log, curves)
-    last = json.loads(log.read_text().splitlines()[-1])
+    last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
     numbers = {name: value for name, value in last.items() if name not in ("step", "images", "lr")}
     numbers |= {
         "images_per_second": round((steps - first) * batch_size / seconds, 1),
@@ -323,8 +323,11 @@ def _restore(fabric: Fabric, checkpoints: Checkpoints, log: Path, learner: Learn
     if writer:
         if found:
             print(f"resuming at step {step}", flush=True)
-        lines = log.read_text().splitlines(keepends=True) if log.exists() else []
-        log.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
+        log.write_text(
+            "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step),
+            encoding="utf-8",
+        )
     return step
 
 

@@ -41,7 +41,7 @@ class Checkpoints:
         try:
             with open(aside, "wb") as opened:
                 digest = _write(content, opened)
-            with open(file.with_suffix(".sha256"), "w") as beside:
+            with open(file.with_suffix(".sha256"), "w", encoding="utf-8") as beside:
                 beside.write(f"{digest}  {file.name}\n")
                 beside.flush()
                 os.fsync(beside.fileno())
@@ -74,7 +74,7 @@ class Checkpoints:
         file = self._file(step)
         with open(file, "rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        if file.with_suffix(".sha256").read_text().split()[0] != digest:
+        if file.with_suffix(".sha256").read_text(encoding="utf-8").split()[0] != digest:
             raise ValueError("its content changed since it was saved")
         return torch.load(file, map_location="cpu", weights_only=True)
 

@@ -34,7 +34,7 @@ def _connect(path: str, stage: str) -> "socket.socket | None":
         except OSError:
             connection.close()
             try:
-                with open(path + ".starting") as starting:
+                with open(path + ".starting", encoding="utf-8") as starting:
                     light = starting.read().split()
             except FileNotFoundError:
                 return None

@@ -42,8 +42,14 @@ def conduct(work: Work, declared: set[Path]) -> Conduct:
         undeclared,
         {name for name in sys.modules if name.split(".")[0] == fingerprint.PACKAGE},
         {name: {fingerprint.meaning(name, raw).digest} for name, raw in loading.loaded().items()},
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,  # with what a warm parent had loaded
+        _peak_mb(),
     )
+
+
+def _peak_mb() -> int:
+    """Most memory this process ever held, with what a warm parent had loaded: Linux counts in kB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 @contextlib.contextmanager

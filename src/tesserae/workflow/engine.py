@@ -16,6 +16,16 @@ from pathlib import Path
 from snakemake.io import _IOFile
 from snakemake.persistence.file import FilePersistence
 
+from tesserae.config.errors import ConfigError
+
+
+def verify_folder(root: Path) -> None:
+    """Raise ConfigError unless Snakemake runs in the project folder `root`: elsewhere it would find nothing made."""
+    if not Path.cwd().samefile(root):
+        raise ConfigError(
+            Path.cwd(), "", f"Snakemake runs here, not in the project folder {root}", f"add `--directory {root}`"
+        )
+
 
 def adjust() -> None:
     """From here on, this process's Snakemake judges outputs by their folders and finds its locks by their place."""
@@ -30,4 +40,4 @@ async def _protected(self: _IOFile) -> bool:
 def _read_locks(self: FilePersistence) -> Iterator[tuple[str, str]]:
     for kind in ("input", "output"):
         for file in sorted(Path(self._lockdir).glob(f"[0-9]*.{kind}.lock")):
-            yield from ((kind, line.strip()) for line in file.read_text().splitlines())
+            yield from ((kind, line.strip()) for line in file.read_text(encoding="utf-8").splitlines())

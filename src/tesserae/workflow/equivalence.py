@@ -65,14 +65,19 @@ def _write(plan: Plan, entries: list[Equivalent]) -> None:
     file = plan.project.root / EQUIVALENTS
     said = {(entry.module, entry.code) for entry in entries}
     kept = [old for old in plan.project.equivalents.equivalents if (old.module, old.code) not in said]
-    head = [line for line in file.read_text().splitlines() if line.startswith("#")]
+    head = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     shown = [entry.model_dump(exclude_defaults=True) for entry in (*kept, *entries)]
     body = yaml.safe_dump({"equivalents": shown}, sort_keys=False, allow_unicode=True)
-    file.write_text("\n".join([*head, body]))
+    file.write_text("\n".join([*head, body]), encoding="utf-8")
 
 
 def _user(plan: Plan) -> str:
-    done = subprocess.run(["git", "-C", str(plan.project.root), "config", "user.name"], capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "-C", str(plan.project.root), "config", "user.name"],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     if not done.stdout.strip():
         raise NotNeeded("say who reviewed it: --by NAME (git has no user.name here)")
     return done.stdout.strip()

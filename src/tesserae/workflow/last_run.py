@@ -119,7 +119,7 @@ def _started(plan: Plan, name: str) -> str | None:
 def _read(file: Path) -> dict[str, Any] | None:
     """A JSON object; None for what is missing, or was damaged: such an artifact is stale and has no numbers."""
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

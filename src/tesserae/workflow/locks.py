@@ -157,12 +157,14 @@ def _same(opened: int, file: Path) -> bool:
 def _started(pid: int) -> str | None:
     """When a process of this host began, in whatever way the system says it; None if there is none."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:  # no Linux
-        answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+        answer = subprocess.run(
+            ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, encoding="utf-8", errors="replace"
+        )
         return answer.stdout.strip() or None
     try:
-        state, *_ = fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *_ = fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if state == "Z" else f"{boot} {fields[19]}"

@@ -31,7 +31,7 @@ from tesserae.lineage import code, fingerprint  # noqa: E402
 from tesserae.lineage import manifest as manifests  # noqa: E402
 from tesserae.lineage.hashes import sha256  # noqa: E402
 from tesserae.lineage.work import Work  # noqa: E402
-from tesserae.workflow import locks, own_code, runs, space, staleness  # noqa: E402
+from tesserae.workflow import home, locks, own_code, rights, runs, space, staleness, streams  # noqa: E402
 from tesserae.workflow.conduct import Conduct, conduct  # noqa: E402
 from tesserae.workflow.foreign import published_weights  # noqa: E402
 from tesserae.workflow.graph.job import Job  # noqa: E402
@@ -61,6 +61,8 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="the project folder (default: this one)")
     arguments = parser.parse_args(argv)
     _limit_threads(arguments.threads)
+    streams.adapt()
+    home.settle(arguments.project.resolve())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that nothing half-written stays
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a lost terminal, unless started by nohup
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
@@ -80,7 +82,8 @@ def main(argv: list[str] | None = None, stage: str | None = None) -> None:
         raise
     except Exception as error:
         traceback.print_exc()
-        reason = space.remedy(arguments.project) if space.is_full(error) else error
+        denied = rights.complaint(error) if isinstance(error, OSError) else None
+        reason = space.remedy(arguments.project) if space.is_full(error) else denied or error
         sys.exit(f"{stage or arguments.stage}/{arguments.recipe} failed: {reason}")
 
 
@@ -88,7 +91,7 @@ def _queue_again() -> None:
     """Inside a SLURM job that was told its time is up: go to the end of the queue, under the same job id."""
     job = os.environ.get("SLURM_JOB_ID")
     if job:
-        answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+        answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, encoding="utf-8", errors="replace")
         print(f"SLURM job {job} queued again" if not answer.returncode else answer.stderr.strip(), flush=True)
 
 
@@ -118,6 +121,8 @@ def _make(plan: Plan, job: Job, planned: str | None) -> dict:
     # Sibling of the artifact, so that the final rename stays within one file system.
     folder = root / plan.folder(job.id)
     folder.mkdir(parents=True, exist_ok=True)
+    if blocked := [name for name in (*STAGES[stage].files, manifests.NAME) if (folder / name).is_dir()]:
+        raise Refused(f"{job.id}: {folder / blocked[0]} is a folder, where a file belongs; take it away")
     making = folder.parent / f".{job.recipe}.making-{platform.node()}-{os.getpid()}"
     for leftover in folder.parent.glob(f".{job.recipe}.making-{platform.node()}-*"):  # of killed ones: we have the lock
         shutil.rmtree(leftover)

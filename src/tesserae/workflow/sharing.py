@@ -43,7 +43,9 @@ def share(plan: Plan) -> list[str]:
 
     Raises NotShared if something is stale or unfinished: what is shared must be what the code makes.
     """
-    root, statuses = plan.project.root, examine(plan)
+    root = plan.project.root
+    _no_link(root, plan)
+    statuses = examine(plan)
     run = to_run(plan, statuses)
     if run:
         some = ", ".join([*run][:4])
@@ -60,7 +62,7 @@ def share(plan: Plan) -> list[str]:
     index["code"] = {file.relative_to(store).as_posix(): sha256(file) for file in kept}
     file = root / index_file(plan)
     file.parent.mkdir(exist_ok=True)
-    _dvc(root, "add", str(plan.top), fails="recording the results")
+    _dvc(root, "add", str(plan.top), fails="recording the results (it needs git: `git init` where there is none)")
     manifests.write(file, index)
     done = [f"recorded {len(index['artifacts'])} artifacts: {pointer(plan)}, {index_file(plan)}"]
     if _dvc(root, "remote", "default", check=False).returncode == 0:
@@ -69,6 +71,18 @@ def share(plan: Plan) -> list[str]:
     else:
         done.append("not pushed: DVC has no default remote; `dvc remote add -d NAME URL`, then `dvc push`")
     return [*done, f"to share it: git add {pointer(plan)} {index_file(plan)} results/.gitignore && git commit"]
+
+
+def _no_link(root: Path, plan: Plan) -> None:
+    """Raise NotShared if the results lie behind a link, of which DVC records nothing."""
+    for folder in (Path("results"), plan.top):
+        if (root / folder).is_symlink():
+            there = (root / folder).resolve()
+            raise NotShared(
+                f"{folder} is a link to {there}, and DVC records nothing behind a link. Move the whole project to that "
+                f"disk, or mount the folder instead of linking it: `rm {folder} && mkdir {folder} && sudo mount --bind "
+                f"{there} {folder}`"
+            )
 
 
 def _entry(root: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +103,7 @@ def read_index(plan: Plan) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        index = json.loads(file.read_text())
+        index = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise NotShared(f"{index_file(plan)} is not JSON ({error}); take it from git again") from None
     if index.get("version") != VERSION:
@@ -182,7 +196,12 @@ def _fetch(plan: Plan, targets: list[str]) -> None:
 def _dvc(root: Path, *arguments: str, check: bool = True, fails: str = "") -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, env={**os.environ, "DVC_NO_ANALYTICS": "1"}
+        command,
+        cwd=root,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "DVC_NO_ANALYTICS": "1"},
     )
     if check and done.returncode:
         raise NotShared(f"{fails} failed:\n{(done.stderr or done.stdout).strip()}")

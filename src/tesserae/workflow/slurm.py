@@ -82,7 +82,11 @@ def _refuse_twins(wanted: set[str]) -> None:
 def _queued(wanted: set[str]) -> list[tuple[str, str]]:
     """Id and state of this folder's jobs in the queue that make something `wanted`."""
     answer = subprocess.run(
-        ["squeue", "--me", "--noheader", "--format=%i|%T|%k|%Z"], capture_output=True, text=True, timeout=120
+        ["squeue", "--me", "--noheader", "--format=%i|%T|%k|%Z"],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=120,
     )
     if answer.returncode:
         raise WorkflowError(f"cannot ask SLURM which jobs it has: squeue: {answer.stderr.strip()}")

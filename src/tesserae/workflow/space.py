@@ -20,7 +20,8 @@ def remedy(root: Path) -> str:
     free = shutil.disk_usage(root / "results").free
     return (
         f"the disk is full ({words.size(free)} free in {root / 'results'}, or your quota is used up); nothing "
-        "half-written was left. Make room, or move results/ to a larger disk and link it, and run the workflow again"
+        "half-written was left. Make room, or move the project to a larger disk, or mount one at results/ (behind a "
+        "link, DVC shares nothing), and run the workflow again"
     )
 
 

@@ -115,8 +115,8 @@ def _standing(
 
 def _record(file: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads(file.read_text())
-    except (OSError, ValueError):  # no manifest, or half a one: there is no artifact
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):  # none, or half a one: no artifact
         return None
     return (
         record if isinstance(record, dict) and {"artifact", "fingerprint", "outputs", "inputs"} <= set(record) else None

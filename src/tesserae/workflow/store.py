@@ -85,7 +85,7 @@ def _restore(plan: Plan, repository: Any, entry: dict[str, Any]) -> bool:
     try:
         for path, md5 in entry["files"].items():
             transfer(cache.fs, cache.oid_to_path(md5), local, str(aside[path]), links=list(cache.cache_types))
-        record = json.loads(aside[str(plan.folder(entry["artifact"]) / manifests.NAME)].read_text())
+        record = json.loads(aside[str(plan.folder(entry["artifact"]) / manifests.NAME)].read_text(encoding="utf-8"))
         if record["fingerprint"] != plan.fingerprint(plan.jobs[entry["artifact"]]) or any(
             sha256(aside[output["path"]]) != output["sha256"] for output in record["outputs"]
         ):
@@ -102,9 +102,13 @@ def _restore(plan: Plan, repository: Any, entry: dict[str, Any]) -> bool:
 def _repository(root: Path) -> Any:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
+    from dvc.scm import SCMError
 
     try:
-        return Repo(str(root))
+        try:
+            return Repo(str(root))
+        except SCMError:  # unpacked from an archive: DVC's folder is there, git is not, and the cache needs none
+            return Repo(str(root), config={"core": {"no_scm": True}})
     except NotDvcRepoError:
         raise NoRepository(
             f"{root} is not a DVC repository: what is replaced cannot be kept; `dvc init` (or `dvc init --no-scm`)"
@@ -128,4 +132,4 @@ def _entry(plan: Plan, record: dict[str, Any]) -> Path:
 
 def _kept(plan: Plan, name: str) -> dict[str, Any] | None:
     file = _entry(plan, {"artifact": name, "fingerprint": plan.fingerprint(plan.jobs[name])})
-    return json.loads(file.read_text()) if file.exists() else None
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None

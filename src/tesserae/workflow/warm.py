@@ -25,6 +25,7 @@ import traceback
 from pathlib import Path
 
 from tesserae.config.stages import STAGES
+from tesserae.workflow import streams
 
 PRELOAD = (
     "numpy",
@@ -48,19 +49,22 @@ PRELOAD = (
 
 
 def wanted() -> bool:
-    """Whether a workflow shall start a warm parent: TESSERAE_WARM=off in the environment says no."""
-    return os.environ.get("TESSERAE_WARM") != "off"
+    """Whether a workflow shall start a warm parent: TESSERAE_WARM=off in the environment says no.
+
+    Only Linux has what watches over its jobs (pidfd_open); elsewhere each starts an interpreter of its own.
+    """
+    return os.environ.get("TESSERAE_WARM") != "off" and hasattr(os, "pidfd_open")
 
 
 def start(log: Path, preload: tuple[str, ...] = PRELOAD) -> subprocess.Popen:
     """Start a warm parent for this process's children; they find it through TESSERAE_WARM."""
     path = os.path.join(tempfile.mkdtemp(prefix="tesserae-"), "warm")
     light = [name for name, stage in STAGES.items() if not stage.torch]
-    Path(path + ".starting").write_text("\n".join(light))  # clients of these stages do not wait
+    Path(path + ".starting").write_text("\n".join(light), encoding="utf-8")  # clients of these stages do not wait
     log.parent.mkdir(parents=True, exist_ok=True)
     os.environ["TESSERAE_WARM"] = path
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with open(log, "w") as out:
+    with open(log, "w", encoding="utf-8") as out:
         return subprocess.Popen(
             [sys.executable, "-m", "tesserae.workflow.warm", path, str(os.getpid()), *preload],
             env=environment,
@@ -80,6 +84,7 @@ def stop(parent: subprocess.Popen) -> None:
 
 def serve(path: str, starter: int, preload: list[str]) -> None:
     """Preload, then fork a child for each connection until the process `starter` is gone."""
+    streams.adapt()  # for the children: their streams are pipes in its place, which cannot be changed
     try:
         for name in preload:
             importlib.import_module(name)

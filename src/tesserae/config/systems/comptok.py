@@ -12,7 +12,6 @@ from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Toke
 OFFICIAL = "tesserae.tokenizers.comptok_weights"  # reads Semanticist's published weights
 
 Teacher = Literal["dinov2_vitb14", "lite2"]
-WIDTHS = {"dinov2_vitb14": 768, "lite2": 120}  # of the teachers' features (encoders/teachers.py)
 
 
 class LossWeights(Strict):
@@ -158,8 +157,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     for key in ("null_probability", "diffusion_steps"):
         spec.set(f"model.{key}", recipe[key])
     aligned = teacher(recipe, context)
-    origin = context.scaled("comptok", recipe, "teacher").origin
-    spec.set("model.teacher_width", WIDTHS[aligned.value] if aligned else None, origin)
+    spec.set("model.teacher", aligned or Sourced(None, recipe["loss_weights.representation"].origin))
     for term in LossWeights.model_fields:
         spec.set(f"model.loss_weights.{term}", recipe[f"loss_weights.{term}"])
     for key in Auxiliary.model_fields:

@@ -35,7 +35,9 @@ class Controls(NamedTuple):
 
 def controls_of(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:
     """The controls of a job whose stage has some, among the jobs `found` so far."""
-    return {"reconstruction": _of_reconstruction, "metrics": _of_samples}[job.stage](project, job, found)
+    return {"reconstruction": _of_reconstruction, "looks": _of_reconstruction, "metrics": _of_samples}[job.stage](
+        project, job, found
+    )
 
 
 def _of_reconstruction(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:

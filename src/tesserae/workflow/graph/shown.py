@@ -19,10 +19,16 @@ def _missing(project: Project, artifact: str, found: dict[str, Job], value: str 
     """Why an artifact, or a number of it, is not made at this scale; None if it is, or if it should be."""
     if artifact in found:
         return found[artifact].without.get(value)
+    return project.omitted.get(recipe_of(project, artifact))
+
+
+def recipe_of(project: Project, artifact: str) -> str:
+    """The recipe behind an artifact whose name may also say at which guidance, or under which prompt or policy."""
     name = artifact.split("/")[1]
-    for variant in (*KINDS, *PROMPTS):
+    policies = [policy for paper in project.papers.values() for policy in paper.measures.policies]
+    for variant in (*KINDS, *PROMPTS, *policies):
         name = name.removesuffix(f"-{variant}")
-    return project.omitted.get(name)
+    return name
 
 
 def _shown(

@@ -17,22 +17,57 @@ from tesserae.workflow.graph.job import Job, gathered, home, reads_of, shards_of
 def dataset_job(project: Project, recipe: Any) -> Job:
     name, data, _ = project.context.images(recipe)
     spec = Spec()
-    for key, value in data.model_dump().items():
-        if key not in ("corpus", "root"):  # where the bytes lie is not what they are
-            spec.set(key, value, f"config/datasets.yaml: datasets.{name}.{key}")
+    _describe(spec, name, data)
     spec.set("image_size", project.context.mapped("image_size", recipe["image_size"]))
-    family = "imagenet" if data.provider.startswith("imagenet") else data.provider
-    spec.set("module", f"tesserae.data.{family}", "the provider's module")
-    corpus = getattr(data, "corpus", None)
-    sources = {"corpus": Path(corpus), "checksums": Path(corpus).with_name("SHA256SUMS")} if corpus else {}
     return Job(
         "dataset",
         f"{name}-{spec.values['image_size']}",
         spec.values,
         spec.origins,
-        sources=sources,
+        sources=_sources(data),
         data=getattr(data, "root", None),
     )
+
+
+def masks_job(project: Project, recipe: Any, dataset: Job) -> Job | None:
+    """Of the images in which a recipe's paper looks for objects, at the size that the tokenizer sees; None for none.
+
+    ConfigError if no data set plays the role, or one that has no masks.
+    """
+    role = project.papers[recipe.file.stem].measures.masks
+    if role is None:
+        return None
+    name, data, origin = project.context.playing(role, recipe.file, "measures.masks")
+    splits = {"emoji": "val", "ecssd": "all"}  # which nobody trained on
+    if data.provider not in splits:
+        raise ConfigError(
+            project.context.scale_file,
+            f"datasets.{role}",
+            f"{name} has no masks of objects",
+            f"name a data set of {' or '.join(splits)} ({project.context.datasets_file})",
+        )
+    spec, split = Spec(), splits[data.provider]
+    _describe(spec, name, data)
+    spec.set("split", split, origin)
+    spec.set("image_size", dataset.spec["image_size"], dataset.origins["image_size"])
+    recipe_of_it = f"{name}-{split}-{spec.values['image_size']}"
+    data_at = {"sources": _sources(data), "data": getattr(data, "root", None)}
+    return Job("masks", recipe_of_it, spec.values, spec.origins, **data_at)
+
+
+def _describe(spec: Spec, name: str, data: Any) -> None:
+    """What a data set is, and which module reads it."""
+    for key, value in data.model_dump().items():
+        if key not in ("corpus", "root"):  # where the bytes lie is not what they are
+            spec.set(key, value, f"config/datasets.yaml: datasets.{name}.{key}")
+    family = "imagenet" if data.provider.startswith("imagenet") else data.provider
+    spec.set("module", f"tesserae.data.{family}", "the provider's module")
+
+
+def _sources(data: Any) -> dict[str, Path]:
+    """The tracked files of an embedded corpus."""
+    corpus = getattr(data, "corpus", None)
+    return {"corpus": Path(corpus), "checksums": Path(corpus).with_name("SHA256SUMS")} if corpus else {}
 
 
 def reference_job(project: Project, recipe: Any, dataset: Job) -> Job:

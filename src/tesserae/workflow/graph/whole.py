@@ -26,6 +26,7 @@ from tesserae.workflow.graph.speed import throughput_jobs
 from tesserae.workflow.graph.tokenizers import (
     dataset_job,
     made_after,
+    masks_job,
     reference_job,
     sae_jobs,
     side_input_jobs,
@@ -148,6 +149,8 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
         dataset = dataset_job(project, recipe)
         yield dataset
         yield reference_job(project, recipe, dataset)
+        if (masks := masks_job(project, recipe, dataset)) is not None:
+            yield masks
         yield from side_input_jobs(project, recipe, dataset)
     for recipe in sorted(project.tokenizers.values(), key=lambda recipe: made_after(project, recipe)):
         dataset = dataset_job(project, recipe)
