@@ -132,7 +132,7 @@ def _frozen(network: nn.Module) -> int:
     """Parameters that a network asks beside its own."""
     asked, first = getattr(network, "image_tokens", None), getattr(network, "first_stage", None)
     found = [asked.network] if asked else []
-    if first is not None and first.kind.file:
+    if isinstance(first, FirstStage) and first.kind.file:
         found.append(first.network(torch.device("cpu")))
     return sum(p.numel() for part in found for p in part.parameters())
 
