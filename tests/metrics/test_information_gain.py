@@ -16,6 +16,7 @@ from tesserae.metrics.information_gain import (
     information_gain,
     random_starts,
 )
+from tests.metrics.held import Held
 
 M, C, SIDE = 2, 3, 2
 PLAIN = Coordinates(torch.zeros(C), torch.ones(C))
@@ -98,6 +99,18 @@ def test_an_image_is_descended_for_itself():
         [descend(decoder, targets[i : i + 1], w[i : i + 1], PLAIN, steps=4, rate=0.05).errors for i in range(4)], dim=1
     )
     torch.testing.assert_close(alone, together.errors, rtol=1e-5, atol=1e-9)
+
+
+def test_no_graph_is_kept_longer_than_a_step():
+    decoder, _ = linear()
+    targets, w = some()
+    peaks = []
+    for steps in (1, 6):
+        with Held() as held:
+            descend(decoder, targets, w, PLAIN, steps=steps, rate=0.01)
+        assert held.live == 0
+        peaks.append(held.peak)
+    assert peaks[0] == peaks[1] > 0
 
 
 def test_a_decoder_that_ignores_its_tokens_gains_nothing_and_half_ignored_ones_less():
