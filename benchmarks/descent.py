@@ -2,7 +2,8 @@
 
     python benchmarks/descent.py [--images 32] [--steps 10] [--rounds 3]
 
-Tokenizers as they are at scale `pocket`, untrained, one thread, float32; both make the same numbers, or it stops. In turns, medians of CPU seconds. `memory` is what a batch's graph holds at most: of no more than one step, so that it
+Tokenizers as they are at scale `pocket`, untrained, one thread, float32; both make the same numbers, or it stops. In
+turns, medians of CPU seconds. `memory` is what a batch's graph holds at most: of no more than one step, so that it
 grows with the batch and not with the steps.
 """
 
