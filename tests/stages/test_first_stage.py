@@ -1,5 +1,6 @@
 """A tokenizer that draws in the latents of another one is given its network, and a group may have its own optimizer."""
 
+import importlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,8 @@ from tesserae.stages import tokenizer
 from tesserae.tokenizers import comptok
 from tesserae.training import weights
 from tesserae.training.loop import group_lr, learner_of, of_group
+from tesserae.workflow.graph.tokenizers import tokenizer_spec_of
+from tests.config.test_comptok import project, spec_of
 from tests.stages.works import work
 from tests.tokenizers.test_comptok import TINY
 from tests.training.together import TRAINING
@@ -53,6 +56,20 @@ def test_the_first_stage_is_taken_and_never_trained(tmp_path):
     assert not any(name.startswith("dit.projector.") for name in found)
     model = weights.load(job.out / "weights.safetensors")
     assert model.latent_scale != 1 and model.composing.adversarial_square > 0
+
+
+def test_what_a_kl_vae_saves_is_what_is_taken():
+    here = project("smoke")
+    spec = tokenizer_spec_of(here, here.tokenizers["mar_vae"]).values
+    vae = importlib.import_module(spec["module"]).build(spec["model"])
+    model = comptok.build(spec_of("comptok", "smoke")["model"])
+    images = 2 * torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)) - 1
+    with torch.no_grad():
+        model.take_first_stage(weights.used(vae, vae.state_dict()), images)
+        latents = model.latents(images)
+        wanted = vae.to_maps(vae.encode(images))
+        torch.testing.assert_close(model.maps(latents) / model.latent_scale, wanted, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.images(latents), vae.decode(vae.encode(images)), rtol=1e-4, atol=1e-5)
 
 
 def test_a_group_may_have_its_own_optimizer():
