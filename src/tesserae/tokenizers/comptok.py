@@ -303,9 +303,8 @@ class CompTok(nn.Module):
         """What of the tokens (B, K, d) the decoder gets in training: the first ones, or all or none of them."""
         B, K = tokens.shape[:2]
         if self.nested_start_step is not None and step >= self.nested_start_step:
-            kept = first(draw_kept(B, K, "uniform", rng), K)[
-                ..., None
-            ]  # the official code then drops no whole condition
+            # As in the official code, no whole condition is dropped from here on.
+            kept = first(draw_kept(B, K, "uniform", rng), K)[..., None]
         else:
             kept = (torch.rand(B, generator=rng, device=rng.device) >= self.null_probability).view(-1, 1, 1)
         return torch.where(kept.to(tokens.device), tokens, self.dit.null_cond)
