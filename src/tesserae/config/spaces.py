@@ -9,6 +9,10 @@ SPACES = {
     "titok": "tesserae.tokenizers.titok_space",
     "llamagen_vq": "tesserae.tokenizers.llamagen_vq_space",
     "comptok": "tesserae.tokenizers.comptok_space",
+    "comit": "tesserae.tokenizers.comit_space",
+    "flextok_like": "tesserae.tokenizers.flow_space",
+    "selftok_like": "tesserae.tokenizers.flow_space",
+    "alit_like": "tesserae.tokenizers.alit_like_space",
 }
 # System -> why there is no number of it.
 WITHOUT = {
