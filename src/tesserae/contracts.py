@@ -205,6 +205,37 @@ class MasksPatches(Protocol):
         """Images (B, 3, S, S) of which a share is hidden, at R ratios, rebuilt -> (R, B, 3, S, S)."""
 
 
+class DrawsInLatents(Tokenizer, Protocol):
+    """A tokenizer whose decoder draws latents of a frozen first stage, which is a part of it."""
+
+    def take_first_stage(self, weights: Mapping[str, Tensor], images: Tensor, /) -> None:
+        """Copy the weights of the first stage, a tokenizer of its own, before anything is trained or read; from some
+        training images (M, 3, S, S) it may learn how large latents are. ValueError if the weights do not fit.
+        """
+
+
+class TokenSpace(Protocol):
+    """The module that says how a tokenizer's tokens can be moved without steps (CompTok's AvgIG and MC): as vectors,
+    that are decoded with a gradient, and neither quantised nor normalised again. config/spaces.py says whose it is.
+    """
+
+    @staticmethod
+    def vectors(model: Any, tokens: Tensor, /) -> Tensor:
+        """What `encode` makes -> float (B, M, C)."""
+
+    @staticmethod
+    def normalised(model: Any, vectors: Tensor, /) -> Tensor:
+        """Any vectors (B, M, C) -> such as the tokenizer can make: of the norm that it gives to tokens, if any."""
+
+    @staticmethod
+    def images(model: Any, vectors: Tensor, /, *, seeds: list[int]) -> Tensor:
+        """Vectors (B, M, C) -> images (B, 3, S, S), about [-1, 1], not clamped, with a gradient to the vectors.
+
+        A decoder that draws does so from the seed of each image; of another shape of noise nobody draws. An image
+        depends on its own vectors and seed alone.
+        """
+
+
 class Aligned(Tokenizer, Protocol):
     """A tokenizer that may learn from a frozen network (encoders/teachers.py): if `teacher_side` is not 0, its `losses`
     get the network's features of the very image that they get: of the whole as "teacher_pooled" (B, F), of places as
@@ -269,6 +300,8 @@ def check_tokenizer(model: Any) -> None:
         wanted.append(AttendsToImages)
     if getattr(model, "learns", None) == "codes":
         wanted.append(LearnsCodes)
+    if hasattr(model, "take_first_stage"):
+        wanted.append(DrawsInLatents)
     if hasattr(model, "teacher_side"):
         wanted.append(Aligned)
     if text != "none":

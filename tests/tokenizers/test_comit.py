@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from tesserae.costs import networks
 from tesserae.costs.networks import training
-from tesserae.encoders.first_stage import FIRST_STAGES, LatentAutoencoder, load_autoencoder
+from tesserae.encoders.first_stage import FIRST_STAGES, load_autoencoder, sd_vae
 from tesserae.nn.message_transformer import allowed, biased
 from tesserae.tokenizers import comit_drawing as drawing
 from tesserae.tokenizers import comit_looking as looking
@@ -557,8 +557,8 @@ def test_published_tensors_that_do_not_fit_are_refused(tmp_path):
 @torch.no_grad()
 def test_latents_of_an_image_are_drawn_from_its_own_stream(monkeypatch):
     with torch.device("meta"):
-        assert sum(p.numel() for p in LatentAutoencoder(4).parameters()) == 83_653_863
-        assert len(LatentAutoencoder(4).state_dict()) == 248
+        assert sum(p.numel() for p in sd_vae(4).parameters()) == 83_653_863
+        assert len(sd_vae(4).state_dict()) == 248
     small = {"image_size": 64, "first_stage": "sd_vae_mse", "patch_size": 2, "crop": 32}
     model, images = tiny(**small), some_images(3, 64)
 
@@ -597,6 +597,6 @@ def test_an_autoencoder_of_diffusers_is_read_by_its_names():
     names = golden.load("kl_vae")["diffusers"]["keys"]
     assert any(name.startswith("encoder.down_blocks.") for name in names)
     with torch.device("meta"):
-        network = LatentAutoencoder(FIRST_STAGES["sd_vae_mse"].channels)
+        network = sd_vae(FIRST_STAGES["sd_vae_mse"].channels)
     with pytest.raises(ValueError, match=r"missing: decoder\.conv_in\.weight"):
         load_autoencoder(network, {"encoder.conv_in.bias": torch.zeros(128)})

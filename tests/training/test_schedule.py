@@ -62,3 +62,11 @@ def test_warmup_from_the_first_step():
 def test_unknown_names_are_refused(changes):
     with pytest.raises(ValueError, match="known: "):
         rates(10, **{"warmup_steps": 2, "decay": "constant", **changes})
+
+
+def test_late_cosine_is_cut_off():
+    """Semanticist, a hundredth: 2,500 steps of which 625 warm up; the cosine would need 625 more."""
+    found = rates(2500, warmup_steps=625, decay="late_cosine")
+    assert found[625] == pytest.approx(2e-4) and found[2500] == pytest.approx(
+        2e-4 * 0.5 * (1 + math.cos(0.75 * math.pi))
+    )

@@ -76,6 +76,11 @@ class Project:
                 return self.every_tokenizer[name]
         return self.tokenizer(name, wanted_by, "proxy")
 
+    def latents_of(self, wanted_by: ResolvedRecipe) -> ResolvedRecipe | None:
+        """The tokenizer in whose latents another one draws, or None; ConfigError if there is no such recipe."""
+        name = getattr(wanted_by.typed, "latents_of", None)
+        return None if name is None else self.tokenizer(name, wanted_by, "latents_of")
+
     def tokenizer(self, name: str, wanted_by: ResolvedRecipe, key: str = "tokenizer") -> ResolvedRecipe:
         """The tokenizer a recipe names; ConfigError at the recipe if there is none."""
         if name not in self.tokenizers:
@@ -310,7 +315,7 @@ def _omitted(
 def _sources(recipe: ResolvedRecipe) -> tuple[str, ...]:
     """Keys of a recipe that name what it is made from."""
     learns = getattr(recipe.typed, "source", "training") == "training"  # of a proxy, published weights have a copy
-    return ("finetune", "tokenizer", "sae", *(["proxy"] if learns else []))
+    return ("finetune", "tokenizer", "sae", "latents_of", *(["proxy"] if learns else []))
 
 
 def _kept_users(name: str, made_from: dict[str, list[str | None]], omitted: Collection[str]) -> list[str]:
@@ -339,7 +344,7 @@ def _with_seed(recipe: ResolvedRecipe, seed: int, scale_file: Path) -> ResolvedR
     training = recipe.typed.training.model_copy(update={"seed": number})
     update = {"training": training}
     leaves = recipe.leaves | {"training.seed": Sourced(number, f"{scale_file}: seeds (the recipe: {first.value})")}
-    for key in ("tokenizer", "finetune", "proxy"):
+    for key in ("tokenizer", "finetune", "proxy", "latents_of"):
         source = getattr(recipe.typed, key, None)
         if source is not None:
             update[key] = of_seed(source, seed)

@@ -7,6 +7,7 @@ so autocast acts as in a real run. Every function returns plain numbers; counts.
 import contextlib
 import functools
 import importlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -20,7 +21,8 @@ from torch.overrides import TorchFunctionMode
 
 from tesserae.costs.assumed import DEAD, DOPRI5_EVALUATIONS
 from tesserae.costs.operations import Operations
-from tesserae.encoders.first_stage import FIRST_STAGES, LatentAutoencoder
+from tesserae.costs.phases import second_phase
+from tesserae.encoders.first_stage import FirstStage, sd_vae
 from tesserae.encoders.teachers import CHANNELS
 
 # Where a random number decides the work of a step (masking ratios), the mean is taken over these quantiles with
@@ -38,14 +40,15 @@ def _attention(
 
 
 class _Decided(TorchFunctionMode):
-    """What values would decide: numbers drawn one at a time are given quantiles, and of what is looked for DEAD is.
+    """What values would decide: numbers drawn one at a time are given quantiles, and of what is looked for a fraction
+    is found: what the network says, or DEAD.
 
     Of several quantiles each is a draw's in turn, and the last that of all further ones.
     """
 
-    def __init__(self, quantiles: tuple[float, ...]):
+    def __init__(self, quantiles: tuple[float, ...], sought: float):
         super().__init__()
-        self._quantiles, self._drawn = quantiles, 0
+        self._quantiles, self._sought, self._drawn = quantiles, sought, 0
 
     @property
     def sampled(self) -> bool:
@@ -57,8 +60,8 @@ class _Decided(TorchFunctionMode):
             quantile = self._quantiles[min(self._drawn, len(self._quantiles) - 1)]
             self._drawn += 1
             return torch.tensor(quantile, dtype=kwargs.get("dtype", torch.float32))
-        if func is Tensor.nonzero:  # a sparse autoencoder's latents that have not fired for long
-            return _integers(round(DEAD * args[0].numel()), args[0].ndim)
+        if func is Tensor.nonzero:  # a sparse autoencoder's latents that have not fired for long; masked tokens
+            return _integers(round(self._sought * args[0].numel()), args[0].ndim)
         return func(*args, **kwargs)
 
 
@@ -70,7 +73,8 @@ class Measured:
 
     def __init__(self, network: nn.Module, quantile: float | tuple[float, ...] = 0.5) -> None:
         self._counted = Operations([*network.parameters(), *network.buffers()])
-        self._decided = _Decided(quantile if isinstance(quantile, tuple) else (quantile,))
+        quantiles = quantile if isinstance(quantile, tuple) else (quantile,)
+        self._decided = _Decided(quantiles, getattr(network, "sought", DEAD))
 
     def __enter__(self) -> "Measured":
         self._modes = contextlib.ExitStack()
@@ -101,9 +105,9 @@ def build(module: str, model: dict[str, Any]) -> nn.Module:
     network = _imagined(lambda: importlib.import_module(module).build(_at_full_length(model)))
     if hasattr(network, "image_tokens"):
         network.image_tokens = ImageTokens(model["foundation"], model["image_size"])
-    if getattr(network, "first_stage", None) is not None and network.first_stage.kind.file:
-        autoencoder = _imagined(lambda: LatentAutoencoder(network.first_stage.kind.channels)).eval()
-        network.first_stage.network = lambda device: autoencoder.requires_grad_(False)
+    if isinstance(stage := getattr(network, "first_stage", None), FirstStage) and stage.kind.file:
+        autoencoder = _imagined(lambda: sd_vae(stage.kind.channels)).eval()
+        stage.network = lambda device: autoencoder.requires_grad_(False)
     return network
 
 
@@ -128,7 +132,7 @@ def _frozen(network: nn.Module) -> int:
     """Parameters that a network asks beside its own."""
     asked, first = getattr(network, "image_tokens", None), getattr(network, "first_stage", None)
     found = [asked.network] if asked else []
-    if first is not None and first.kind.file:
+    if isinstance(first, FirstStage) and first.kind.file:
         found.append(first.network(torch.device("cpu")))
     return sum(p.numel() for part in found for p in part.parameters())
 
@@ -195,7 +199,7 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
                 runs[0.5] = _step(network, model, batch, precision, -1, 0.5)
         total = sum(QUANTILES[q] for q in runs)
         flops = {n: sum(QUANTILES[q] * run.per(batch)[n] for q, run in runs.items()) / total for n in first.per(1)}
-        step, last, autocast = model.get("gan_start_step"), first, []
+        step, last, autocast = second_phase(model), first, []
         if perceptual:
             distance = _perceptual(model["perceptual"])
             frozen += sum(p.numel() for p in distance.parameters())
@@ -273,7 +277,7 @@ def _step(
     network: nn.Module, model: dict, batch: int, precision: str, step: int, quantile: float | tuple[float, ...]
 ) -> Measured:
     """Forward and backward of every loss term at a step; step -1 comes before any discriminator starts."""
-    data = _batch(model, batch)
+    data = _batch(network, model, batch)
     with Measured(network, quantile) as found:
         losses = network.losses(data, step, torch.Generator())
         while True:
@@ -287,7 +291,7 @@ def _step(
     return found
 
 
-def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
+def _batch(network: nn.Module, model: dict[str, Any], size: int) -> dict[str, Tensor]:
     """What the stages give a model of these settings to learn from."""
     if "dictionary" in model:
         return {"features": torch.empty(size, 1, model["width"])}
@@ -300,17 +304,16 @@ def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
         batch["codes"] = _integers(size, (model["image_size"] // model["patch_size"]) ** 2)
     if model.get("concepts"):
         batch["concepts"] = _integers(size, 1)  # how many there are of an image costs nothing
-    return batch | {"images": _images(size, model["image_size"])} | _text(model, size) | _aligned(model, size)
+    return batch | {"images": _images(size, model["image_size"])} | _text(model, size) | _aligned(network, model, size)
 
 
-def _aligned(model: dict[str, Any], size: int) -> dict[str, Tensor]:
+def _aligned(network: nn.Module, model: dict[str, Any], size: int) -> dict[str, Tensor]:
     """Features of a frozen network by keyword, for a tokenizer that aligns with one; they are made by another job."""
-    if model.get("teacher") is None:
+    side = getattr(network, "teacher_side", 0)
+    if not side:
         return {}
     width = CHANNELS[model["teacher"]]
-    scale = FIRST_STAGES[model.get("first_stage", "pixels")].scale
-    patches = (model["image_size"] // (model["patch_size"] * scale)) ** 2
-    return {"teacher_pooled": torch.empty(size, width), "teacher_grid": torch.empty(size, patches, width)}
+    return {"teacher_pooled": torch.empty(size, width), "teacher_grid": torch.empty(size, side * side, width)}
 
 
 def _integers(*shape: int) -> Tensor:
@@ -413,6 +416,44 @@ def _mar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, A
     }
 
 
+def _emaskgit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """The whole transformer in every step, and for each token once the diffusion of its own."""
+    from tesserae.generators.emaskgit_sampler import masked_after
+
+    tokens, channels, steps = network.token_length, network.token_width, sampler["diffusion_steps"]
+    counts = [tokens, *masked_after(tokens, min(sampler["steps"], tokens))[:-1], 0]
+    halves, most = 2 * batch, max(before - after for before, after in itertools.pairwise(counts))
+    net = network.diffloss.net
+    with Measured(network) as found:
+        masked = torch.ones(halves, tokens, dtype=torch.bool)
+        network.conditions(torch.empty(halves, tokens, channels), masked, _integers(halves))
+    with Measured(network) as denoising:
+        embedded = net.cond_embed(torch.empty(halves * most, net.cond_embed.in_features))
+        net.denoise(torch.empty(halves * most, channels), embedded)
+    transformer, each = found.per(halves), denoising.per(halves * most)
+    iterations = len(counts) - 1
+    return {
+        "flops": {name: iterations * transformer[name] + tokens * steps * each[name] for name in each},
+        "peak": 4 * tokens * steps * channels * batch + found.peak + denoising.peak,
+    }
+
+
+def _epsilon_llamagen(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """One pass over the first tokens with all keys kept, and for each of them once the flow of its own."""
+    halves, tokens, steps = 2 * batch, network.first_tokens, sampler["flow_steps"]
+    net, width = network.diffloss.net, network.z_proj.out_features
+    with Measured(network) as found:
+        network.conditions(torch.empty(halves, tokens, network.token_width), _integers(halves))
+    with Measured(network) as flowing:  # of one token of each sample: they come one by one
+        net(torch.empty(halves, network.token_width), torch.empty(1), torch.empty(halves, width))
+    transformer, each = found.per(halves), flowing.per(halves)
+    kept = FLOAT * 2 * len(network.layers) * halves * tokens * width
+    return {
+        "flops": {name: transformer[name] + tokens * steps * each[name] for name in each},
+        "peak": FLOAT * tokens * steps * network.token_width * batch + kept + found.peak + flowing.peak,
+    }
+
+
 def _causal_ar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
     """One pass over a sequence with all keys kept, and for each token once the diffusion of its own."""
     tokens, channels, steps = network.token_length, network.token_width, sampler["diffusion_steps"]
@@ -501,6 +542,8 @@ SAMPLERS: dict[str, Callable[[nn.Module, dict[str, Any], int], dict[str, Any]]] 
     "rasterar_sampler": _causal_ar,
     "llamagen_sampler": _llamagen,
     "maskgit_sampler": _maskgit,
+    "emaskgit_sampler": _emaskgit,
+    "epsilon_llamagen_sampler": _epsilon_llamagen,
 }
 
 

@@ -11,17 +11,22 @@ import os
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tesserae.encoders.published import FOLDER_VARIABLE, weights_file
-from tesserae.nn.conv_autoencoder import ConvDecoder, ConvEncoder
 from tesserae.nn.conv_names import as_convolutions, name_of_diffusers
 from tesserae.nn.hashing import normals, seeds_of
+from tesserae.nn.latent_autoencoder import LatentAutoencoder
 from tesserae.nn.official import load_strictly, read_official
 
-LOGVAR = -30.0, 20.0  # within which log-variances are held (latent diffusion, official code)
 SCALING = 0.18215  # of latents, so that their variance is about 1 (latent diffusion, official code)
-CHANNELS, MULTIPLIERS, RES_BLOCKS = 128, (1, 2, 4, 4), 2
+NETWORK = {
+    "channels": 128,
+    "multipliers": (1, 2, 4, 4),
+    "res_blocks": 2,
+    "encoder_attention": False,
+    "decoder_attention": False,
+}
 
 
 class Kind(NamedTuple):
@@ -35,26 +40,6 @@ FIRST_STAGES = {
     "sd_vae_mse": Kind(8, 4, "sd-vae-ft-mse/diffusion_pytorch_model.safetensors"),
     "sd_vae_ema": Kind(8, 4, "sd-vae-ft-ema/diffusion_pytorch_model.safetensors"),
 }
-
-
-class LatentAutoencoder(nn.Module):
-    """Stable Diffusion's autoencoder, without what only its training needs."""
-
-    def __init__(self, latent_channels: int):
-        super().__init__()
-        self.encoder = ConvEncoder(CHANNELS, MULTIPLIERS, RES_BLOCKS, 2 * latent_channels, attention=False)
-        self.quant_conv = nn.Conv2d(2 * latent_channels, 2 * latent_channels, 1)
-        self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
-        self.decoder = ConvDecoder(CHANNELS, MULTIPLIERS, RES_BLOCKS, latent_channels, attention=False)
-
-    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of latents, float32 (B, C, S / f, S / f) each."""
-        mean, logvar = self.quant_conv(self.encoder(images)).float().chunk(2, dim=1)
-        return mean, (0.5 * logvar.clamp(*LOGVAR)).exp()
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents, not scaled -> images (B, 3, S, S)."""
-        return self.decoder(self.post_quant_conv(latents))
 
 
 def pixels_of(images: Tensor) -> Tensor:
@@ -99,12 +84,17 @@ class FirstStage:
 def _read(kind: Kind, folder: str | None, device: torch.device) -> LatentAutoencoder:
     remedy = f"get it from the hub's stabilityai/{kind.file.split('/')[0]}, or set `first_stage: pixels` in the scale"
     path = weights_file(folder, kind.file, "the first stage needs its published weights", remedy)
-    network = LatentAutoencoder(kind.channels)
+    network = sd_vae(kind.channels)
     load_autoencoder(network, read_official(path))
     return network.requires_grad_(False).eval().to(device)
 
 
+def sd_vae(latent_channels: int) -> LatentAutoencoder:
+    """Stable Diffusion's autoencoder, with first weights."""
+    return LatentAutoencoder(latent_channels=latent_channels, **NETWORK)
+
+
 def load_autoencoder(network: LatentAutoencoder, state: dict[str, Tensor]) -> None:
     """Copy published tensors, of diffusers' AutoencoderKL; ValueError lists all that does not fit."""
-    levels = len(MULTIPLIERS)
+    levels = len(NETWORK["multipliers"])
     load_strictly(network, as_convolutions(state, levels), rename=lambda name: name_of_diffusers(name, levels))

@@ -6,6 +6,7 @@ Shapes: B images, P patches of p values, N registers, D width, d values of a tok
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from tesserae.nn.clip_blocks import learned
 from tesserae.nn.feedforward import MLP
@@ -15,16 +16,20 @@ from tesserae.nn.sizes import TransformerSize
 
 
 class MaskedBlock(nn.Module):
-    """Pre-norm transformer block on (B, N, D)."""
+    """Pre-norm transformer block on (B, N, D).
 
-    def __init__(self, width: int, heads: int):
+    In training each of its halves is left out of a sample with probability `drop_path` (arXiv 1603.09382).
+    """
+
+    def __init__(self, width: int, heads: int, *, eps: float = 1e-5, drop_path: float = 0.0):
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm1, self.norm2 = nn.LayerNorm(width, eps=eps), nn.LayerNorm(width, eps=eps)
         self.attn, self.mlp = MaskedAttention(width, heads), MLP(width, 4 * width)
+        self.drop_path = StochasticDepth(drop_path, "row")
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
-        x = x + self.attn(self.norm1(x), mask=mask)
-        return x + self.mlp(self.norm2(x))
+        x = x + self.drop_path(self.attn(self.norm1(x), mask=mask))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class RegisterEncoder(nn.Module):

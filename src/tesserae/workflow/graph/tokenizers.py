@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tesserae.config import proxies
+from tesserae.config import latents, proxies
 from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.parts import ProxyTokenizer
@@ -99,12 +99,14 @@ def measured_side(project: Project, recipe: Any, dataset: Job) -> Sourced | None
 
 def tokenizer_spec_of(project: Project, recipe: Any) -> Spec:
     """Of a tokenizer that names concepts, also how many there are: its SAE says so. Of one that learns the codes of
-    another, also what that one's decoder is; ConfigError if the two do not fit.
+    another, or draws in its latents, also what that one's network is; ConfigError if the two do not fit.
     """
     spec, sae = specs.tokenizer(recipe, project.context), project.sae(recipe)
     proxy = project.proxy(recipe)
     if proxy is not None:
         proxies.describe(spec, recipe, proxy, specs.tokenizer(proxy, project.context))
+    if (stage := project.latents_of(recipe)) is not None:
+        latents.describe(spec, recipe, stage, specs.tokenizer(stage, project.context))
     if sae is not None:
         known = specs.sae(sae, project.context)
         spec.set("model.concepts", known.values["model"]["dictionary"], known.origins["model.dictionary"])
@@ -210,7 +212,7 @@ def made_after(project: Project, recipe: Any, chain: tuple[str, ...] = ()) -> in
     if recipe.name in chain:
         problem = f"it is made from itself: {' from '.join([*chain, recipe.name])}"
         raise ConfigError(recipe.file, f"tokenizers.{recipe.name}", problem, "let one of them stand on its own")
-    names = {key: getattr(recipe.typed, key, None) for key in ("finetune", "proxy")}
+    names = {key: getattr(recipe.typed, key, None) for key in ("finetune", "proxy", "latents_of")}
     if recipe.typed.source == "official":
         names["proxy"] = None
     found = [project.tokenizer(name, recipe, key) for key, name in names.items() if name is not None]
@@ -223,6 +225,8 @@ def tokenizer_job(project: Project, recipe: Any, dataset: Job) -> Job:
     if recipe.typed.source == "training":
         inputs |= _reading(project, recipe, dataset) | _naming(project, recipe, dataset) | _learning(project, recipe)
         inputs |= _aligning(project, recipe, dataset)
+    if (stage := project.latents_of(recipe)) is not None:
+        inputs["first_stage"] = f"tokenizer/{stage.name}"
     if recipe.typed.finetune:
         start = project.tokenizer(recipe.typed.finetune, recipe, "finetune")
         if isinstance(recipe.typed, ProxyTokenizer):
