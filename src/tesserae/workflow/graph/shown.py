@@ -85,7 +85,10 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job], controls: Ma
             "seeds": seeds_of(project),
             "missing": missing,
         }
-        controlled = {cell: controls[artifact] for cell, artifact in cells.items() if artifact in controls}
+        without = {(cell["row"], cell["column"]) for cell in missing}
+        controlled = {
+            cell: controls[artifact] for cell, artifact in cells.items() if artifact in controls and cell not in without
+        }
         if controlled:
             inputs |= _with_controls(project, spec, table, cells, controlled)
         unseeded = sorted({stage for stage in map(stage_of, inputs) if not STAGES[stage].seeded})
