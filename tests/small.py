@@ -149,3 +149,91 @@ SFTOK: dict[str, Any] = TITOK | {
     "choice_temperature": 1.0,
     "loss_weights": TITOK["loss_weights"] | {"perceptual": 1.0},
 }
+
+# Baselines of COMiT's Table 4, 16 patches and 8 tokens
+FLOW: dict[str, Any] = {
+    "steps": 3,
+    "guidance": 1.0,
+    "projection": {"momentum": 0.0, "norm_limit": 0.0, "parallel": 1.0},
+    "null_probability": 0.25,
+    "predicts": "velocity",
+    "gate_start": 0.0,
+}
+FLEXTOK_LIKE: dict[str, Any] = {
+    "image_size": 16,
+    "patch_size": 4,
+    "latent_tokens": 8,
+    "levels": [5, 4, 3],
+    "kept_law": "next_power",
+    "mode_scale": 0.25,
+    "representation": 0.0,
+    "teacher": None,
+    "aligned_block": 0,
+    "projector_width": 12,
+    "encoder": {"width": 16, "blocks": 2, "heads": 2},
+    "decoder": {"width": 16, "blocks": 2, "heads": 2},
+    "flow": FLOW,
+}
+SELFTOK_LIKE: dict[str, Any] = {
+    "image_size": 16,
+    "patch_size": 4,
+    "latent_tokens": 8,
+    "codebook_size": 24,
+    "code_width": 4,
+    "quantizer": 1.0,
+    "commitment": 0.25,
+    "stage_ends": [0.5, 1.0],
+    "stage_counts": [2, 6],
+    "encoder": {"width": 16, "blocks": 2, "heads": 2},
+    "decoder": {"width": 16, "blocks": 1, "heads": 2},
+    "flow": FLOW,
+}
+ALIT_LIKE: dict[str, Any] = {
+    "image_size": 16,
+    "patch_size": 4,
+    "latent_tokens": 8,
+    "new_tokens": 2,
+    "codebook_size": 24,
+    "code_width": 4,
+    "encoder": {"width": 16, "blocks": 1, "heads": 2},
+    "decoder": {"width": 16, "blocks": 1, "heads": 2},
+    "pass_weights": [2.0, 1.5, 1.0, 1.0, 1.0],
+    "quantizer": 1.0,
+    "commitment": 0.25,
+}
+
+# COMiT, 16 patches of pixels, crops of 4 patches, messages of 5 codes
+COMIT: dict[str, Any] = {
+    "image_size": 32,
+    "first_stage": "pixels",
+    "posterior": "sample",
+    "patch_size": 8,
+    "transformer": {"width": 32, "blocks": 2, "heads": 2},
+    "message_tokens": 5,
+    "codebook_size": 1000,
+    "levels": [8, 5, 5, 5],
+    "crop": 16,
+    "mask": "causal",
+    "predicts": "velocity",
+    "gate_start": 0.0,
+    "representation_layer": 0,
+    "projector_width": 16,
+    "looks": {
+        "rate": 1.0,
+        "spread": 0.5,
+        "most": 4,
+        "uniform": False,
+        "whole_probability": 0.55,
+        "unconditional_probability": 0.18,
+    },
+    "times": {"mean": -0.5, "std": 1.0},
+    "teacher": None,
+    "loss_weights": {"srepa": 0.0, "repa": 0.0},
+    "policy": {"order": "global", "crops": 1, "whole": True},
+    "sampling": {
+        "steps": 3,
+        "guidance": 2.0,
+        "solver": "euler",
+        "projection": {"momentum": -0.5, "norm_limit": 2.5, "parallel": 0.0},
+    },
+}

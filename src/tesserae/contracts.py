@@ -14,7 +14,7 @@ width; D width of latents, K concepts of an image at most.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
 from typing import Any, Literal, Protocol
 
@@ -95,6 +95,24 @@ class OfVariableLength(Discrete, Protocol):
         """Codes int64 (B, N) -> how many each image has, int64 (B,), from 0 to N."""
 
 
+class OfCodeVectors(Discrete, Protocol):
+    """A discrete tokenizer that says what its codes stand for, for whoever reads them: probes, nearest neighbours.
+
+    One whose only codebook is its `quantize` need not; `code_vectors(model, codes)` of the module `<module>_codes`,
+    which its `config/systems/` module names in CODES, does as well.
+    """
+
+    def code_vectors(self, codes: Tensor, /) -> Tensor:
+        """Codes int64 (B, N), at least 0 -> entries of their codebooks, float (B, N, d)."""
+
+
+class HasPolicies(Tokenizer, Protocol):
+    """A tokenizer that can read an image in several ways; a policy is a mapping of settings that it knows."""
+
+    def encode_under(self, images: Tensor, policy: Mapping[str, Any], /) -> Tensor:
+        """As `encode`, under a policy; ValueError for one that it does not know."""
+
+
 class FiltersPatches(OfVariableLength, Protocol):
     """A tokenizer that scores the patches of an image and leaves out those of least worth, if its `places` is not 0.
 
@@ -116,6 +134,24 @@ class FiltersPatches(OfVariableLength, Protocol):
 
     def keeps(self, scores: Tensor, epsilon: float, /) -> Tensor:
         """Scores (B, M) -> the patches that are left where a share epsilon of them may be lost: bool (B, M)."""
+
+
+class AttendsToImages(Discrete, Protocol):
+    """A tokenizer that draws an image from its tokens by looking from these to positions of the image, and back."""
+
+    attention_blocks: int  # in which it does
+    attention_mask: Literal["causal", "additive_one"]  # of its buffer, as it was trained
+
+    def message_attention(
+        self, codes: Tensor, wanted: Mapping[float, Sequence[int]], /, *, mask: str, steps: int
+    ) -> Iterator[tuple[float, int, Tensor, Tensor]]:
+        """What is looked at while images are drawn from codes (B, N), in so many steps: after the softmax, the mean
+        over heads.
+
+        wanted: times, from noise, 0, to data, 1 -> blocks, from 0. For each time, rising, and block: both, what tokens
+        see of positions, (B, N, G, G), and what positions see of tokens, (B, N, G, G). The drawing itself is the same
+        for all blocks: it is done once. ValueError for a time or a block that there is not.
+        """
 
 
 class Prompted(Tokenizer, Protocol):
@@ -167,6 +203,37 @@ class MasksPatches(Protocol):
     @staticmethod
     def mask_sweep(model: Any, images: Tensor, ratios: list[float], seed: int, /) -> Tensor:
         """Images (B, 3, S, S) of which a share is hidden, at R ratios, rebuilt -> (R, B, 3, S, S)."""
+
+
+class DrawsInLatents(Tokenizer, Protocol):
+    """A tokenizer whose decoder draws latents of a frozen first stage, which is a part of it."""
+
+    def take_first_stage(self, weights: Mapping[str, Tensor], images: Tensor, /) -> None:
+        """Copy the weights of the first stage, a tokenizer of its own, before anything is trained or read; from some
+        training images (M, 3, S, S) it may learn how large latents are. ValueError if the weights do not fit.
+        """
+
+
+class TokenSpace(Protocol):
+    """The module that says how a tokenizer's tokens can be moved without steps (CompTok's AvgIG and MC): as vectors,
+    that are decoded with a gradient, and neither quantised nor normalised again. config/spaces.py says whose it is.
+    """
+
+    @staticmethod
+    def vectors(model: Any, tokens: Tensor, /) -> Tensor:
+        """What `encode` makes -> float (B, M, C)."""
+
+    @staticmethod
+    def normalised(model: Any, vectors: Tensor, /) -> Tensor:
+        """Any vectors (B, M, C) -> such as the tokenizer can make: of the norm that it gives to tokens, if any."""
+
+    @staticmethod
+    def images(model: Any, vectors: Tensor, /, *, seeds: list[int]) -> Tensor:
+        """Vectors (B, M, C) -> images (B, 3, S, S), about [-1, 1], not clamped, with a gradient to the vectors.
+
+        A decoder that draws does so from the seed of each image; of another shape of noise nobody draws. An image
+        depends on its own vectors and seed alone.
+        """
 
 
 class Aligned(Tokenizer, Protocol):
@@ -229,8 +296,12 @@ def check_tokenizer(model: Any) -> None:
     wanted: list[type] = [Discrete if hasattr(model, "vocabulary") else Continuous]
     if hasattr(model, "lengths"):
         wanted.append(FiltersPatches if getattr(model, "places", 0) else OfVariableLength)
+    if hasattr(model, "message_attention"):
+        wanted.append(AttendsToImages)
     if getattr(model, "learns", None) == "codes":
         wanted.append(LearnsCodes)
+    if hasattr(model, "take_first_stage"):
+        wanted.append(DrawsInLatents)
     if hasattr(model, "teacher_side"):
         wanted.append(Aligned)
     if text != "none":

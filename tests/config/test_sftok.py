@@ -9,6 +9,7 @@ from tesserae.config.project import read_project
 from tesserae.config.registry import tokens_of
 from tesserae.workflow.graph.tokenizers import made_after, tokenizer_spec_of
 from tesserae.workflow.graph.whole import jobs
+from tesserae.workflow.plan import open_plan
 from tests.config.test_config import edit
 from tests.conftest import ROOT
 
@@ -69,7 +70,7 @@ def test_the_road_through_three_stages(paper):
 
 
 def test_published_weights_need_neither_proxy_nor_stages():
-    found = jobs(read_project(ROOT, "released"))
+    found = open_plan(ROOT, "released").jobs
     assert found["tokenizer/sftok_b64"].inputs == {"dataset": "dataset/imagenet-256"}
     assert not any(name.startswith(("tokenizer/sftok_b64_", "tokenizer/sftok_b57")) for name in found)
 

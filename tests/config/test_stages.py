@@ -2,11 +2,10 @@
 
 import pytest
 
-from tesserae.config.project import read_project
 from tesserae.config.stages import STAGES, stage_of
 from tesserae.config.types import Measures
 from tesserae.workflow.graph.job import reads_of
-from tesserae.workflow.graph.whole import jobs
+from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 
 
@@ -30,7 +29,7 @@ def test_an_entry_is_consistent(name):
 
 @pytest.mark.parametrize("scale", ["smoke", "released", "paper"])
 def test_jobs_read_what_the_table_says(scale):
-    for job in jobs(read_project(ROOT, scale)).values():
+    for job in open_plan(ROOT, scale).jobs.values():
         if not STAGES[job.stage].shows:
             assert job.reads == reads_of(job.stage, job.inputs)
         for name, files in job.reads.items():

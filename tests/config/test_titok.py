@@ -10,6 +10,7 @@ from tesserae.config.project import read_project
 from tesserae.config.registry import tokens_of
 from tesserae.workflow.graph.tokenizers import made_after, tokenizer_spec_of
 from tesserae.workflow.graph.whole import jobs
+from tesserae.workflow.plan import open_plan
 from tests.config.test_config import edit
 from tests.conftest import ROOT
 
@@ -54,7 +55,7 @@ def test_small_scales_keep_the_ratios_to_the_budget(scale):
 
 
 def test_the_road_from_the_proxy_to_pixels():
-    found = jobs(read_project(ROOT, "desk"))
+    found = open_plan(ROOT, "desk").jobs
     for seed in ("", ".seed3"):
         first, second = f"tokenizer/titok_b64_proxy{seed}", f"tokenizer/titok_b64{seed}"
         proxy = f"maskgit_vqgan{seed}"
@@ -76,7 +77,7 @@ def test_codes_of_a_proxy_come_in_parts(paper):
 
 def test_published_weights_need_no_proxy():
     """Neither its training nor its codes; its settings alone say what the decoder is."""
-    found = jobs(read_project(ROOT, "released"))
+    found = open_plan(ROOT, "released").jobs
     assert found["tokenizer/titok_b64"].inputs == {"dataset": "dataset/imagenet-256"}
     assert found["generator/maskgit_titok_b64"].inputs == {}
     assert "tokenizer/titok_b64_proxy" not in found and "tokenizer/titok_b57" not in found

@@ -12,7 +12,7 @@ from tesserae.costs.assumed import DEAD, STARTED
 from tesserae.costs.calibration import Rates
 from tesserae.costs.gpus import GPU
 from tesserae.costs.stages import Task, need
-from tesserae.generators.llamagen import hidden_width
+from tesserae.nn.llama_blocks import hidden_width
 from tests.costs.stages import run
 
 B = 3

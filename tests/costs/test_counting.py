@@ -10,7 +10,7 @@ from tesserae.costs import networks
 from tesserae.costs.flops import Flops
 from tesserae.costs.memory import Live
 from tesserae.nn.attention import Attention
-from tests.small import SMALLER
+from tests.small import SMALLER, TATOK
 
 B, N, D, H = 3, 16, 32, 4
 SIT = {
@@ -141,3 +141,12 @@ def test_what_cannot_be_counted_is_an_error():
         networks.sampling("tesserae.generators.sit", SIT, {"module": "tesserae.generators.dpm_sampler"}, 1)
     with pytest.raises(ValueError, match=r"clip.*cannot be counted"):
         networks.features("clip", 1)
+
+
+def test_which_patches_are_kept_first_costs_nothing():
+    kept = TATOK["filtering"] | {"length": "budget", "epsilon": None, "budget": 6.0}
+    counted = [
+        networks.training("tesserae.tokenizers.tatok", TATOK | {"filtering": kept | {"order": order}}, B, "fp32")
+        for order in ("score", "random", "first")
+    ]
+    assert counted[0] == counted[1] == counted[2]

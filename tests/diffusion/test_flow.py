@@ -179,7 +179,9 @@ def test_a_step_that_vanishes_is_an_error():
         integrators.dopri5(lambda x, t, rows: x * float("nan"), start, atol=1e-6, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("solver", "order"), [(integrators.euler, 1), (integrators.heun, 2)])
+@pytest.mark.parametrize(
+    ("solver", "order"), [(integrators.euler, 1), (integrators.heun, 2), (integrators.midpoint, 2)]
+)
 def test_fixed_grids_converge_at_their_order(noise, solver, order):
     def error(steps):
         grid = torch.linspace(0, 1, steps + 1, dtype=torch.float64)

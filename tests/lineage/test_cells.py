@@ -4,10 +4,9 @@ import math
 
 import pytest
 
-from tesserae.config.project import read_project
 from tesserae.config.seeds import of_seed, of_seeds, seed_of
 from tesserae.lineage.cells import CITED, NO_NUMBER, Source, Summary, controls, over_seeds, rows, source, sources
-from tesserae.workflow.graph.whole import jobs
+from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 
 SPEC = {
@@ -73,7 +72,7 @@ def test_names_of_seeds():
 
 @pytest.mark.parametrize("scale", sorted(file.stem for file in (ROOT / "config/scales").glob("*.yaml")))
 def test_the_cells_of_every_table_are_what_its_job_reads(scale):
-    tables = [job for job in jobs(read_project(ROOT, scale)).values() if job.stage == "table"]
+    tables = [job for job in open_plan(ROOT, scale).jobs.values() if job.stage == "table"]
     assert tables
     for job in tables:
         found = [cell for _, _, cell in sources(job.spec)]

@@ -49,7 +49,7 @@ def test_a_stage_that_measures_depends_on_its_own_kind_alone():
         ({"samples": "500"}, "kind images: samples: Input should be a valid integer"),
         ({"sample": 3}, "kind images: sample: Extra inputs are not permitted"),
         ({"extractor": ""}, "the measure names no extractor"),
-        ({"kind": "probe"}, "of kind 'probe', which is none of images, concepts"),
+        ({"kind": "guess"}, "of kind 'guess', which is none of images, concepts"),
     ],
 )
 def test_a_record_that_is_not_of_its_kind_is_told(change, expected):

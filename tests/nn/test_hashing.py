@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tesserae.nn.hashing import BITS, mixed, seeds_of, uniforms
+from tesserae.nn.hashing import BITS, mixed, normals, seeds_of, uniforms
 
 
 def some_codes(count=64, length=16, vocabulary=32):
@@ -52,3 +52,15 @@ def test_every_code_and_its_place_count():
     changed[torch.arange(16), torch.arange(16)] += 1
     seeds = torch.cat([seeds_of(row), seeds_of(changed), seeds_of(row.flip(1))])
     assert seeds.unique().numel() == 18
+
+
+def test_normal_numbers():
+    found = normals(seeds_of(some_codes()), 0, (3, 40, 40)).double()
+    assert found.shape == (64, 3, 40, 40) and found.isfinite().all() and found.abs().max() < 5.8
+    flat = found.flatten()
+    assert flat.mean().abs() < 4 / len(flat) ** 0.5 and flat.std().item() == pytest.approx(1, rel=0.005)
+    expected = torch.special.ndtr(flat.sort().values)
+    assert (expected - torch.linspace(0, 1, len(flat), dtype=torch.float64)).abs().max() < 2 / len(flat) ** 0.5
+    both = torch.stack([found[:, 0].flatten(), found[:, 1].flatten()])
+    assert torch.corrcoef(both)[0, 1].abs() < 4 / both.shape[1] ** 0.5
+    assert torch.equal(normals(seeds_of(some_codes()), 0, (3, 40, 40)), found.float())

@@ -72,6 +72,16 @@ def content(stage: str, file: str, values: set[str]) -> object:
     """Made-up content of a stage's file: JSON, or arrays by name; what tokenizers share is the same for all."""
     if file == "search.json":
         return search({1.0: 60.0, 2.0: 50.0, 3.0: 55.0}, 2.0)
+    if file == "metrics.json" and stage in ("probe", "probe_control"):
+        record = {
+            "probe": "classes",
+            "reference": "emoji val",
+            "samples": 9,
+            "chance": "1",
+            "weights": "of the best epoch",
+        }
+        record |= {"kind": "probe", "prompt": "none", "latents": {"probe": "codes"}.get(stage, "patches")}
+        return {"values": dict.fromkeys(STAGES[stage].values, 1.5), "measure": record, "measure_id": "ab"}
     if file == "metrics.json" and stage in ("metrics", "reconstruction", *CONTROL_STAGES):
         found = control(50.0, 2.0) if stage in CONTROL_STAGES else metrics(50.0, 2.0)
         return found | {
@@ -166,7 +176,7 @@ def test_every_figure_keeps_its_shape_and_says_why_in_its_places(planned, full, 
 
 
 # Kinds with panels of all rows together, or of one row each.
-SAID_ONCE = ("guidance_curves", "quality_and_speed", "token_sweep", "truncation")
+SAID_ONCE = ("guidance_curves", "quality_and_speed", "token_sweep", "truncation", "drawing_sweep", "bottleneck")
 
 
 @pytest.mark.parametrize("kind", KINDS)

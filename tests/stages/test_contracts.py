@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -30,7 +31,9 @@ from tesserae.config.resolve import ResolvedRecipe, Tokens
 from tesserae.config.stages import STAGES
 from tesserae.costs.counts import count
 from tesserae.costs.networks import FOUNDED
+from tesserae.costs.phases import second_phase
 from tesserae.data.ragged import write_ragged
+from tesserae.encoders.teachers import CHANNELS
 from tesserae.generators import maskgit_sampler
 from tesserae.lineage import fingerprint
 from tesserae.stages import codes, generator, ragged_codes, token_counts, tokenizer
@@ -106,22 +109,23 @@ def project(scale: str) -> Project:
     return read_project(ROOT, scale)
 
 
-def others(scale: str) -> dict[str, ResolvedRecipe]:
-    """Tokenizer recipes of tests/recipes under a scale."""
+def others(scale: str, section: str = "tokenizers") -> dict[str, ResolvedRecipe]:
+    """Recipes of tests/recipes under a scale."""
     found, context = {}, project(scale).context
     for file in sorted((ROOT / "tests/recipes").glob("*.yaml")):
-        entries = read_yaml(file)["tokenizers"]
+        entries = read_yaml(file).get(section, {})
         for name in concrete(entries):
-            found[name] = read_recipe("tokenizers", name, entries, file, context.scale, context.scale_file)
+            found[name] = read_recipe(section, name, entries, file, context.scale, context.scale_file)
     return found
 
 
 @cache
 def tokenizers(scale: str) -> dict[str, Case]:
-    """All tokenizer recipes of a scale."""
-    found = {}
-    for name, recipe in (project(scale).tokenizers | others(scale)).items():
-        spec = tokenizer_spec_of(project(scale), recipe).values
+    """All tokenizer recipes of a scale; those of tests/recipes may be made from what the scale omits."""
+    found, here = {}, project(scale)
+    known = replace(here, tokenizers=here.every_tokenizer | here.tokenizers)
+    for name, recipe in (here.tokenizers | others(scale)).items():
+        spec = tokenizer_spec_of(known, recipe).values
         told = tokens_of(spec["module"], spec["model"])
         found[name] = Case(recipe.typed.system, spec["module"], spec["model"], told, {})
     return found
@@ -131,8 +135,9 @@ def tokenizers(scale: str) -> dict[str, Case]:
 def generators(scale: str) -> dict[str, Case]:
     """All generator recipes of a scale."""
     found, context = {}, project(scale).context
-    for name, recipe in {**project(scale).generators, **fixed_length(scale)}.items():
-        source = project(scale).tokenizers[recipe.typed.tokenizer]
+    made = project(scale).tokenizers | others(scale)
+    for name, recipe in {**project(scale).generators, **fixed_length(scale), **others(scale, "generators")}.items():
+        source = made[recipe.typed.tokenizer]
         learned = specs.tokenizer(source, context)
         spec = specs.generator(recipe, learned, context.dataset(source)[1], context).values
         told = tokens_of(learned.values["module"], learned.values["model"])
@@ -263,7 +268,10 @@ def test_a_tokenizer_has_losses_and_is_the_same_when_it_comes_back(case, tmp_pat
         batch["codes"] = torch.zeros(B, (case.model["image_size"] // case.model["patch_size"]) ** 2, dtype=torch.int64)
     if case.model.get("concepts"):
         batch["concepts"] = torch.tensor([[0, 1, -1]] * B)
-    assert_losses(model, batch, case.model["gan_start_step"] or 0)
+    if side := getattr(model, "teacher_side", 0):
+        width = CHANNELS[case.model["teacher"]]
+        batch |= {"teacher_pooled": torch.ones(B, width), "teacher_grid": torch.ones(B, side * side, width)}
+    assert_losses(model, batch, second_phase(case.model) or 0)
     model.eval()
     again = saved_and_loaded(case, model, tmp_path)
     with torch.no_grad():

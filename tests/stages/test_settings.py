@@ -44,6 +44,13 @@ def test_tokens_of_an_image():
     assert convolutional["tokens"] == 256 and "patch_tokens" not in convolutional
 
 
+def test_levels_of_a_code_and_a_guidance_that_is_not_searched():
+    found = settings.settings({"levels": [8, 5, 5], "sampling.guidance": 7.5})
+    levels = {"levels.0": 8, "levels.1": 5, "levels.2": 5}
+    assert found == {**levels, "vocabulary": 200, "code_values": 3, "sampling.guidance": 7.5}
+    assert settings.settings({"codebook_size": 64})["vocabulary"] == 64
+
+
 def test_what_is_written_can_stand_in_a_table(tmp_path):
     values = settings.run(work("settings", tmp_path, GENERATOR))
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())

@@ -49,3 +49,35 @@ def test_a_table_of_fixed_positions_is_not_counted(tmp_path):
         "heads": 12,
     }
     assert written["measure_id"] == fingerprint.digest(written["measure"])
+
+
+def test_a_transformer_that_is_all_of_a_network_has_the_proportions_of_table_5():
+    model = {
+        **{"image_size": 256, "first_stage": "sd_vae_mse", "posterior": "sample", "patch_size": 2},
+        **{"transformer": BASE, "message_tokens": 256, "codebook_size": 64000, "levels": [8, 8, 8, 5, 5, 5]},
+        **{
+            "crop": 96,
+            "mask": "causal",
+            "predicts": "velocity",
+            "gate_start": 0.0,
+            "representation_layer": 4,
+            "projector_width": 768,
+        },
+        "looks": {
+            **{"rate": 1.0, "spread": 0.5, "most": 9, "uniform": False},
+            **{"whole_probability": 0.55, "unconditional_probability": 0.18},
+        },
+        **{"times": {"mean": -0.5, "std": 1.0}, "loss_weights": {"srepa": 0.5, "repa": 0.5}},
+        **{"policy": {"order": "global", "crops": 1, "whole": True}, "teacher": "dinov2_vitb14"},
+        "sampling": {
+            **{"steps": 10, "guidance": 7.5, "solver": "euler"},
+            "projection": {"momentum": -0.5, "norm_limit": 2.5, "parallel": 0.0},
+        },
+    }
+    found = sizes.sizes("tesserae.tokenizers.comit", model)
+    unused = 1538 + 768  # a head that no loss reaches, and a spare position
+    assert found["parameters"] == pytest.approx(173.647896 - unused / 1e6)  # printed 174; without the projectors
+    wanted = {"hidden_size": 768, "blocks": 12, "heads": 12, "mlp_ratio": 4}
+    assert wanted | {"projector_layers": 3, "projector_width": 768} == {
+        k: v for k, v in found.items() if k != "parameters"
+    }

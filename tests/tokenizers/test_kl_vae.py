@@ -9,11 +9,12 @@ from torch import nn
 
 from tesserae.losses import perceptual
 from tesserae.nn.conv_autoencoder import group_norm
+from tesserae.nn.conv_names import name_of_diffusers
 from tesserae.nn.official import read_official
 from tesserae.quantizers.gaussian import GaussianPosterior
 from tesserae.tokenizers.first_stage import Reconstruction
 from tesserae.tokenizers.kl_vae import build
-from tesserae.tokenizers.kl_vae_weights import DROPPED, load_official, our_name
+from tesserae.tokenizers.kl_vae_weights import DROPPED, load_official
 from tests import golden
 from tests.golden import assert_golden
 from tests.tokenizers.batches import all_losses, seeded, some_images
@@ -322,14 +323,14 @@ def test_weights_that_do_not_fit_are_explained():
 def test_names_are_one_to_one():
     """Our names, and diffusers' of two published layouts."""
     names = list(tiny().state_dict())
-    assert [our_name(name, 2) for name in names] == names
+    assert [name_of_diffusers(name, 2) for name in names] == names
     model = tiny(channels=128, latent_channels=4, encoder_attention=False)
-    assert {our_name(name, 2) for name in GOLDEN["diffusers"]["keys"]} == set(model.state_dict())
+    assert {name_of_diffusers(name, 2) for name in GOLDEN["diffusers"]["keys"]} == set(model.state_dict())
     for theirs, ours in {
         "decoder.up_blocks.0.resnets.2.conv1.weight": "decoder.up.3.block.2.conv1.weight",
         "encoder.down_blocks.1.resnets.0.conv_shortcut.bias": "encoder.down.1.block.0.nin_shortcut.bias",
     }.items():
-        assert our_name(theirs, 4) == ours
+        assert name_of_diffusers(theirs, 4) == ours
 
 
 def test_terms_take_any_output():

@@ -43,6 +43,15 @@ def test_cosine_to_a_tenth():
     assert min(found[10:]) == found[-1]
 
 
+def test_square_root_of_what_is_left():
+    """COMiT, a hundredth: from 3e-4 after 50 steps to 1e-7 after 5,004 (polynomial decay of power 1/2)."""
+    found = [
+        learning_rate(s, lr=3e-4, steps=5004, warmup_steps=50, decay="square_root", final=1 / 3000)
+        for s in (25, 50, 2527, 5004)
+    ]
+    assert found == pytest.approx([1.5e-4, 3e-4, (3e-4 - 1e-7) * 0.5**0.5 + 1e-7, 1e-7])
+
+
 def test_warmup_from_the_first_step():
     """PatchSAE: min(1, (s + 1) / W), then constant."""
     found = rates(20, warmup_steps=8, decay="constant", warmup="from_first")
@@ -53,3 +62,11 @@ def test_warmup_from_the_first_step():
 def test_unknown_names_are_refused(changes):
     with pytest.raises(ValueError, match="known: "):
         rates(10, **{"warmup_steps": 2, "decay": "constant", **changes})
+
+
+def test_late_cosine_is_cut_off():
+    """Semanticist, a hundredth: 2,500 steps of which 625 warm up; the cosine would need 625 more."""
+    found = rates(2500, warmup_steps=625, decay="late_cosine")
+    assert found[625] == pytest.approx(2e-4) and found[2500] == pytest.approx(
+        2e-4 * 0.5 * (1 + math.cos(0.75 * math.pi))
+    )

@@ -6,6 +6,7 @@ from tesserae.config.project import read_project
 from tesserae.config.stages import STAGES, stage_of
 from tesserae.lineage import cells
 from tesserae.workflow.graph.whole import jobs
+from tesserae.workflow.plan import open_plan
 from tests.config.test_config import edit
 from tests.conftest import ROOT
 
@@ -15,7 +16,7 @@ CONTROLS = {stage.control for stage in STAGES.values() if stage.control} | {"ima
 
 @pytest.fixture(scope="module", params=["smoke", "released"])
 def planned(request):
-    return jobs(read_project(ROOT, request.param))
+    return open_plan(ROOT, request.param).jobs
 
 
 def test_every_number_of_images_in_a_table_has_its_control(planned):
@@ -24,6 +25,9 @@ def test_every_number_of_images_in_a_table_has_its_control(planned):
         for row, column, source in cells.sources(job.spec) if job.stage == "table" else ():
             control = STAGES[stage_of(source.artifacts[0])].control if source.artifacts else None
             beside = cells.control(job.spec, row, column)
+            described = next(it for it in job.spec["columns"] if cells.plain(it["name"]) == column)
+            if described["direction"] == "none":  # a fact has nothing to beat
+                control = None
             assert (beside is not None) == (control is not None), (job.id, row, column)
             if control:
                 assert all(stage_of(name) == control and name in job.inputs for name in beside.artifacts)
@@ -39,6 +43,10 @@ def test_controls_are_told_what_their_numbers_are_told(planned):
             assert {key: worth.spec[key] for key in ALIKE if key in worth.spec} == {
                 key: told[key] for key in ALIKE if key in told
             }
+            if of.stage == "probe":
+                assert {**worth.spec, "control": 0} == {**of.spec, "control": 0}
+                assert worth.inputs["targets"] == of.inputs["targets"]
+                continue
             assert worth.inputs["reference"] == of.inputs["reference"]
             if of.stage == "metrics":
                 samples = planned[next(name for name in of.inputs.values() if name.startswith("samples/"))]
@@ -59,7 +67,7 @@ def test_tables_without_numbers_of_images_know_of_no_controls(planned):
 
 
 def test_one_control_serves_all_tokenizers_of_a_size_and_one_all_generators_of_a_tokenizer():
-    found = jobs(read_project(ROOT, "smoke"))
+    found = open_plan(ROOT, "smoke").jobs
     spec = found["table/detok_table_2"].spec
     assert spec["controls"]["reconstruction/mar_vae"] == "reconstruction_control/detok-emoji_few-32-64x8"
     assert spec["controls"]["reconstruction/maetok"] == "reconstruction_control/detok-emoji_few-32-64x8"
@@ -71,7 +79,7 @@ def test_one_control_serves_all_tokenizers_of_a_size_and_one_all_generators_of_a
 
 
 def test_controls_of_published_generators_read_tokens_as_well():
-    found = jobs(read_project(ROOT, "released"))
+    found = open_plan(ROOT, "released").jobs
     official = found["generator/llamagen_b_c2i"]
     assert not official.inputs  # it was trained elsewhere
     assert any(
@@ -102,6 +110,6 @@ def test_seeds_have_controls_of_their_own_tokens(project):
 
 
 def test_claims_know_what_their_numbers_are_worth():
-    spec = jobs(read_project(ROOT, "smoke"))["claims/detok"].spec
+    spec = open_plan(ROOT, "smoke").jobs["claims/detok"].spec
     cell = next(cell for cell in spec["cells"] if (cell["row"], cell["column"]) == ("Baseline", "MAR-B w/ CFG FID"))
     assert cell["controls"] == ["generation_control/detok_sb_baseline"]

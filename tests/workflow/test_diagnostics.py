@@ -147,3 +147,56 @@ def test_contradictions_go_to_what_they_concern_and_to_the_page(project):
     assert (
         "contradictions" not in found["page/detok"].spec and "contradictions" not in found["table/detok_table_1"].spec
     )
+
+
+OBJECTS = {"shares": [20, 30], "share": 30, "layer": 24, "blocks": 28, "time": 0.5, "steps": 10}
+
+
+def looking_for_objects(paper):
+    paper["measures"] |= {"masks": "cssd", "objectness": OBJECTS}
+    paper["figures"]["objects"] = {
+        "title": "Objects",
+        "draw": "objectness",
+        "rows": {"detok_sb_joint": "Joint noise"},
+        "inputs": {"tokenizers": {"objects": "objectness/{row}"}},
+    }
+
+
+def test_objects_are_looked_for_in_images_with_masks_at_the_tokenizers_size(project):
+    edit(project, DETOK, looking_for_objects)
+    found = planned(project)
+    job = found["objectness/detok_sb_joint"]
+    dataset = found[job.inputs["dataset"]]
+    masks = found[job.inputs["masks"]]
+    assert masks.id == f"masks/emoji_few-val-{dataset.spec['image_size']}" and set(masks.sources) == {
+        "corpus",
+        "checksums",
+    }
+    assert masks.spec == {**dataset.spec, "split": "val"}
+    assert job.spec["layer"] == 24 and job.origins["share"] == "config/papers/detok.yaml: measures.objectness.share"
+    released = jobs(read_project(project, "paper"))
+    masks = released[released["objectness/detok_sb_joint"].inputs["masks"]]
+    assert (masks.id, masks.data, masks.spec["counts"]["all"]) == ("masks/cssd-all-256", "cssd", 200)
+    assert read_project(project, "paper").scale.resources["masks"].gpus == 0  # it decodes
+    edit(project, "scales/paper.yaml", lambda c: c["datasets"].update(cssd="ecssd"))  # DECISION D2's switch
+    assert "masks/ecssd-all-256" in jobs(read_project(project, "paper"))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        (SCALE, lambda c: c["datasets"].pop("cssd"), "no data set plays the role 'cssd' at scale smoke"),
+        (SCALE, lambda c: c["datasets"].update(cssd="coco"), "coco has no masks of objects"),
+        (DETOK, lambda c: c["measures"].pop("masks"), "there is no artifact 'objectness/detok_sb_joint'"),
+        (DETOK, lambda c: c["measures"]["objectness"].update(shares=[30, 35]), "35 has no name among the numbers"),
+        (DETOK, lambda c: c["measures"]["objectness"].update(share=10), "10 is none of the shares"),
+        (DETOK, lambda c: c["measures"]["objectness"].update(layer=28), "of 28 blocks 28 is none"),
+        (DETOK, lambda c: c["measures"]["objectness"].update(times=[0.25]), "0.25 has no name among the numbers"),
+        (DETOK, lambda c: c["measures"]["objectness"].update(time=0.9, steps=5), "no step of 5 begins at 0.9 or later"),
+    ],
+)
+def test_where_objects_cannot_be_looked_for_it_is_said(project, file, change, told):
+    edit(project, DETOK, looking_for_objects)
+    edit(project, file, change)
+    with pytest.raises(ConfigError, match=told):
+        planned(project)

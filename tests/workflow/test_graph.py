@@ -10,7 +10,7 @@ from tesserae.config.seeds import of_seed
 from tesserae.config.stages import STAGES, stage_of
 from tesserae.workflow.graph.job import Job
 from tesserae.workflow.graph.whole import jobs
-from tesserae.workflow.plan import open_plan_for, read_plan
+from tesserae.workflow.plan import open_plan, open_plan_for, read_plan
 from tests.config.test_config import edit
 from tests.conftest import ROOT
 
@@ -41,7 +41,7 @@ def test_what_nothing_shows_is_not_made(project):
 @pytest.mark.parametrize("scale", ["smoke", "pocket", "desk", "released", "paper"])
 def test_nothing_is_trained_twice(scale):
     trained: dict[tuple, list[str]] = {}
-    for job in jobs(read_project(ROOT, scale)).values():
+    for job in open_plan(ROOT, scale).jobs.values():
         if job.stage in ("tokenizer", "generator"):
             same = (json.dumps(job.spec, sort_keys=True), *sorted(job.inputs.values()))
             trained.setdefault(same, []).append(job.id)
@@ -50,14 +50,14 @@ def test_nothing_is_trained_twice(scale):
 
 def test_everything_made_is_asked_for():
     for scale in ("smoke", "pocket", "paper"):
-        found = jobs(read_project(ROOT, scale))
+        found = open_plan(ROOT, scale).jobs
         read = {name for job in found.values() for name in job.inputs.values()}
         beyond = {name.split("/")[0] for name in found.keys() - read}
         assert beyond <= {"report", "forecast", "lineage"}  # what nobody reads but people
 
 
 def test_sizes_are_the_papers_at_every_scale():
-    small, full = (jobs(read_project(ROOT, scale)) for scale in ("smoke", "paper"))
+    small, full = (open_plan(ROOT, scale).jobs for scale in ("smoke", "paper"))
     assert "sizes/detok_ss" in small and "tokenizer/detok_ss" not in full
     for name, job in small.items():
         if job.stage == "sizes":
@@ -66,7 +66,7 @@ def test_sizes_are_the_papers_at_every_scale():
 
 
 def test_searches_draw_what_is_shown():
-    found = jobs(read_project(ROOT, "smoke"))
+    found = open_plan(ROOT, "smoke").jobs
     assert found["search_samples/mar_b_joint"].spec["unguided"] is True  # Table 1: w/o CFG FID
     assert found["search_samples/mar_b_mar_vae"].spec["unguided"] is False  # Table 2 shows it with guidance alone
     assert "samples/mar_b_mar_vae-nocfg" not in found and "samples/mar_b_mar_vae-cfg" in found
@@ -76,7 +76,7 @@ def test_searches_draw_what_is_shown():
 
 
 def test_a_fine_tuned_tokenizer_starts_from_its_start_and_decodes_its_tokens():
-    found = jobs(read_project(ROOT, "smoke"))
+    found = open_plan(ROOT, "smoke").jobs
     start, tuned = "tokenizer/detok_bb_extended", "tokenizer/detok_bb_extended_tuned"
     assert found[tuned].inputs["start"] == start and found[tuned].reads[start] == ("weights.safetensors",)
     assert list(found).index(start) < list(found).index(tuned)

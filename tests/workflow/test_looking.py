@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from tesserae.cli.reproduce import MAKES_NOTHING, MAKES_PART, _parsed
+from tesserae.cli.reproduce import LOOKED_AT, MAKES_NOTHING, _parsed
+from tesserae.workflow.room import _given
 from tests.waiting import until
 
 DATASET, REFERENCE = "results/smoke/dataset/emoji_few-32/index.json", "results/smoke/reference/emoji_few-32/val.npz"
@@ -62,5 +63,14 @@ def test_every_way_of_snakemake_to_make_nothing_is_known():
     source = inspect.getsource(cli.args_to_api)
     branches = set(re.findall(r"elif args\.(\w+)", source)) - {"dryrun"}
     assert branches <= set(MAKES_NOTHING)
-    told = _parsed(())
-    assert all(not getattr(told, name) for name in (*MAKES_NOTHING, *MAKES_PART, "dryrun", "report"))
+
+
+@pytest.mark.parametrize("arguments", [(), ("detok", REFERENCE)])
+def test_targets_alone_are_read_as_snakemake_reads_them(arguments, monkeypatch):
+    from snakemake.cli import get_argument_parser
+
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    theirs, ours, given = get_argument_parser().parse_args([*arguments]), _parsed(arguments), _given(arguments)
+    assert [*ours.targets] == [*theirs.targets] == [*arguments]
+    assert not any(getattr(told, name) for told in (ours, theirs) for name in LOOKED_AT)
+    assert {name: getattr(theirs, name) or None for name in vars(given)} == vars(given)

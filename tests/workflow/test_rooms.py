@@ -26,13 +26,14 @@ MAY = {
     "training": {"config", "lineage"},
     "tokenizers": {"nn", "quantizers", "diffusion", "encoders", "losses"},
     "generators": {"nn", "quantizers", "diffusion", "encoders", "losses"},
+    "probes": set(),
     "sae": {"nn", "quantizers", "diffusion", "encoders", "losses", "metrics"},
     "metrics": {"encoders", "data", "edges"},
     "reporting": {"config", "lineage", "words"},
     "tracking": {"config", "lineage"},
     "audit": {"config", "lineage", "reporting"},
     "workflow": {"config", "lineage", "costs", "words"},
-    "costs": {"config", "lineage", "nn", "encoders", "sae", "tokenizers", "generators", "losses", "words"},
+    "costs": {"config", "lineage", "nn", "encoders", "sae", "tokenizers", "generators", "losses", "words", "sweeps"},
     "stages": {
         "data",
         "nn",
@@ -43,6 +44,7 @@ MAY = {
         "losses",
         "training",
         "sae",
+        "probes",
         "tokenizers",
         "generators",
         "metrics",
@@ -51,6 +53,7 @@ MAY = {
         "costs",
         "contracts",
         "bits",
+        "sweeps",
     },
     # The command line shows what all rooms say, of stages what tables and claims are drawn from.
     "cli": {
@@ -69,6 +72,7 @@ MAY = {
     "words": set(),
     "bits": set(),
     "edges": set(),
+    "sweeps": set(),
     "contracts": set(),
 }
 SYSTEMS = {"tokenizers": set(TOKENIZERS), "generators": set(GENERATORS)}

@@ -118,7 +118,7 @@ def test_a_failing_stage_leaves_nothing(toy):
 
 
 def test_a_job_without_its_inputs_says_what_to_make(toy):
-    done = toy.python("-m", "tesserae.stages.reference", "emoji-32")
+    done = toy.python("-m", "tesserae.workflow.runner", "reference", "emoji-32")
     assert (
         done.returncode == 1
         and "needs dataset/emoji-32" in done.stderr
@@ -129,12 +129,12 @@ def test_a_job_without_its_inputs_says_what_to_make(toy):
 def test_inputs_of_another_version_are_refused(toy):
     assert make(toy).returncode == 0
     with_body(toy, "x = 1")
-    done = toy.python("-m", "tesserae.stages.reference", "emoji-32")
+    done = toy.python("-m", "tesserae.workflow.runner", "reference", "emoji-32")
     assert done.returncode == 1 and "another version of dataset/emoji-32" in done.stderr
 
 
 def test_an_unknown_recipe_names_those_there_are(toy):
-    done = toy.python("-m", "tesserae.stages.tokenizer", "detok")
+    done = toy.python("-m", "tesserae.workflow.runner", "tokenizer", "detok")
     assert done.returncode == 1 and "detok_sb_joint" in done.stderr
 
 

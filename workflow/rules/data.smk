@@ -1,6 +1,7 @@
 # Images, and statistics of real ones. Of each stage, src/tesserae/config/stages.py says what it is for and what it writes.
 for STAGE in (
     "dataset",
+    "masks",
     "reference",
 ):
     rule:

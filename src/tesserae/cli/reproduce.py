@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import click
@@ -21,6 +22,7 @@ MAKES_NOTHING = (
 )
 REPORT = "report/index"
 MAKES_PART = ("until", "omit_from", "batch", "allowed_rules")  # of what its targets are made from
+LOOKED_AT = (*MAKES_NOTHING, *MAKES_PART, "dryrun", "report", "report_after_run")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -158,6 +160,10 @@ def _shown_in(plan, target: str) -> Path:
 
 def _parsed(arguments: tuple[str, ...]):
     """Snakemake's own reading of its arguments."""
+    from tesserae.workflow.room import only_targets
+
+    if only_targets(arguments):
+        return Namespace(targets=[*arguments], **dict.fromkeys(LOOKED_AT))
     from snakemake.cli import get_argument_parser
 
     return get_argument_parser().parse_args(list(arguments))

@@ -34,6 +34,7 @@ SPEED = Source("throughput", ("metrics.json",))
 DAMAGED = {"images": Source("denoising", ("denoising.npz",))}
 EXAMPLES = "concept_examples"
 KEPT = {"kept": Source("kept_tokens", ("kept.npz", "metrics.json"))}
+OBJECTS = {"objects": Source("objectness", ("objectness.npz", "metrics.json"))}
 
 KINDS: dict[str, Kind] = {
     "guidance_curves": Kind({"search": SEARCH, "metrics": BARS}, takes=frozenset({"published"})),
@@ -65,6 +66,16 @@ KINDS: dict[str, Kind] = {
     "score_maps": Kind(KEPT, "tokenizers"),
     "kept_tokens": Kind(KEPT, "tokenizers"),
     "kept_of_nothing": Kind(KEPT, "tokenizers"),
+    "looks": Kind({"looks": Source("looks", ("looks.npz", "metrics.json"))}, "policies"),
+    "drawing_sweep": Kind({"numbers": Source("drawing_sweep", ("metrics.json",))}, "tokenizers"),
+    "objectness": Kind(OBJECTS, "tokenizers", takes=frozenset({"published"})),
+    "attention_maps": Kind(OBJECTS, "tokenizers"),
+    "attention_shares": Kind(OBJECTS, "tokenizers", takes=frozenset({"published"})),
+    "bottleneck": Kind(
+        {"numbers": Source("reconstruction", ("metrics.json",)), "probe": Source("probe", ("metrics.json",))},
+        "tokenizers",
+    ),
+    "neighbours": Kind({"neighbours": Source("neighbours", ("neighbours.npz", "metrics.json"))}, "tokenizers"),
     "clusters": Kind({"clusters": Source("latent_clusters", ("clusters.npz", "metrics.json"))}, "tokenizers"),
 }
 

@@ -3,6 +3,7 @@
 Why not plain `yaml.safe_load`: it reads 1e-4 as a string and keeps the last of two equal keys without a word.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tesserae.config.errors import ConfigError, together
 
+# pydantic looks for plugins among all installed packages: 40 ms of every process, and there are none for it here.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """Unknown keys and wrong types are errors; values never change after reading."""
+    """Unknown keys and wrong types are errors; values never change after reading.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    What checks them is built when it is first needed: most processes take a plan that was checked before.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 # What names a folder of results: as Snakemake reads a recipe out of a path (the Snakefile's wildcard), never hidden.

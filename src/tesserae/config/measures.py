@@ -70,6 +70,48 @@ class Truncation(Strict):
         return self
 
 
+class DrawingSweep(Strict):
+    """Of a tokenizer whose decoder takes steps, with guidance: one is swept while the other is as its recipe has it."""
+
+    steps: list[Annotated[int, Field(gt=0)]] = Field(min_length=1, description="evaluations of the velocity")
+    guidance: list[Annotated[float, Field(ge=1)]] = Field(min_length=1, description="1: none")
+    at_steps: Followed = Field(description="number of steps while guidance is swept")
+    at_guidance: Followed = Field(description="guidance while the number of steps is swept")
+
+
 class KeptTokens(Strict):
     epsilons: list[Annotated[float, Field(ge=0, lt=1)]] = Field(min_length=1, description="information loss rates")
     blank_epsilon: float = Field(ge=0, lt=1, description="that of white, black and noise")
+
+
+SHARES = (10, 20, 30, 40)  # percent of a map that is kept (Fig. 8)
+TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+class Objectness(Strict):
+    """Where attention is read, and how much of a map is kept; one number is told at `share`, `layer` and `time`."""
+
+    shares: list[int] = Field(min_length=1, description="percent of a map that is kept: some of 10, 20, 30, 40")
+    share: int = Field(description="that of them at which one number is told")
+    layer: int = Field(ge=0, description="block whose attention is read, from 0; of another depth in proportion")
+    blocks: int = Field(gt=1, description="depth that `layer` counts in")
+    time: float = Field(ge=0, le=1, description="of the noisy image, from noise, 0, to data, 1")
+    times: list[float] = Field([], description="at which it is read besides: some of 0.1, 0.3, 0.5, 0.7, 0.9")
+    steps: int = Field(gt=0, description="of the drawing in which it is read, whatever a scale draws images with")
+
+    @model_validator(mode="after")
+    def _in_the_model(self) -> "Objectness":
+        if self.layer >= self.blocks:
+            raise ValueError(f"of {self.blocks} blocks {self.layer} is none: the first is 0")
+        if unknown := [share for share in self.shares if share not in SHARES]:
+            raise ValueError(f"shares: {unknown[0]} has no name among the numbers; it is one of {list(SHARES)}")
+        if self.share not in self.shares:
+            raise ValueError(f"share: {self.share} is none of the shares {self.shares}")
+        last = 1 - 1 / self.steps
+        if late := [time for time in (self.time, *self.times) if time > last + 1e-6]:
+            raise ValueError(
+                f"times: no step of {self.steps} begins at {late[0]:g} or later: the last one is at {last:g}"
+            )
+        if unknown := [time for time in self.times if time not in TIMES]:
+            raise ValueError(f"times: {unknown[0]:g} has no name among the numbers; it is one of {list(TIMES)}")
+        return self

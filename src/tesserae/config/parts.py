@@ -18,10 +18,11 @@ class Training(Strict):
     warmup: Literal["linear", "from_hundredth", "from_first"] = Field(
         "linear", description="from 0; from a hundredth of the rate; or from the rate of a first step"
     )
-    decay: Literal["cosine", "constant", "wsd"] = Field(
-        description="after the warm-up: half cosine, constant, or constant and then a fall by 1 - sqrt(progress) to 0"
+    decay: Literal["cosine", "late_cosine", "constant", "wsd", "square_root"] = Field(
+        description="after the warm-up: half cosine; one that is as long as the run, and so cut off; constant; "
+        "constant and then a fall by 1 - sqrt(progress) to 0; or the square root of what is left"
     )
-    final: float = Field(0.0, ge=0, lt=1, description="where the cosine ends, as a fraction of the rate")
+    final: float = Field(0.0, ge=0, lt=1, description="where all but constant end, as a fraction of the rate")
     decay_fraction: float = Field(0.2, gt=0, le=1, description="fraction of the steps in which wsd falls")
     betas: list[float] = Field(min_length=2, max_length=2, description="AdamW")
     weight_decay: float = Field(ge=0, description="AdamW; each system names the parameters it spares")

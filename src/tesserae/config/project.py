@@ -10,6 +10,7 @@ from pathlib import Path
 from tesserae.config.claims import Claim, read_claims
 from tesserae.config.errors import ConfigError, together
 from tesserae.config.files import read_yaml, validated
+from tesserae.config.probing import Probes
 from tesserae.config.recipes import concrete, read_recipe
 from tesserae.config.registry import SECTIONS
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
@@ -21,6 +22,7 @@ from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper
 
 EQUIVALENTS = Path("config/equivalent-code.yaml")
 CLUSTER = Path("config/cluster.yaml")
+PROBES = Path("config/probes.yaml")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Project:
     omitted: dict[str, str]  # name -> why this scale does without it
     equivalents: Equivalents
     cluster: Cluster
+    probes: Probes
 
     @cached_property
     def context(self) -> Context:
@@ -73,6 +76,11 @@ class Project:
                 return self.every_tokenizer[name]
         return self.tokenizer(name, wanted_by, "proxy")
 
+    def latents_of(self, wanted_by: ResolvedRecipe) -> ResolvedRecipe | None:
+        """The tokenizer in whose latents another one draws, or None; ConfigError if there is no such recipe."""
+        name = getattr(wanted_by.typed, "latents_of", None)
+        return None if name is None else self.tokenizer(name, wanted_by, "latents_of")
+
     def tokenizer(self, name: str, wanted_by: ResolvedRecipe, key: str = "tokenizer") -> ResolvedRecipe:
         """The tokenizer a recipe names; ConfigError at the recipe if there is none."""
         if name not in self.tokenizers:
@@ -94,6 +102,9 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
     if scale_.scale != name:
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
+    probes = _read(Probes, root, PROBES)
+    if problems := [*_wrong_probes(scale_, scale_file, probes, datasets)]:
+        raise together(problems)
     read: dict[str, Paper] = {}
     printed: dict[str, list[dict]] = {}
     recipes: dict[str, dict[str, ResolvedRecipe]] = {section: {} for section in SECTIONS}
@@ -127,6 +138,7 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         omitted=omitted,
         equivalents=_read(Equivalents, root, EQUIVALENTS),
         cluster=_read(Cluster, root, CLUSTER),
+        probes=probes,
     )
 
 
@@ -214,6 +226,25 @@ def _wrong_systems(scale: Scale, file: Path) -> Iterator[ConfigError]:
                 yield ConfigError(file, f"{key}.{part}.{name}", "no such system", f"one of {', '.join(systems)}")
 
 
+def _wrong_probes(scale: Scale, file: Path, probes: Probes, datasets: Datasets) -> Iterator[ConfigError]:
+    """Probes of a scale that there are not, and what they look at that nothing is or that has no such answers."""
+    if both := sorted(probes.scenes.keys() & datasets.datasets.keys()):
+        yield ConfigError(PROBES, f"scenes.{both[0]}", "also a data set of config/datasets.yaml", "rename one")
+    for probe, data in scale.probes.data.items():
+        key = f"probes.data.{probe}"
+        if probe not in probes.probes:
+            yield ConfigError(file, key, "no such probe", f"one of {', '.join(probes.probes)} ({PROBES})")
+            continue
+        task = probes.probes[probe].task
+        if task == "classes":
+            known = {name for name, entry in datasets.datasets.items() if hasattr(entry, "classes")}
+        else:
+            known = {name for name, entry in probes.scenes.items() if entry.provider.endswith(task)}
+        if data not in known:
+            problem = f"{data!r} is no set of images for a probe of {task}"
+            yield ConfigError(file, key, problem, f"one of {', '.join(sorted(known))}")
+
+
 def _near(pattern: str, known: set[str]) -> str:
     """Names that a pattern may have meant."""
     close = difflib.get_close_matches(pattern.replace("*", ""), sorted(known), n=5, cutoff=0.5)
@@ -284,7 +315,7 @@ def _omitted(
 def _sources(recipe: ResolvedRecipe) -> tuple[str, ...]:
     """Keys of a recipe that name what it is made from."""
     learns = getattr(recipe.typed, "source", "training") == "training"  # of a proxy, published weights have a copy
-    return ("finetune", "tokenizer", "sae", *(["proxy"] if learns else []))
+    return ("finetune", "tokenizer", "sae", "latents_of", *(["proxy"] if learns else []))
 
 
 def _kept_users(name: str, made_from: dict[str, list[str | None]], omitted: Collection[str]) -> list[str]:
@@ -313,7 +344,7 @@ def _with_seed(recipe: ResolvedRecipe, seed: int, scale_file: Path) -> ResolvedR
     training = recipe.typed.training.model_copy(update={"seed": number})
     update = {"training": training}
     leaves = recipe.leaves | {"training.seed": Sourced(number, f"{scale_file}: seeds (the recipe: {first.value})")}
-    for key in ("tokenizer", "finetune", "proxy"):
+    for key in ("tokenizer", "finetune", "proxy", "latents_of"):
         source = getattr(recipe.typed, key, None)
         if source is not None:
             update[key] = of_seed(source, seed)

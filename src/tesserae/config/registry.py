@@ -1,8 +1,9 @@
 """The systems there are: one module of `config/systems` each, found by the name that recipes say.
 
 A module has `Recipe` (what a recipe says, in paper terms), `Scaled` (what a scale may change beyond sizes and
-training) and `describe`, which fills a spec's `model` settings; a tokenizer's has `tokens` and `OFFICIAL` as well, and
-`text` if it reads prompts.
+training) and `describe`, which fills a spec's `model` settings; a tokenizer's has `tokens` and `OFFICIAL` as well,
+`text` if it reads prompts, `teacher` if it aligns with a frozen network, and `schedule` if its model has settings that
+depend on the training's steps.
 """
 
 from types import ModuleType
@@ -10,9 +11,15 @@ from typing import Any
 
 from tesserae.config.resolve import Tokens
 from tesserae.config.systems import (
+    alit_like,
+    comit,
+    comptok,
     concepttok,
     detok,
     dit,
+    emaskgit,
+    epsilon_llamagen,
+    flextok_like,
     hita,
     kl_vae,
     lightningdit,
@@ -24,6 +31,7 @@ from tesserae.config.systems import (
     maskgit_vqgan,
     randomar,
     rasterar,
+    selftok_like,
     sftok,
     sit,
     tatok,
@@ -45,6 +53,11 @@ TOKENIZERS: dict[str, ModuleType] = {
     "tatok": tatok,
     "titok": titok,
     "hita": hita,
+    "comptok": comptok,
+    "flextok_like": flextok_like,
+    "alit_like": alit_like,
+    "selftok_like": selftok_like,
+    "comit": comit,
 }
 GENERATORS: dict[str, ModuleType] = {
     "mar": mar,
@@ -55,6 +68,8 @@ GENERATORS: dict[str, ModuleType] = {
     "lightningdit": lightningdit,
     "llamagen": llamagen,
     "maskgit": maskgit,
+    "emaskgit": emaskgit,
+    "epsilon_llamagen": epsilon_llamagen,
 }
 SYSTEMS = SAES | TOKENIZERS | GENERATORS
 SECTIONS = {"saes": SAES, "tokenizers": TOKENIZERS, "generators": GENERATORS}  # of a paper's file

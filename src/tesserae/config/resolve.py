@@ -132,24 +132,26 @@ class Context:
 
     def images(self, recipe: ResolvedRecipe) -> tuple[str, Dataset, str]:
         """Name and description of the data set that plays the recipe's role, and who says so."""
-        role = recipe["dataset"]
-        if role.value not in self.scale.datasets:
-            file, path = recipe.where("dataset")
+        return self.playing(recipe["dataset"].value, *recipe.where("dataset"))
+
+    def playing(self, role: str, file: Path, key: str) -> tuple[str, Dataset, str]:
+        """As `images`, of a role that `file` names at `key`."""
+        if role not in self.scale.datasets:
             raise ConfigError(
                 file,
-                path,
-                f"no data set plays the role {role.value!r} at scale {self.scale.scale}",
+                key,
+                f"no data set plays the role {role!r} at scale {self.scale.scale}",
                 f"add it to {self.scale_file}: datasets",
             )
-        name = self.scale.datasets[role.value]
+        name = self.scale.datasets[role]
         if name not in self.datasets:
             raise ConfigError(
                 self.scale_file,
-                f"datasets.{role.value}",
+                f"datasets.{role}",
                 f"unknown data set {name!r}",
                 f"one of {', '.join(self.datasets)} ({self.datasets_file})",
             )
-        return name, self.datasets[name], f"{self.scale_file}: datasets.{role.value}"
+        return name, self.datasets[name], f"{self.scale_file}: datasets.{role}"
 
     def either(self, ours: Any, paper: Sourced, key: str) -> Sourced:
         """What the scale says at `key`, or the paper's value where it says nothing."""

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tesserae.config.claims import Claims
+from tesserae.config.probing import Probes
 from tesserae.config.registry import SYSTEMS
 from tesserae.config.scales import Scale
 from tesserae.config.types import Cluster, Datasets, Equivalents, Paper, Settings
@@ -13,6 +14,7 @@ FILES: dict[str, Any] = {
     "config": Settings,
     "scale": Scale,
     "datasets": Datasets,
+    "probes": Probes,
     "paper": Paper,
     "equivalent-code": Equivalents,
     "cluster": Cluster,

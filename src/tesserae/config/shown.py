@@ -25,6 +25,8 @@ FOLLOWING = (
     "width",
     "patch_tokens",
     "tokens",
+    "vocabulary",
+    "code_values",
     "guidance.smallest",
     "guidance.largest",
     "guidance.step",

@@ -39,6 +39,8 @@ def tokenizer(recipe: ResolvedRecipe, context: Context) -> Spec:
         _training(spec, recipe, context.scale.tokenizer_training, context.dataset(recipe)[1], context)
     if "gan_start_epoch" in recipe.leaves:
         _adversarial(spec, recipe, context)
+    if (schedule := getattr(TOKENIZERS[system], "schedule", None)) is not None:
+        schedule(spec, recipe)
     return spec
 
 

@@ -19,6 +19,9 @@ CURVES = "curves.jsonl"
 WEIGHTS = ("weights.safetensors",)
 METRICS = "metrics.json"
 SEARCHED = ("fid", "is")  # of every point of a search
+# Of a set of scenes, what is read of it as of a data set.
+IMAGES = ("train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json")
+PROBED = ("accuracy", "held_out", "shuffled", "chance", "negatives", "epochs", "best_epoch", "parameters")
 REBUILT = (
     "extractor",
     "layer",
@@ -27,6 +30,7 @@ REBUILT = (
     "batch",
     "measured_at",
 )  # of `evaluation`: how reconstructions are measured
+OF_CHANCE = ("chance", "another", "middle", "ceiling")  # lines beside an mIoU (metrics/objectness.py)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Diagnostic:
     settings: type[Strict] | None = None  # of `measures.<stage>` in the paper's file; without them there are no jobs
     naming: bool = False  # only of tokenizers that learned to name concepts
     by_prompt: bool = False  # of tokenizers that read prompts: a job for the images' own, shuffled and constant ones
+    # A job, `<recipe>-<policy>`, for each of the paper's `measures.policies`, of tokenizers whose system has POLICIES.
+    by_policy: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,12 @@ STAGES: dict[str, Stage] = {
             "captions": "captions.json",
         },
         resumes=True,
+        seeded=False,
+        torch=False,
+    ),
+    "masks": Stage(
+        "images with the class of each pixel, at the size at which a tokenizer sees them",
+        {"images": "images.npy", "masks": "masks.npy", "index": "index.json"},
         seeded=False,
         torch=False,
     ),
@@ -254,6 +266,41 @@ STAGES: dict[str, Stage] = {
         diagnostic=Diagnostic(("batch", "shown", "seed"), measures.KeptTokens),
         colour="#fddaec",
     ),
+    "looks": Stage(
+        "what is drawn from codes of crops that a policy chose, after each of them and at last",
+        {"metrics": METRICS, "arrays": "looks.npz"},
+        {"dataset": ALL, "reference": ALL, "tokenizer": WEIGHTS},
+        numbers=METRICS,
+        values=("rfid", "ris", "psnr", "view_psnr"),
+        listed=(),
+        diagnostic=Diagnostic((*REBUILT, "shown"), by_policy=True),
+        control="reconstruction_control",
+        colour="#e6ab02",
+    ),
+    "drawing_sweep": Stage(
+        "reconstructions at numbers of steps and at strengths of guidance",
+        {"metrics": METRICS},
+        {"dataset": ALL, "reference": ALL, "tokenizer": WEIGHTS},
+        numbers=METRICS,
+        values=("best_steps", "best_guidance", "rfid", "psnr", "rfid_best_steps", "rfid_best_guidance"),
+        listed=(),
+        diagnostic=Diagnostic((*REBUILT, "curve_points"), measures.DrawingSweep),
+        colour="#a6761d",
+    ),
+    "objectness": Stage(
+        "whether what a token attends to is an object",
+        {"arrays": "objectness.npz", "metrics": METRICS},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "masks": ALL},
+        numbers=METRICS,
+        values=(
+            *("miou", *OF_CHANCE, "object_percent"),
+            *(f"{number}_{share}" for number in ("miou", *OF_CHANCE) for share in measures.SHARES),
+            *(f"{number}_t{100 * time:.0f}" for number in ("miou", "chance") for time in measures.TIMES),
+            *(f"{number}_{view}" for number in ("miou", "chance") for view in ("image_to_message", "unmasked")),
+        ),
+        diagnostic=Diagnostic(("batch", "shown", "seed"), measures.Objectness),
+        colour="#b3cde3",
+    ),
     "tokens": Stage(
         "images -> token cache, a part of it in each job",
         {"moments": "moments.npy", "labels": "labels.npy", "sums": "sums.npz"},
@@ -307,6 +354,73 @@ STAGES: dict[str, Stage] = {
         values=("map", "precision", "chance", "ranked"),
         diagnostic=Diagnostic(("batch", "seed"), measures.ConceptExamples, naming=True),
         colour="#cab2d6",
+    ),
+    "scenes": Stage(
+        "images of two categories or of relations -> cache, and how they are divided",
+        {
+            "train_images": "train_images.npy",
+            "train_labels": "train_labels.npy",
+            "val_images": "val_images.npy",
+            "val_labels": "val_labels.npy",
+            "index": "index.json",
+            "annotations": "annotations.json",
+            "division": "division.json",
+        },
+        seeded=False,
+        torch=False,
+    ),
+    "targets": Stage(
+        "what a probe is asked of each image",
+        {"targets": "targets.npz", "about": "targets.json"},
+        {"dataset": ALL, "scenes": ("annotations.json",)},
+        seeded=False,
+        torch=False,
+    ),
+    "phrases": Stage(
+        "names and predicates of relations -> features of a text encoder",
+        {"phrases": "phrases.npy"},
+        {"targets": ALL},
+        seeded=False,
+    ),
+    "probe_tokens": Stage(
+        "images of a probe's data set -> tokens as vectors",
+        {
+            "train_tokens": "train_tokens.npy",
+            "train_there": "train_there.npy",
+            "val_tokens": "val_tokens.npy",
+            "val_there": "val_there.npy",
+            "index": "index.json",
+        },
+        {"dataset": ALL, "scenes": IMAGES, "tokenizer": WEIGHTS, "prompts": ALL},
+        colour="#bcbddc",
+    ),
+    "probe": Stage(
+        "what a small network reads from the tokens of a tokenizer",
+        {"weights": "weights.safetensors", "curves": CURVES, "hits": "hits.npy", "metrics": METRICS},
+        {"probe_tokens": ALL, "targets": ALL, "phrases": ALL},
+        numbers=METRICS,
+        values=PROBED,
+        listed=(),
+        control="probe_control",
+        colour="#6a51a3",
+    ),
+    "probe_control": Stage(
+        "what a probe has to beat: the same one on patches of as many bits, chance",
+        {"metrics": METRICS},
+        {"dataset": ALL, "scenes": IMAGES, "targets": ALL, "phrases": ALL},
+        seeded=False,
+        numbers=METRICS,
+        values=("accuracy", "held_out"),  # what has to be beaten; all else is a fact
+        listed=(),
+        colour="#dadaeb",
+    ),
+    "neighbours": Stage(
+        "nearest images by their tokens, and whether they show the same class",
+        {"metrics": METRICS, "neighbours": "neighbours.npz"},
+        {"dataset": ALL, "probe_tokens": ALL, "targets": ALL},
+        numbers=METRICS,
+        values=("agreement", "chance"),
+        colour="#9e9ac8",
     ),
     "generation_control": Stage(
         "what samples have to beat: a closed-form generator of the same tokens",
@@ -391,6 +505,9 @@ STAGES: dict[str, Stage] = {
             "hidden_size",
             "blocks",
             "heads",
+            "mlp_ratio",
+            "projector_layers",
+            "projector_width",
         ),
     ),
     "settings": Stage(

@@ -11,7 +11,9 @@ from pydantic import Field, create_model, field_validator, model_validator
 from tesserae.config import measures
 from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
-from tesserae.config.stages import SETTINGS, STAGES, TRAININGS
+from tesserae.config.policies import Policy, unfit
+from tesserae.config.probing import ProbeScale
+from tesserae.config.stages import SETTINGS, STAGES, TRAININGS, stage_of
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
 
@@ -98,7 +100,21 @@ class _Measures(Strict):
     prompt: str | None = Field(
         None, description="what tokenizers that read prompts are given; {} stands for the class", pattern=r"\{\}"
     )
+    policies: dict[Name, Policy] = Field(
+        {}, description="name -> which crops of an image a tokenizer that looks at crops is shown, for all that looks"
+    )
+    masks: str | None = Field(
+        None, description="role of the images in which objects are masked; null: none, and nothing is measured by them"
+    )
     throughput: measures.Throughput | None = Field(None, description="how generators are timed; null: they are not")
+
+    @field_validator("policies")
+    @classmethod
+    def _possible(cls, policies: dict[str, Policy]) -> dict[str, Policy]:
+        for name, policy in policies.items():
+            if problem := unfit(policy.model_dump()):
+                raise ValueError(f"{name}: {problem}")
+        return policies
 
 
 def _default(settings: type[Strict]) -> Strict | None:
@@ -297,10 +313,27 @@ class ScaleException(Strict):
 
 
 class Omitted(Strict):
-    """Recipes that are not run, and what stands in the place of their numbers."""
+    """Recipes, or single artifacts, that are not made, and what stands in the place of their numbers."""
 
     reason: str = Field(min_length=1, max_length=24, description="stands in cells and figures, such as `at desk`")
-    recipes: list[str] = Field(min_length=1, description="names, or patterns with *")
+    recipes: list[str] = Field([], description="names, or patterns with *")
+    artifacts: list[str] = Field(
+        [], description="names of artifacts of recipes that are run, or patterns: probe/comit_b-*-random"
+    )
+
+    @field_validator("artifacts")
+    @classmethod
+    def _of_stages(cls, artifacts: list[str]) -> list[str]:
+        for pattern in artifacts:
+            if stage_of(pattern) not in STAGES:
+                raise ValueError(f"{pattern!r} begins with no stage: write <stage>/<name>")
+        return artifacts
+
+    @model_validator(mode="after")
+    def _something(self) -> "Omitted":
+        if not self.recipes and not self.artifacts:
+            raise ValueError("name recipes or artifacts that are not run")
+        return self
 
 
 class GeneralScale(Strict):
@@ -317,6 +350,7 @@ class GeneralScale(Strict):
     tokenizer_training: TrainingScale
     generator_training: TrainingScale
     systems: Strict = Field(description="what is particular to a system")
+    probes: ProbeScale = Field(ProbeScale(), description="how the probes of probes.yaml shrink, and what they look at")
     evaluation: Evaluation
     shards: Shards = Shards()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")

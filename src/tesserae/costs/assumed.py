@@ -5,6 +5,8 @@ DECODED = 100.0  # images that one core decodes, crops and resizes in a second
 # Stages that take minutes on a CPU whatever they are told, in seconds.
 LIGHT = {
     "prompts": 180.0,
+    "targets": 60.0,
+    "phrases": 180.0,
     "metrics": 300.0,
     "sizes": 30.0,
     "settings": 30.0,

@@ -21,6 +21,7 @@ import numpy as np
 
 from tesserae.costs.counts import count
 from tesserae.costs.gpus import GPU, GPUS, REFERENCE
+from tesserae.costs.phases import from_the_start, second_phase
 
 TABLE = "GPU-hours"
 
@@ -54,8 +55,8 @@ def _at_peak(flops: Mapping[str, float], gpu: GPU) -> float:
 
 
 def adversarial_fraction(spec: Mapping[str, Any]) -> float:
-    """Which fraction of a training's steps has a discriminator."""
-    start, steps = spec["model"].get("gan_start_step"), spec["training"]["steps"]
+    """Which fraction of a training's steps has a discriminator, or CompTok's three losses."""
+    start, steps = second_phase(spec["model"]), spec["training"]["steps"]
     return 0.0 if start is None else max(0.0, 1 - start / steps)
 
 
@@ -132,11 +133,13 @@ def count_training(spec: Mapping[str, Any]) -> dict[str, Any]:
     training = spec["training"]
     images = training["batch"] // training["microbatches"]
     model = spec["model"]
-    # However strong the noise is and whenever the discriminator starts, a step with them costs the same: counted once.
+    # However strong the noise is, whenever the discriminator starts and whichever patches are kept first, a step costs
+    # the same: counted once.
     if model.get("gamma"):
         model = model | {"gamma": 1.0, "noise": "interpolative"}
-    if model.get("gan_start_step") is not None:
-        model = model | {"gan_start_step": 0}
+    model = from_the_start(model)
+    if model.get("filtering"):
+        model = model | {"filtering": model["filtering"] | {"order": "score"}}
     return count("training", spec["module"], model=model, batch=images, precision=training["precision"])
 
 

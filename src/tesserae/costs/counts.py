@@ -3,12 +3,11 @@
 import functools
 import importlib
 import json
-import os
-import platform
 from pathlib import Path
 from typing import Any
 
 from tesserae.lineage import fingerprint
+from tesserae.lineage.hashes import remember
 
 COUNTING = "tesserae.costs.networks"
 
@@ -25,12 +24,12 @@ def count(what: str, module: str | None = None, **settings: Any) -> dict[str, An
     store = _store()
     if key not in store:
         store[key] = getattr(importlib.import_module(COUNTING), what)(**named, **settings)
-        _save(store)
+        remember(_file(), json.dumps(store))
     return store[key]
 
 
 def _file() -> Path:
-    return Path(os.environ.get("TESSERAE_CACHE", fingerprint.SOURCE.parent / ".tesserae")) / "costs.json"
+    return fingerprint.cache_folder() / "costs.json"
 
 
 @functools.cache
@@ -39,11 +38,3 @@ def _store() -> dict[str, dict]:
         return json.loads(_file().read_text())
     except (OSError, ValueError):  # a cache: whatever is wrong with it, start a new one
         return {}
-
-
-def _save(store: dict[str, dict]) -> None:
-    file = _file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(f".{platform.node()}-{os.getpid()}")
-    aside.write_text(json.dumps(store))
-    os.replace(aside, file)

@@ -7,6 +7,7 @@ so autocast acts as in a real run. Every function returns plain numbers; counts.
 import contextlib
 import functools
 import importlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -20,6 +21,9 @@ from torch.overrides import TorchFunctionMode
 
 from tesserae.costs.assumed import DEAD, DOPRI5_EVALUATIONS
 from tesserae.costs.operations import Operations
+from tesserae.costs.phases import second_phase
+from tesserae.encoders.first_stage import FirstStage, sd_vae
+from tesserae.encoders.teachers import CHANNELS
 
 # Where a random number decides the work of a step (masking ratios), the mean is taken over these quantiles with
 # Simpson's weights: exact up to the third power of the ratio, and work grows with the second. 0 masks least.
@@ -36,31 +40,41 @@ def _attention(
 
 
 class _Decided(TorchFunctionMode):
-    """What values would decide: numbers drawn one at a time are a given quantile, and of what is looked for DEAD is."""
+    """What values would decide: numbers drawn one at a time are given quantiles, and of what is looked for a fraction
+    is found: what the network says, or DEAD.
 
-    def __init__(self, quantile: float):
+    Of several quantiles each is a draw's in turn, and the last that of all further ones.
+    """
+
+    def __init__(self, quantiles: tuple[float, ...], sought: float):
         super().__init__()
-        self.quantile, self.sampled = quantile, False
+        self._quantiles, self._sought, self._drawn = quantiles, sought, 0
+
+    @property
+    def sampled(self) -> bool:
+        return self._drawn > 0
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         if func is torch.rand and args == ((),):
-            self.sampled = True
-            return torch.tensor(self.quantile, dtype=kwargs.get("dtype", torch.float32))
-        if func is Tensor.nonzero:  # a sparse autoencoder's latents that have not fired for long
-            return _integers(round(DEAD * args[0].numel()), args[0].ndim)
+            quantile = self._quantiles[min(self._drawn, len(self._quantiles) - 1)]
+            self._drawn += 1
+            return torch.tensor(quantile, dtype=kwargs.get("dtype", torch.float32))
+        if func is Tensor.nonzero:  # a sparse autoencoder's latents that have not fired for long; masked tokens
+            return _integers(round(self._sought * args[0].numel()), args[0].ndim)
         return func(*args, **kwargs)
 
 
 class Measured:
     """What a network does inside `with`: FLOP by precision, and the most bytes that live at once.
 
-    Wherever a single number is drawn, it is the given quantile; `drawn` says whether one was.
+    Wherever a single number is drawn, it is the given quantile, or one after the other; `sampled` says whether one was.
     """
 
-    def __init__(self, network: nn.Module, quantile: float = 0.5) -> None:
+    def __init__(self, network: nn.Module, quantile: float | tuple[float, ...] = 0.5) -> None:
         self._counted = Operations([*network.parameters(), *network.buffers()])
-        self._decided = _Decided(quantile)
+        quantiles = quantile if isinstance(quantile, tuple) else (quantile,)
+        self._decided = _Decided(quantiles, getattr(network, "sought", DEAD))
 
     def __enter__(self) -> "Measured":
         self._modes = contextlib.ExitStack()
@@ -91,6 +105,9 @@ def build(module: str, model: dict[str, Any]) -> nn.Module:
     network = _imagined(lambda: importlib.import_module(module).build(_at_full_length(model)))
     if hasattr(network, "image_tokens"):
         network.image_tokens = ImageTokens(model["foundation"], model["image_size"])
+    if isinstance(stage := getattr(network, "first_stage", None), FirstStage) and stage.kind.file:
+        autoencoder = _imagined(lambda: sd_vae(stage.kind.channels)).eval()
+        stage.network = lambda device: autoencoder.requires_grad_(False)
     return network
 
 
@@ -113,8 +130,11 @@ class ImageTokens:
 
 def _frozen(network: nn.Module) -> int:
     """Parameters that a network asks beside its own."""
-    asked = getattr(network, "image_tokens", None)
-    return sum(p.numel() for p in asked.network.parameters()) if asked else 0
+    asked, first = getattr(network, "image_tokens", None), getattr(network, "first_stage", None)
+    found = [asked.network] if asked else []
+    if isinstance(first, FirstStage) and first.kind.file:
+        found.append(first.network(torch.device("cpu")))
+    return sum(p.numel() for part in found for p in part.parameters())
 
 
 def _at_full_length(model: dict[str, Any]) -> dict[str, Any]:
@@ -164,13 +184,22 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
             network.perceptual_loss = None  # its networks are large and do the same work at every step: counted once
         first = _step(network, model, batch, precision, -1, 0.0)
         runs = {0.0: first}
+        cases = _looks(network)
+        if cases:
+            looked = [(share, _step(network, model, batch, precision, -1, drawn)) for share, drawn in cases]
+            flops = {n: sum(share * run.per(batch)[n] for share, run in looked) for n in first.per(1)}
+            peak = max(run.peak for _, run in looked)
+            return {
+                **{"flops": flops, "adversarial": dict.fromkeys(flops, 0.0), "peak": peak},
+                **{"trainable": trainable, "frozen": frozen, "weights": saved},
+            }
         if first.sampled:
             runs[1.0] = _step(network, model, batch, precision, -1, 1.0)
             if runs[1.0].per(batch) != first.per(batch):  # else what is drawn decides no work
                 runs[0.5] = _step(network, model, batch, precision, -1, 0.5)
         total = sum(QUANTILES[q] for q in runs)
         flops = {n: sum(QUANTILES[q] * run.per(batch)[n] for q, run in runs.items()) / total for n in first.per(1)}
-        step, last, autocast = model.get("gan_start_step"), first, []
+        step, last, autocast = second_phase(model), first, []
         if perceptual:
             distance = _perceptual(model["perceptual"])
             frozen += sum(p.numel() for p in distance.parameters())
@@ -199,6 +228,28 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
         }
 
 
+def _looks(network: nn.Module) -> list[tuple[float, tuple[float, float]]]:
+    """Steps of a tokenizer that looks at images a random number of times: shares, and the numbers that make them so.
+
+    From two looks on, each further one adds the same work: the difference of a step of three and one of two.
+    """
+    if not hasattr(network, "law"):
+        return []
+    law, whole = network.law, network.looks["whole_probability"]
+    ends, firsts = (
+        np.cumsum(law),
+        {0: (1 - whole, (1 + whole) / 2), 1: (whole, whole / 2)},
+    )  # crop or image: share, draw
+    drawn = {k: float(ends[k - 1] - law[k - 1] / 2) for k in range(1, min(len(law), 3) + 1)}  # what makes k looks
+    shares = {(1, first): law[0] * p for first, (p, _) in firsts.items()}
+    shares |= {(2, first): (1 - law[0]) * p for first, (p, _) in firsts.items()}
+    further, usual = sum(p * (k - 2) for k, p in enumerate(law, 1) if k > 2), int(whole == 1)
+    if further:
+        shares[3, usual] = further
+        shares[2, usual] -= further
+    return [(float(share), (drawn[k], firsts[first][1])) for (k, first), share in shares.items() if share]
+
+
 @functools.cache
 def perceptual_loss(kind: str, image_size: int, batch: int, autocast: bool) -> dict[str, float]:
     """The perceptual loss of `batch` reconstructions, forward and backward: FLOP per image, by precision."""
@@ -222,9 +273,11 @@ def _difference(more: dict[str, float], less: dict[str, float]) -> dict[str, flo
     return {name: found - less[name] for name, found in more.items()}
 
 
-def _step(network: nn.Module, model: dict, batch: int, precision: str, step: int, quantile: float) -> Measured:
+def _step(
+    network: nn.Module, model: dict, batch: int, precision: str, step: int, quantile: float | tuple[float, ...]
+) -> Measured:
     """Forward and backward of every loss term at a step; step -1 comes before any discriminator starts."""
-    data = _batch(model, batch)
+    data = _batch(network, model, batch)
     with Measured(network, quantile) as found:
         losses = network.losses(data, step, torch.Generator())
         while True:
@@ -238,7 +291,7 @@ def _step(network: nn.Module, model: dict, batch: int, precision: str, step: int
     return found
 
 
-def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
+def _batch(network: nn.Module, model: dict[str, Any], size: int) -> dict[str, Tensor]:
     """What the stages give a model of these settings to learn from."""
     if "dictionary" in model:
         return {"features": torch.empty(size, 1, model["width"])}
@@ -251,7 +304,16 @@ def _batch(model: dict[str, Any], size: int) -> dict[str, Tensor]:
         batch["codes"] = _integers(size, (model["image_size"] // model["patch_size"]) ** 2)
     if model.get("concepts"):
         batch["concepts"] = _integers(size, 1)  # how many there are of an image costs nothing
-    return batch | {"images": _images(size, model["image_size"])} | _text(model, size)
+    return batch | {"images": _images(size, model["image_size"])} | _text(model, size) | _aligned(network, model, size)
+
+
+def _aligned(network: nn.Module, model: dict[str, Any], size: int) -> dict[str, Tensor]:
+    """Features of a frozen network by keyword, for a tokenizer that aligns with one; they are made by another job."""
+    side = getattr(network, "teacher_side", 0)
+    if not side:
+        return {}
+    width = CHANNELS[model["teacher"]]
+    return {"teacher_pooled": torch.empty(size, width), "teacher_grid": torch.empty(size, side * side, width)}
 
 
 def _integers(*shape: int) -> Tensor:
@@ -354,6 +416,44 @@ def _mar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, A
     }
 
 
+def _emaskgit(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """The whole transformer in every step, and for each token once the diffusion of its own."""
+    from tesserae.generators.emaskgit_sampler import masked_after
+
+    tokens, channels, steps = network.token_length, network.token_width, sampler["diffusion_steps"]
+    counts = [tokens, *masked_after(tokens, min(sampler["steps"], tokens))[:-1], 0]
+    halves, most = 2 * batch, max(before - after for before, after in itertools.pairwise(counts))
+    net = network.diffloss.net
+    with Measured(network) as found:
+        masked = torch.ones(halves, tokens, dtype=torch.bool)
+        network.conditions(torch.empty(halves, tokens, channels), masked, _integers(halves))
+    with Measured(network) as denoising:
+        embedded = net.cond_embed(torch.empty(halves * most, net.cond_embed.in_features))
+        net.denoise(torch.empty(halves * most, channels), embedded)
+    transformer, each = found.per(halves), denoising.per(halves * most)
+    iterations = len(counts) - 1
+    return {
+        "flops": {name: iterations * transformer[name] + tokens * steps * each[name] for name in each},
+        "peak": 4 * tokens * steps * channels * batch + found.peak + denoising.peak,
+    }
+
+
+def _epsilon_llamagen(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
+    """One pass over the first tokens with all keys kept, and for each of them once the flow of its own."""
+    halves, tokens, steps = 2 * batch, network.first_tokens, sampler["flow_steps"]
+    net, width = network.diffloss.net, network.z_proj.out_features
+    with Measured(network) as found:
+        network.conditions(torch.empty(halves, tokens, network.token_width), _integers(halves))
+    with Measured(network) as flowing:  # of one token of each sample: they come one by one
+        net(torch.empty(halves, network.token_width), torch.empty(1), torch.empty(halves, width))
+    transformer, each = found.per(halves), flowing.per(halves)
+    kept = FLOAT * 2 * len(network.layers) * halves * tokens * width
+    return {
+        "flops": {name: transformer[name] + tokens * steps * each[name] for name in each},
+        "peak": FLOAT * tokens * steps * network.token_width * batch + kept + found.peak + flowing.peak,
+    }
+
+
 def _causal_ar(network: nn.Module, sampler: dict[str, Any], batch: int) -> dict[str, Any]:
     """One pass over a sequence with all keys kept, and for each token once the diffusion of its own."""
     tokens, channels, steps = network.token_length, network.token_width, sampler["diffusion_steps"]
@@ -442,6 +542,8 @@ SAMPLERS: dict[str, Callable[[nn.Module, dict[str, Any], int], dict[str, Any]]] 
     "rasterar_sampler": _causal_ar,
     "llamagen_sampler": _llamagen,
     "maskgit_sampler": _maskgit,
+    "emaskgit_sampler": _emaskgit,
+    "epsilon_llamagen_sampler": _epsilon_llamagen,
 }
 
 

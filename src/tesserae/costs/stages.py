@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tesserae import sweeps
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Tokens
+from tesserae.costs import probing
 from tesserae.costs.assumed import CONTEXT, DECODED, LIGHT, PAGE, STARTED
 from tesserae.costs.calibration import Rates, adversarial_fraction, count_training
 from tesserae.costs.counts import count
@@ -26,7 +28,10 @@ AT_INFERENCE = {
     "filtering": {"order": "score"},  # a part of a setting; the others ask what an image shows, which cannot be counted
 }
 ORDERS = 5  # of patches (stages/selection.py)
+DECODING = ("dataset", "masks", "scenes")  # stages that decode files, on cores
+EMBEDDED = 600  # validation images of the embedded corpus, about, drawn once
 KEPT = 2  # checkpoints of a training (training/state.py)
+PHRASES = {"minilm": 384, "t5": 768}  # width of the text encoders
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
 
 
@@ -88,7 +93,7 @@ def need(task: Task, rates: Rates) -> Need:
 def check_gpus(tasks: Iterable[Task]) -> None:
     """ValueError if a stage that computes asks for no GPU where others do: their hours are known of GPUs alone."""
     for task in tasks:
-        if task.stage in NEEDS and task.stage != "dataset" and not task.request["gpus"]:
+        if task.stage in NEEDS and task.stage not in DECODING and not task.request["gpus"]:
             raise ValueError(
                 f"{task.id} asks for no GPU, but other stages of its scale do; hours are counted for GPUs, or measured "
                 f"where no stage asks for one: config/scales/<scale>.yaml: resources gives GPUs to a stage"
@@ -122,6 +127,17 @@ def _split(task: Task, split: str) -> int:
 def _dataset(task: Task, rates: Rates) -> Need:
     images = _split(task, "train") + _split(task, "val")
     return Need(images / (DECODED * task.request["threads"]), disk=_pictures(task, images) + 8 * images)
+
+
+def _masks(task: Task, rates: Rates) -> Need:
+    """Images and masks, decoded one after another."""
+    side, images = task.spec["image_size"], _masked(task)
+    return Need(2 * images / DECODED, disk=4 * images * side**2)
+
+
+def _masked(task: Task) -> int:
+    """Images with masks; of an embedded corpus, which says no counts, so many that it takes no time."""
+    return task.spec.get("counts", {}).get(task.spec["split"], EMBEDDED)
 
 
 def _reference(task: Task, rates: Rates) -> Need:
@@ -290,6 +306,46 @@ def _kept_tokens(task: Task, rates: Rates) -> Need:
     return _encoded(task, rates, _split(task, "val"))._replace(disk=maps + _pictures(task, 3 * task.spec["shown"]))
 
 
+def _looks(task: Task, rates: Rates) -> Need:
+    """Once through the encoder for each crop, at most as dear as the whole image; drawn at last, and in one step.
+
+    An adaptive policy draws in one step for each crop. Those that are shown, drawn after each crop, are left out.
+    """
+    coded, images, policy = _coded(task), _split(task, "val"), task.spec["policy"]
+    features, passes = _features_of(task, rates, images), _passes(task)
+    views = policy["crops"] if policy["order"] == "adaptive" else 1
+    drawn = rates.seconds(coded["decode"]) * (1 + views / passes)
+    seconds = images * (policy["crops"] * rates.seconds(coded["encode"]) + drawn) + features.seconds
+    memory = coded["weights"] + max(coded["peak"], features.memory)
+    return Need(seconds, memory, _pictures(task, (2 + policy["crops"]) * task.spec["shown"]) + PAGE)
+
+
+def _passes(task: Task, steps: int | None = None, guidance: float | None = None) -> int:
+    """How often a decoder that takes steps runs its network; by default as its recipe has it."""
+    own = task.of("tokenizer").spec["model"]["sampling"]
+    steps, guidance = steps or own["steps"], guidance or own["guidance"]
+    return steps * (1 if guidance == 1 else 2)
+
+
+def _drawing_sweep(task: Task, rates: Rates) -> Need:
+    """Encoded once; a point costs what its passes do, beside those of the recipe."""
+    spec, coded, images = task.spec, _coded(task), _split(task, "val")
+    points = sweeps.points_of(spec)
+    features = _features_of(task, rates, images * len(points))
+    passes = sum(_passes(task, *point) for point in points) / _passes(task)
+    seconds = images * (rates.seconds(coded["encode"]) + passes * rates.seconds(coded["decode"])) + features.seconds
+    return Need(seconds, coded["weights"] + max(coded["peak"], features.memory), PAGE)
+
+
+def _objectness(task: Task, rates: Rates) -> Need:
+    """Each image through the network to be encoded, twice for each step of the drawing (with guidance), and once for
+    each time at which attention is read; of pixels that are sorted, seconds are left out.
+    """
+    images, spec = _masked(task.of("masks")), task.spec
+    found = _encoded(task, rates, images * (2 + len(spec["times"]) + 2 * spec["steps"]))
+    return found._replace(disk=_pictures(task, 4 * task.spec["shown"]) + PAGE)
+
+
 def _reconstruction_control(task: Task, rates: Rates) -> Need:
     """Patches are fitted and rebuilt in seconds, which are left out."""
     features = _features_of(task, rates, _split(task, "val"))
@@ -327,6 +383,70 @@ def _ragged_codes(task: Task, rates: Rates) -> Need:
     """Codes and their places, as many as there may be, of each image and its mirror image, and where rows begin."""
     made, images = _made(task), task.sharded(_split(task, "train"))
     return _encoded(task, rates, 2 * images)._replace(disk=images * (2 * (2 * 4 * made.length + 2 * 8) + 8))
+
+
+# ---- probes -----------------------------------------------------------------------------------------------------
+
+
+def _looked_at(task: Task) -> Task:
+    """The data set or the scenes whose images a probe is asked about."""
+    near = task if task.stage == "probe_tokens" else task.of("targets")
+    return next(one for one in near.producers if one.stage in ("dataset", "scenes"))
+
+
+def _asked(task: Task, split: str) -> int:
+    """Images of a split that a probe is asked about."""
+    data = _looked_at(task)
+    return probing.images(data.spec, split) if data.stage == "scenes" else _split(data, split)
+
+
+def _scenes(task: Task, rates: Rates) -> Need:
+    images, side = sum(probing.images(task.spec, split) for split in ("train", "val")), task.spec["image_size"]
+    return Need(images / (DECODED * task.request["threads"]), disk=images * (3 * side**2 + 8))
+
+
+def _probe_tokens(task: Task, rates: Rates) -> Need:
+    """Both splits through the encoder; of each token its values in float16, and whether it is there."""
+    made, images = _made(task), _asked(task, "train") + _asked(task, "val")
+    return _encoded(task, rates, images)._replace(disk=images * made.length * (2 * made.width + 1) + PAGE)
+
+
+def _read_by_probe(task: Task, tokens: int, width: int) -> probing.Read:
+    targets = task.of("targets").spec
+    if targets["task"] != "relations":
+        return probing.Read(tokens, width)
+    return probing.Read(tokens, width, PHRASES[task.spec["encoder"]], 1 + targets["negatives"])
+
+
+def _probed(task: Task, rates: Rates, tokens: int, width: int) -> Need:
+    """As if it ran all its epochs; its head is left out where the data set says how many answers there are."""
+    read = _read_by_probe(task, tokens, width)
+    flops, peak = probing.training(task.spec, read, 1, _asked(task, "train"), _asked(task, "val"))
+    weights = 16 * 12 * task.spec["model"]["blocks"] * task.spec["model"]["width"] ** 2
+    return Need(rates.seconds(flops), weights + peak, weights / 4 + PAGE)
+
+
+def _probe(task: Task, rates: Rates) -> Need:
+    made = _made(task)
+    return _probed(task, rates, made.length, made.width)
+
+
+def _probe_control(task: Task, rates: Rates) -> Need:
+    """Fitting and coding patches takes seconds, which are left out."""
+    control = task.spec["control"]
+    if control["kind"] == "chance":
+        return Need(0.0, disk=PAGE)
+    values = 3 * (_looked_at(task).spec["image_size"] // control["grid"]) ** 2
+    return _probed(task, rates, control["grid"] ** 2, control.get("components", values))
+
+
+def _neighbours(task: Task, rates: Rates) -> Need:
+    """All cosines of the validation images."""
+    made, images = _made(task), _asked(task, "val")
+    flops = {"bf16": 0.0, "fp32": 2.0 * images**2 * made.length * made.width}
+    pictures = task.spec["shown"] * (1 + task.spec["neighbours"]) * 3 * _looked_at(task).spec["image_size"] ** 2
+    kept = 4 * images * made.length * made.width
+    return Need(rates.seconds(flops), 2 * kept, pictures + 8 * images * task.spec["neighbours"] + PAGE)
 
 
 # ---- samples and their numbers ----------------------------------------------------------------------------------
@@ -406,6 +526,7 @@ def _generation_control(task: Task, rates: Rates) -> Need:
 
 NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "dataset": _dataset,
+    "masks": _masks,
     "reference": _reference,
     "semantic_features": _semantic_features,
     "teacher_features": _teacher_features,
@@ -417,6 +538,9 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "truncation": _truncation,
     "selection": _selection,
     "kept_tokens": _kept_tokens,
+    "looks": _looks,
+    "drawing_sweep": _drawing_sweep,
+    "objectness": _objectness,
     "reconstruction_control": _reconstruction_control,
     "image_control": _image_control,
     "generation_control": _generation_control,
@@ -427,6 +551,11 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "tokens": _tokens,
     "codes": _codes,
     "ragged_codes": _ragged_codes,
+    "scenes": _scenes,
+    "probe_tokens": _probe_tokens,
+    "probe": _probe,
+    "probe_control": _probe_control,
+    "neighbours": _neighbours,
     "generator": _training,
     "search_samples": _search_samples,
     "throughput": _throughput,

@@ -36,9 +36,12 @@ def draw_uniform_times(data: Tensor, rng: torch.Generator) -> Tensor:
     return torch.rand(len(data), generator=rng, device=rng.device, dtype=data.dtype).to(data.device)
 
 
-def draw_logit_normal_times(data: Tensor, rng: torch.Generator) -> Tensor:
-    """One t = sigmoid(N(0, 1)) per sample, (B,): the middle of the path more often (arXiv 2403.03206, Sec. 3.1)."""
-    return torch.randn(len(data), generator=rng, device=rng.device, dtype=data.dtype).to(data.device).sigmoid()
+def draw_logit_normal_times(data: Tensor, rng: torch.Generator, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """One t = sigmoid(N(mean, std^2)) per sample, (B,): the middle of the path more often (arXiv 2403.03206, Sec. 3.1),
+    or with a negative mean the noisier part.
+    """
+    drawn = torch.randn(len(data), generator=rng, device=rng.device, dtype=data.dtype).to(data.device)
+    return (mean + std * drawn).sigmoid()
 
 
 def shifted(t: Tensor, shift: float) -> Tensor:

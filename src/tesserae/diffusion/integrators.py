@@ -181,6 +181,14 @@ def euler(velocity: Velocity, x: Tensor, times: Tensor) -> Tensor:
     return x
 
 
+def midpoint(velocity: Velocity, x: Tensor, times: Tensor) -> Tensor:
+    """The midpoint method, of second order, on the grid `times` (S + 1,): 2 S evaluations."""
+    for now, after in pairwise(times):
+        half = (after - now) / 2
+        x = x + (after - now) * velocity(x + half * velocity(x, now), now + half)
+    return x
+
+
 def heun(velocity: Velocity, x: Tensor, times: Tensor) -> Tensor:
     """Heun's second-order method (explicit trapezoid) on the grid `times` (S + 1,): 2 S evaluations."""
     for now, after in pairwise(times):

@@ -64,10 +64,14 @@ def source(spec: Mapping[str, Any], row: str, column: str) -> Source:
 
 
 def control(spec: Mapping[str, Any], row: str, column: str) -> Source | None:
-    """Where the control of a cell's number comes from; None for a cell without one. KeyError as `source`."""
+    """Where the control of a cell's number comes from; None for a cell without one, and for a number that is neither
+    better nor worse than another. KeyError as `source`.
+    """
     if source(spec, row, column).status != "measured":
         return None
     described, value = _column(spec, row, column)
+    if described.get("direction") == "none":  # a fact, which nothing has to beat
+        return None
     artifact = spec.get("controls", {}).get(_artifact(described, row))
     return None if artifact is None else _measured(spec, artifact, value)
 

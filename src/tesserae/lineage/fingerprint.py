@@ -23,6 +23,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 # is refused or left as it is.
 ENGINE = 1
 PLUMBING = (f"{PACKAGE}.workflow", f"{PACKAGE}.tracking", f"{PACKAGE}.audit", f"{PACKAGE}.cli", f"{PACKAGE}.contracts")
+_BELOW_PLUMBING = tuple(f"{name}." for name in PLUMBING)
 # What a module counts as when a reviewed equivalence says that its mere existence changes nothing.
 ABSENT = "absent"
 
@@ -93,23 +94,27 @@ def digest(content: Any) -> str:
     return hashlib.sha256(blob.encode()).hexdigest()[:16]
 
 
-def closure(roots: tuple[str, ...]) -> list[str]:
-    """All first-party modules that importing `roots` can load, parent packages included; sorted."""
+@functools.cache
+def closure(roots: tuple[str, ...], plumbing: bool = False) -> tuple[str, ...]:
+    """All first-party modules that importing `roots` can load, parent packages included; sorted.
+
+    `plumbing`: with the modules that no fingerprint covers.
+    """
     seen: set[str] = set()
     todo = list(roots)
     while todo:
         name = todo.pop()
-        if name in seen or is_plumbing(name) or module_file(name) is None:
+        if name in seen or (is_plumbing(name) and not plumbing) or module_file(name) is None:
             continue
         seen.add(name)
         parts = name.split(".")
         todo += [".".join(parts[:i]) for i in range(1, len(parts))]
         todo += scan(name).imports
-    return sorted(seen)
+    return tuple(sorted(seen))
 
 
 def is_plumbing(name: str) -> bool:
-    return any(name == prefix or name.startswith(prefix + ".") for prefix in PLUMBING)
+    return name in PLUMBING or name.startswith(_BELOW_PLUMBING)
 
 
 def modules_named(spec: Any) -> set[str]:
@@ -189,6 +194,7 @@ def forget() -> None:
     """Read every file anew from here on (the runner looks twice)."""
     module_file.cache_clear()
     scan.cache_clear()
+    closure.cache_clear()
     file_digest.cache_clear()
 
 
@@ -197,8 +203,13 @@ def forget() -> None:
 _dirty: set[str] = set()
 
 
+def cache_folder() -> Path:
+    """Where is kept what follows from texts alone, and can be worked out again at any time."""
+    return Path(os.environ.get("TESSERAE_CACHE", SOURCE.parent / ".tesserae"))
+
+
 def _cache_file() -> Path:
-    return Path(os.environ.get("TESSERAE_CACHE", SOURCE.parent / ".tesserae")) / "modules.json"
+    return cache_folder() / "modules.json"
 
 
 @functools.cache

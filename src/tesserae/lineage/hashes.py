@@ -20,7 +20,7 @@ FILE = Path(".tesserae/hashes.json")
 SETTLED_NS = 1_000_000_000
 
 
-def remember(file: Path, text: str) -> None:
+def remember(file: Path, content: str | bytes) -> None:
     """Write a memory that nothing depends on: a reader never sees half a file, and of two writers the last one wins.
 
     Where it cannot be written (another's folder, a read-only or full disk), what it would have saved is done again.
@@ -29,7 +29,7 @@ def remember(file: Path, text: str) -> None:
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            aside.write_text(text, encoding="utf-8")
+            aside.write_bytes(content.encode() if isinstance(content, str) else content)
             os.replace(aside, file)
         finally:
             aside.unlink(missing_ok=True)

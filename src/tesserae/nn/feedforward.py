@@ -5,15 +5,16 @@ from torch.nn import functional as F
 
 
 class MLP(nn.Module):
-    """Linear, exact (erf) GELU, Linear."""
+    """Linear, GELU, Linear: the exact GELU (erf), or with `approximate` = "tanh" the one that DiT's authors use."""
 
-    def __init__(self, width: int, hidden: int):
+    def __init__(self, width: int, hidden: int, approximate: str = "none"):
         super().__init__()
+        self.approximate = approximate
         self.fc1 = nn.Linear(width, hidden)
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))
 
 
 class SwiGLU(nn.Module):

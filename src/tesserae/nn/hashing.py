@@ -37,3 +37,13 @@ def uniforms(seeds: Tensor, first: int, shape: tuple[int, ...]) -> Tensor:
     numbers = torch.arange(first, first + math.prod(shape), device=seeds.device)
     drawn = mixed(mixed(numbers) ^ seeds[:, None]) >> 8  # float32 tells 24 bits apart
     return (drawn.float() / 2**24).view(len(seeds), *shape)
+
+
+def normals(seeds: Tensor, first: int, shape: tuple[int, ...]) -> Tensor:
+    """Seeds int64 (B,) -> standard normal numbers, float32 (B, *shape), from uniform ones by Box and Muller's rule.
+
+    They use up 2 * prod(shape) numbers of each seed, from the `first` on. None is beyond 5.8 deviations.
+    """
+    count = math.prod(shape)
+    radius = (-2 * torch.log1p(-uniforms(seeds, first, shape))).sqrt()
+    return radius * (2 * math.pi * uniforms(seeds, first + count, shape)).cos()

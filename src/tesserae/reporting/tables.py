@@ -381,8 +381,6 @@ def _controlled(
         return cell
     if metrics is None or not math.isfinite(metrics["values"].get(origin.value, math.nan)):
         raise TableError(f"{where}: its control, {origin.artifacts[0]}, has no {origin.value!r}")
-    if column.direction == "none":
-        raise TableError(f"{where}: a number that has a control needs a direction")
     like_its_control(cell.measure, metrics["measure"], where=where)
     if not control_words(metrics["measure"]):
         raise TableError(f"{where}: {origin.artifacts[0]} is no control")

@@ -1,5 +1,6 @@
 """Stage `settings`: a recipe's numbers, as papers print them in tables of hyper-parameters (ConceptTok, Tab. 5)."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,8 +23,10 @@ def settings(recipe: Mapping[str, Any]) -> dict[str, float]:
     """All numbers of a recipe; one of a list is `key.0`, `key.1`, ...
 
     Besides, where the recipe has what they follow from: `patch_tokens` of an image; `tokens` that a tokenizer makes of
-    it; and of a search for guidance the `guidance.smallest` and `.largest` scale tried (1, no guidance, is), its
-    `.step` if the scales are evenly spaced, and the fraction of first tokens without it, `guidance.unguided_percent`.
+    it; `vocabulary`, how many different codes there are, and `code_values`, how many values one of so many `levels`
+    stands for; and of a search for guidance the `guidance.smallest` and `.largest` scale tried (1, no guidance, is),
+    its `.step` if the scales are evenly spaced, and the fraction of first tokens without it,
+    `guidance.unguided_percent`.
     """
     values = dict(_numbers(recipe))
     if "patch_size" in recipe:
@@ -32,7 +35,11 @@ def settings(recipe: Mapping[str, Any]) -> dict[str, float]:
         values["tokens"] = (values["image_size"] // 2 ** (len(recipe["network.multipliers"]) - 1)) ** 2
     elif "latent_tokens" in recipe:
         values["tokens"] = values["latent_tokens"]
-    if "sampling.guidance" in recipe:
+    if "levels" in recipe:
+        values |= {"vocabulary": float(math.prod(recipe["levels"])), "code_values": float(len(recipe["levels"]))}
+    elif "codebook_size" in recipe:
+        values["vocabulary"] = float(recipe["codebook_size"])
+    if isinstance(recipe.get("sampling.guidance"), list):  # of a tokenizer that draws it is one number
         tried = np.unique([1.0, *recipe["sampling.guidance"]])
         values |= {"guidance.smallest": float(tried[0]), "guidance.largest": float(tried[-1])}
         steps = np.diff(tried)

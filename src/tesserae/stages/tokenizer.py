@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from tesserae.contracts import check_tokenizer
 from tesserae.data.cache import open_cache
@@ -14,13 +15,17 @@ from tesserae.stages.shared.official import take_official
 from tesserae.stages.shared.side_inputs import open_prompts
 from tesserae.stages.shared.teacher import open_teacher
 from tesserae.stages.shared.token_shards import open_codes
+from tesserae.stages.shared.tokenizers import draws_in_latents
 from tesserae.stages.shared.training import new_network, run_training
 from tesserae.training import weights
+
+CALIBRATING = 256  # training images whose latents say how large latents are
 
 
 def run(work: Work) -> dict[str, float]:
     """Writes weights.safetensors (averaged weights of what is used) and curves.jsonl (empty for published weights).
 
+    With an input `first_stage` the network draws in the latents of that tokenizer, whose weights it takes.
     With the inputs `prompts` and `concepts` a batch also has the features of each image's prompt, "text" (B, T, W), and
     the concepts in it, "concepts" int64 (B, K), filled up with -1. With the inputs `proxy` and `codes` it has the codes
     of another tokenizer, "codes" int64 (B, N), whose decoder the network takes. With the input `teacher_features` it
@@ -28,10 +33,11 @@ def run(work: Work) -> dict[str, float]:
     `start`, training goes on from its averaged weights, and the encoder stays as it is.
     """
     if "official" in work.spec:
-        return take_official(work, check_tokenizer)
+        return take_official(work, check_tokenizer, lambda model: _take_first_stage(work, model))
     data = open_cache(work.inputs["dataset"], "train")
     model = new_network(work)
     check_tokenizer(model)
+    _take_first_stage(work, model)
     codes = open_codes(shards) if (shards := work.shards("codes")) else None
     if codes is not None:
         model.take_proxy(load_file(work.inputs["proxy"] / "weights.safetensors"))
@@ -61,6 +67,14 @@ def run(work: Work) -> dict[str, float]:
         return batch
 
     return run_training(work, model, np.arange(len(data.images)), batch_of).numbers
+
+
+def _take_first_stage(work: Work, model: nn.Module) -> None:
+    """Give a network the first stage in whose latents it draws, if it does (`DrawsInLatents`)."""
+    if draws_in_latents(model):
+        found = load_file(work.inputs["first_stage"] / "weights.safetensors")
+        images = open_cache(work.inputs["dataset"], "train").images[:CALIBRATING]
+        model.take_first_stage(found, float_images(images, torch.device("cpu")))
 
 
 if __name__ == "__main__":

@@ -189,6 +189,11 @@ def train_step(
         yield _update(fabric, learner, group, microbatches, step, training, stop)
 
 
+def of_group(training: dict[str, Any], group: str) -> dict[str, Any]:
+    """What holds for one group of parameters: the spec's `training`, with what its `groups` say of this one."""
+    return training | training.get("groups", {}).get(group, {})
+
+
 def group_lr(training: dict[str, Any], step: int, group: str | None = None) -> float:
     """The learning rate of a step; a group that the spec's `starts` names counts its steps from there."""
     start = training.get("starts", {}).get(group, 0)
@@ -223,6 +228,7 @@ def _update(
     stop: "StopRequest",
 ) -> dict[str, float]:
     """Join the gradients, check them, step; returns means of loss terms and watched numbers over all micro-batches."""
+    training = of_group(training, group)
     lr = group_lr(training, step, group)
     stopping = torch.tensor([stop.requested], device=fabric.device)
     logged = [each.terms | each.watched for each in microbatches]
@@ -261,7 +267,8 @@ def _update(
 def learner_of(model: nn.Module, training: dict[str, Any]) -> Learner:
     """A model as its training begins."""
     averaged = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-    optimizers = {group: optimizers_of(model, some, training) for group, some in model.parameter_groups().items()}
+    groups = model.parameter_groups()
+    optimizers = {group: optimizers_of(model, some, of_group(training, group)) for group, some in groups.items()}
     return Learner(model, averaged, optimizers, Running(model, training["microbatches"]))
 
 

@@ -4,12 +4,11 @@ import difflib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tesserae.config.project import Project, read_project
+from tesserae.config.project import Project
 from tesserae.config.stages import STAGES
 from tesserae.config.types import Resources
 from tesserae.lineage import fingerprint
@@ -17,7 +16,7 @@ from tesserae.lineage import manifest as manifests
 from tesserae.lineage.walk import upstream
 from tesserae.workflow import real_data, scheduling
 from tesserae.workflow.graph.job import Job
-from tesserae.workflow.graph.whole import jobs
+from tesserae.workflow.remembered import planned
 
 ALL_CORES = 2**16
 
@@ -25,10 +24,9 @@ ALL_CORES = 2**16
 class Plan:
     """All jobs of one project at one scale."""
 
-    def __init__(self, project: Project):
-        self.project = project
+    def __init__(self, project: Project, found: dict[str, Job]):
+        self.project, self.jobs = project, found
         self.scale = project.scale.scale
-        self.jobs = jobs(project)
         self._own: dict[str, fingerprint.Own] = {}
         self._chained: dict[str, str] = {}
         self.looks = True  # at real data sets; else what manifests say of them counts, as it does within a run
@@ -182,7 +180,7 @@ class Plan:
 
 def open_plan(root: Path, scale: str | None = None) -> Plan:
     """Plan of the project in `root`, fingerprints when asked; ConfigError if its configuration cannot be used."""
-    return Plan(read_project(root, scale))
+    return Plan(*planned(root, scale))
 
 
 def open_plan_for(stage: str, root: Path, scale: str | None = None) -> Plan:
@@ -190,10 +188,7 @@ def open_plan_for(stage: str, root: Path, scale: str | None = None) -> Plan:
 
     What another scale would cost is planned only for those who tell of it.
     """
-    project = read_project(root, scale)
-    if stage != "forecast" and "forecast" not in STAGES[stage].reads:
-        project = replace(project, scale=project.scale.model_copy(update={"forecast": None}))
-    return Plan(project)
+    return Plan(*planned(root, scale, forecast=stage == "forecast" or "forecast" in STAGES[stage].reads))
 
 
 def read_plan(root: Path, scale: str | None = None) -> Plan:

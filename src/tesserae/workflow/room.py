@@ -52,7 +52,7 @@ def room(arguments: Sequence[str], resources: Iterable[Resources], device: str) 
 
 def _given(arguments: Sequence[str]) -> Namespace:
     """What a user's arguments say, and the profile that they or SNAKEMAKE_PROFILE name."""
-    if not arguments and "SNAKEMAKE_PROFILE" not in os.environ:
+    if only_targets(arguments) and "SNAKEMAKE_PROFILE" not in os.environ:
         return Namespace(workflow_profile=None, jobs=None, executor=None, cores=None, resources=None)
     from snakemake.cli import get_argument_parser  # a second, which most runs need not wait
 
@@ -60,6 +60,11 @@ def _given(arguments: Sequence[str]) -> Namespace:
     if given.profile and given.profile != ["none"]:
         given, _ = get_argument_parser(profiles=given.profile).parse_known_args(list(arguments))
     return given
+
+
+def only_targets(arguments: Sequence[str]) -> bool:
+    """Whether a user's arguments for Snakemake hold no option: its parser, a second to import, would say no more."""
+    return not any(one.startswith("-") for one in arguments)
 
 
 def _counted(number: int, what: str) -> str:

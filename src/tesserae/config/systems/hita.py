@@ -12,6 +12,7 @@ from tesserae.config.parts import AdversarialTokenizer
 from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
 
 OFFICIAL = "tesserae.tokenizers.hita_weights"  # reads published weights
+CODES = "tesserae.tokenizers.hita_codes"  # what its codes stand for
 
 
 class LossWeights(Strict):

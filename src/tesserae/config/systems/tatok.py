@@ -12,6 +12,7 @@ from tesserae.config.parts import AdversarialTokenizer
 from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
 
 OFFICIAL = None  # nothing is published
+CODES = "tesserae.tokenizers.tatok_codes"  # what its codes stand for
 
 
 class LossWeights(Strict):

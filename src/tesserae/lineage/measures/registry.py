@@ -11,6 +11,8 @@ from tesserae.lineage.measures.counted import Counted
 from tesserae.lineage.measures.features import Features
 from tesserae.lineage.measures.images import Images
 from tesserae.lineage.measures.lengths import Lengths
+from tesserae.lineage.measures.objects import Objects
+from tesserae.lineage.measures.probe import Probe
 from tesserae.lineage.measures.settings import Settings
 from tesserae.lineage.measures.speed import Speed
 
@@ -19,6 +21,8 @@ KINDS: dict[str, type[Measure]] = {
     "concepts": Concepts,
     "features": Features,
     "lengths": Lengths,
+    "objects": Objects,
+    "probe": Probe,
     "counted": Counted,
     "settings": Settings,
     "speed": Speed,

@@ -37,9 +37,13 @@ class Recoding:
 
     def score(self, codes: Tensor, title: str) -> Numbers:
         """rFID, rIS and PSNR of what is decoded from codes (M, N)."""
+        return self.measured(lambda part: self.model.decode(codes[part].long().to(self.device)), title)
+
+    def measured(self, decoded_of: Callable[[slice], Tensor], title: str) -> Numbers:
+        """The same of what the images of a slice are decoded to, (B, 3, S, S)."""
         spec, rebuilt, ratios = self.work.spec, np.empty_like(self.images), []
         for part in slices(len(self.images), spec["batch"], f"{self.work.title}: {title}"):
-            decoded = self.model.decode(codes[part].long().to(self.device))
+            decoded = decoded_of(part)
             ratios.append(psnr(float_images(self.images[part], self.device), decoded).cpu())
             rebuilt[part] = to_uint8(decoded, mode=spec["rounding"]).cpu().numpy()
         return of_reconstructions(score(rebuilt, spec, self.device), self.work.inputs["reference"], torch.cat(ratios))

@@ -23,6 +23,11 @@ def names_concepts(tokenizer: Any) -> bool:
     return getattr(tokenizer, "concept_head", None) is not None
 
 
+def draws_in_latents(tokenizer: Any) -> bool:
+    """Whether its decoder draws latents of a first stage, whose weights it takes (`DrawsInLatents`)."""
+    return hasattr(tokenizer, "take_first_stage")
+
+
 def masks_patches(module: ModuleType) -> bool:
     """Whether tokenizers of a module can encode what they see of an image (`MasksPatches`)."""
     return hasattr(module, "mask_sweep")

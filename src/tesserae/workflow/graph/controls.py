@@ -13,29 +13,46 @@ from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Spec
 from tesserae.workflow.graph.job import Job, extended, gathered, reads_of
+from tesserae.workflow.graph.probes import control_of
 from tesserae.workflow.graph.tokenizers import tokens_stage
 
-REAL, MEAN = "real", "mean"
+REAL, MEAN, CHANCE = "real", "mean", "chance"
 # What stands at the foot of a table: key of the row -> kind of control, and its label.
-ROWS = {"control_real": (REAL, "Real images (control)"), "control_mean": (MEAN, "Mean colour (control)")}
+ROWS = {
+    "control_real": (REAL, "Real images (control)"),
+    "control_mean": (MEAN, "Mean colour (control)"),
+    "control_chance": (CHANCE, "Chance (control)"),
+}
 
 
 class Controls(NamedTuple):
-    """The controls of one job: of its own size or tokens, and those of all."""
+    """The controls of one job: of its own size or tokens, and by row those of all."""
 
     own: Job
-    real: Job
-    mean: Job
+    rows: Mapping[str, Job]
+
+    def jobs(self) -> list[Job]:
+        return [self.own, *self.rows.values()]
 
     def of_row(self, row: str, value: str) -> str | None:
-        """Id of what stands in a row at the foot of a table; None for the PSNR of real images, which is infinite."""
-        kind, _ = ROWS[row]
-        return None if (kind, value) == (REAL, "psnr") else {REAL: self.real, MEAN: self.mean}[kind].id
+        """Id of what stands in a row at the foot of a table; None for what it has not, as real images no PSNR."""
+        if row not in self.rows or (ROWS[row][0], value) == (REAL, "psnr"):
+            return None
+        return self.rows[row].id
 
 
 def controls_of(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:
     """The controls of a job whose stage has some, among the jobs `found` so far."""
-    return {"reconstruction": _of_reconstruction, "metrics": _of_samples}[job.stage](project, job, found)
+    makers = {"reconstruction": _of_reconstruction, "looks": _of_reconstruction}
+    makers |= {"metrics": _of_samples, "probe": _of_probe}
+    return makers[job.stage](project, job, found)
+
+
+def _of_probe(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:
+    tokens = found[job.inputs["probe_tokens"]]
+    looked_at = found[tokens.inputs["scenes"] if "scenes" in tokens.inputs else tokens.inputs["dataset"]]
+    own, chance = control_of(project, job, tokens, found[tokens.inputs["tokenizer"]], looked_at)
+    return Controls(own, {"control_chance": chance})
 
 
 def _of_reconstruction(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:
@@ -55,8 +72,10 @@ def _of_reconstruction(project: Project, job: Job, found: Mapping[str, Job]) -> 
 
     return Controls(
         control(name_of(size), size, f"{recipe['system'].origin} (as much as its tokens keep)"),
-        control(REAL, {"kind": REAL}, "real images"),
-        control(MEAN, {"kind": MEAN, "grid": 1}, "one colour for each image"),
+        {
+            "control_real": control(REAL, {"kind": REAL}, "real images"),
+            "control_mean": control(MEAN, {"kind": MEAN, "grid": 1}, "one colour for each image"),
+        },
     )
 
 
@@ -85,7 +104,7 @@ def _of_samples(project: Project, job: Job, found: Mapping[str, Job]) -> Control
         inputs = {"dataset": reference.inputs["dataset"], "reference": reference.id}
         return _job("image_control", f"{_measured_on(job)}-{what}", spec, inputs, job)
 
-    return Controls(own, control(REAL), control(MEAN))
+    return Controls(own, {"control_real": control(REAL), "control_mean": control(MEAN)})
 
 
 def _measured_on(job: Job) -> str:

@@ -4,17 +4,18 @@ A new stage of this kind needs its entry in the table and, if it has settings, t
 their values in the papers' files; nothing here names a stage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.measures import Followed
 from tesserae.config.project import Project
+from tesserae.config.registry import TOKENIZERS
 from tesserae.config.resolve import Sourced, Spec
 from tesserae.config.stages import STAGES, Diagnostic
 from tesserae.workflow.graph.job import PROMPTS, Job, extended, reads_of
-from tesserae.workflow.graph.tokenizers import measured_as, prompts_of, reference_job, sae_of
+from tesserae.workflow.graph.tokenizers import masks_job, measured_as, prompts_of, reference_job, sae_of
 
 GIVEN = "given"  # the prompt of the image's own class
 
@@ -28,6 +29,8 @@ def diagnostic_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job)
         diagnostic = stage.diagnostic
         if diagnostic is None or (diagnostic.naming and project.sae(recipe) is None):
             continue
+        if diagnostic.by_policy and not getattr(TOKENIZERS[recipe.typed.system], "POLICIES", False):
+            continue
         found = {producer: _input(project, recipe, producer, tokenizer, dataset) for producer in stage.reads}
         inputs = {role: artifact for role, artifact in found.items() if artifact is not None}
         if found.keys() - inputs.keys() - {"prompts"}:  # a tokenizer without prompts is looked at without them
@@ -35,17 +38,32 @@ def diagnostic_jobs(project: Project, recipe: Any, tokenizer: Job, dataset: Job)
         settings = _settings(project, recipe, name)
         if settings is None:
             continue
-        for prompt in (GIVEN, *PROMPTS) if diagnostic.by_prompt and "prompts" in inputs else (None,):
-            spec = _spec(project, recipe, dataset, diagnostic, inputs, prompt)
+        for variant, told in _variants(project, recipe, diagnostic, inputs).items():
+            spec = _spec(project, recipe, dataset, diagnostic, told)
             spec.set("tokenizer", tokenizer.spec["module"], "the tokenizer's module")
             _tell_of_concepts(spec, project, recipe, inputs)
             for key, value in settings.items():
                 spec.set(key, value)
-            if prompt is not None:
-                spec.set("prompt", prompt, "whose class the prompt names")
-            of_prompt = tokenizer.recipe if prompt in (None, GIVEN) else extended(tokenizer.recipe, prompt)
-            reads = reads_of(name, inputs)
-            yield Job(name, of_prompt, spec.values, spec.origins, inputs, reads, papers=tokenizer.papers)
+            for key, value in told.items():
+                spec.set(key, value)
+            named = extended(tokenizer.recipe, variant) if variant else tokenizer.recipe
+            yield Job(name, named, spec.values, spec.origins, inputs, reads_of(name, inputs), papers=tokenizer.papers)
+
+
+def _variants(
+    project: Project, recipe: Any, diagnostic: Diagnostic, inputs: dict[str, str]
+) -> dict[str, dict[str, Sourced]]:
+    """What follows the recipe in the names of a stage's jobs for a tokenizer ("": nothing), and what each is told."""
+    if diagnostic.by_policy:
+        policies, where = project.papers[recipe.file.stem].measures.policies, f"{recipe.file}: measures.policies"
+        return {
+            name: {f"policy.{key}": Sourced(value, f"{where}.{name}") for key, value in policy.model_dump().items()}
+            for name, policy in policies.items()
+        }
+    if diagnostic.by_prompt and "prompts" in inputs:
+        prompts = {"": GIVEN, **{prompt: prompt for prompt in PROMPTS}}
+        return {name: {"prompt": Sourced(prompt, "whose class the prompt names")} for name, prompt in prompts.items()}
+    return {"": {}}
 
 
 def _input(project: Project, recipe: Any, producer: str, tokenizer: Job, dataset: Job) -> str | None:
@@ -59,16 +77,15 @@ def _input(project: Project, recipe: Any, producer: str, tokenizer: Job, dataset
         "reference": reference_job(project, recipe, dataset).id,
         "tokenizer": tokenizer.id,
         "prompts": prompts_of(project, recipe, dataset),
+        "masks": None if (masks := masks_job(project, recipe, dataset)) is None else masks.id,
         "sae": sae and f"sae/{sae.name}",
         "concepts": sae and f"concepts/{sae.name}-{dataset.recipe}",
     }[producer]
 
 
-def _spec(
-    project: Project, recipe: Any, dataset: Job, diagnostic: Diagnostic, inputs: dict[str, str], prompt: str | None
-) -> Spec:
+def _spec(project: Project, recipe: Any, dataset: Job, diagnostic: Diagnostic, told: Collection[str]) -> Spec:
     """The settings of the scale's evaluation; prompts that are shuffled need a seed."""
-    seeded = prompt is not None and "seed" not in diagnostic.evaluation
+    seeded = "prompt" in told and "seed" not in diagnostic.evaluation
     return measured_as(project, recipe, dataset, *diagnostic.evaluation, *(["seed"] if seeded else []))
 
 

@@ -1,19 +1,29 @@
-"""What the graph asks of recipes alone, always at the scale `paper`: counts of parameters, and the settings."""
+"""What the graph asks of recipes alone, always at the scale `paper`: counts of parameters, and the settings.
+
+Of tokenizers also those that the scale `paper` does without; settings also of probes and of policies, `probe-<probe>`
+and `policy-<policy>`.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
 from tesserae.config import spec as specs
-from tesserae.config.project import Project, read_project
+from tesserae.config.project import PROBES, Project, read_project
 from tesserae.config.resolve import Spec
 from tesserae.workflow.graph.job import PAPER, Job, home
 from tesserae.workflow.graph.tokenizers import tokenizer_spec_of
 
 
-def size_jobs(project: Project) -> Iterator[Job]:
-    """Parameters of every recipe at the paper's sizes, whatever the scale: counting costs nothing."""
+def recipe_jobs(project: Project) -> Iterator[Job]:
+    """What is asked of every recipe as the scale `paper` says it, whatever the scale."""
     published = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
-    for recipe in published.tokenizers.values():
+    yield from _size_jobs(published)
+    yield from settings_jobs(published)
+
+
+def _size_jobs(published: Project) -> Iterator[Job]:
+    """Parameters of every recipe at the paper's sizes: counting costs nothing."""
+    for recipe in published.every_tokenizer.values():
         yield _size_job(
             recipe.name, tokenizer_spec_of(published, recipe), recipe, specs.frozen(recipe, published.context)
         )
@@ -40,10 +50,10 @@ def _size_job(name: str, described: Spec, recipe: Any, frozen: int = 0) -> Job:
     return Job("sizes", name, spec.values, spec.origins, papers=home(recipe))
 
 
-def settings_jobs(project: Project) -> Iterator[Job]:
+def settings_jobs(published: Project) -> Iterator[Job]:
     """Numbers of every recipe as the paper's scale says them: tables of hyper-parameters are checked against these."""
-    published = project if project.scale.scale == PAPER else read_project(project.root, PAPER)
-    for recipe in (*published.saes.values(), *published.tokenizers.values(), *published.generators.values()):
+    tokenizers = published.every_tokenizer.values()
+    for recipe in (*published.saes.values(), *tokenizers, *published.generators.values()):
         numbers = {key: leaf for key, leaf in recipe.leaves.items() if isinstance(leaf.value, (int, float, list, bool))}
         spec = {key: leaf.value for key, leaf in numbers.items()}
         origins = {key: leaf.origin for key, leaf in numbers.items()}
@@ -51,3 +61,11 @@ def settings_jobs(project: Project) -> Iterator[Job]:
             known = specs.sae(recipe, published.context)
             spec["width"], origins["width"] = known.values["model"]["width"], known.origins["model.width"]
         yield Job("settings", recipe.name, spec, origins, papers=home(recipe))
+    for name, probe in published.probes.probes.items():
+        spec = {key: value for key, value in probe.model_dump().items() if isinstance(value, (int, float))}
+        yield Job("settings", f"probe-{name}", spec, {key: f"{PROBES}: probes.{name}.{key}" for key in spec})
+    for paper, entry in published.papers.items():
+        for name, policy in entry.measures.policies.items():
+            where = f"config/papers/{paper}.yaml: measures.policies.{name}"
+            spec = {"crops": policy.crops, "whole": int(policy.whole)}
+            yield Job("settings", f"policy-{name}", spec, dict.fromkeys(spec, where), papers=(paper,))

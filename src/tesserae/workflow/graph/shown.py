@@ -1,6 +1,7 @@
 """The graph's tables, figures and claims: which artifacts their cells are read from."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,16 +14,29 @@ from tesserae.config.stages import METRICS, STAGES, stage_of
 from tesserae.config.types import Figure, Table
 from tesserae.workflow.graph.controls import ROWS, Controls
 from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of
+from tesserae.workflow.graph.probes import SHOWN as PROBED
+from tesserae.workflow.graph.probes import tokenizer_of
 
 
-def _missing(project: Project, artifact: str, found: dict[str, Job], value: str = "") -> str | None:
+def why_missing(project: Project, artifact: str, found: dict[str, Job], value: str = "") -> str | None:
     """Why an artifact, or a number of it, is not made at this scale; None if it is, or if it should be."""
+    for group in project.scale.omit:
+        if any(fnmatchcase(artifact, pattern) for pattern in group.artifacts):
+            return group.reason
     if artifact in found:
         return found[artifact].without.get(value)
+    return project.omitted.get(recipe_of(project, artifact))
+
+
+def recipe_of(project: Project, artifact: str) -> str:
+    """The recipe behind an artifact whose name may also say at which guidance, or under which prompt or policy."""
     name = artifact.split("/")[1]
-    for variant in (*KINDS, *PROMPTS):
+    policies = [policy for paper in project.papers.values() for policy in paper.measures.policies]
+    for variant in (*KINDS, *PROMPTS, *policies):
         name = name.removesuffix(f"-{variant}")
-    return project.omitted.get(name)
+    if stage_of(artifact) in PROBED:
+        name = tokenizer_of(project, name)
+    return name
 
 
 def _shown(
@@ -37,7 +51,7 @@ def _shown(
     """
     inputs, missing = {}, []
     for (row, column), artifact in cells.items():
-        reason = _missing(project, artifact, found, values.get((row, column), ""))
+        reason = why_missing(project, artifact, found, values.get((row, column), ""))
         if reason is None:
             inputs |= roles_of_seeds(project, artifact)
         else:
@@ -112,13 +126,14 @@ def _with_controls(
     controlled: row and column -> controls of the number there.
     """
     spec["controls"] = dict(sorted((cells[cell], of.own.id) for cell, of in controlled.items()))
-    spec["control_rows"] = list(ROWS)
-    spec["rows"] += [[row, label] for row, (_, label) in ROWS.items()]
+    at_foot = {row: label for row, (_, label) in ROWS.items() if any(row in of.rows for of in controlled.values())}
+    spec["control_rows"] = list(at_foot)
+    spec["rows"] += [[row, label] for row, label in at_foot.items()]
     named = {*spec["controls"].values()}
     for column in spec["columns"]:
         column["rows"] = list(table.rows if column["rows"] is None else column["rows"])
         first = next((of for (_, name), of in controlled.items() if name == column["name"]), None)
-        for row in ROWS if first else ():
+        for row in at_foot if first and column["direction"] != "none" else ():
             if (artifact := first.of_row(row, column["value"])) is not None:
                 column["rows"].append(row)
                 column["artifacts"] = column["artifacts"] | {row: artifact}
@@ -189,7 +204,7 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
         elif number is None:
             reason = f"no table or figure of {paper} has this number"
         else:
-            reason = _missing(project, number.artifact, found, number.value)
+            reason = why_missing(project, number.artifact, found, number.value)
         if reason is None:
             roles = roles_of_seeds(project, number.artifact)
             inputs |= roles

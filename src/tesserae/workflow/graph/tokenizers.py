@@ -4,35 +4,76 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tesserae.config import proxies
+from tesserae.config import latents, proxies
 from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.parts import ProxyTokenizer
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Sourced, Spec, Text
+from tesserae.config.types import Dataset
 from tesserae.workflow.graph.job import Job, gathered, home, reads_of, shards_of
 
 
 def dataset_job(project: Project, recipe: Any) -> Job:
     name, data, _ = project.context.images(recipe)
+    return data_job(project, name, data, project.context.mapped("image_size", recipe["image_size"]))
+
+
+def data_job(project: Project, name: str, data: Dataset, side: Sourced) -> Job:
+    """A data set of config/datasets.yaml at a side."""
     spec = Spec()
-    for key, value in data.model_dump().items():
-        if key not in ("corpus", "root"):  # where the bytes lie is not what they are
-            spec.set(key, value, f"config/datasets.yaml: datasets.{name}.{key}")
-    spec.set("image_size", project.context.mapped("image_size", recipe["image_size"]))
-    family = "imagenet" if data.provider.startswith("imagenet") else data.provider
-    spec.set("module", f"tesserae.data.{family}", "the provider's module")
-    corpus = getattr(data, "corpus", None)
-    sources = {"corpus": Path(corpus), "checksums": Path(corpus).with_name("SHA256SUMS")} if corpus else {}
+    _describe(spec, name, data)
+    spec.set("image_size", side)
     return Job(
         "dataset",
         f"{name}-{spec.values['image_size']}",
         spec.values,
         spec.origins,
-        sources=sources,
+        sources=_sources(data),
         data=getattr(data, "root", None),
     )
+
+
+def masks_job(project: Project, recipe: Any, dataset: Job) -> Job | None:
+    """Of the images in which a recipe's paper looks for objects, at the size that the tokenizer sees; None for none.
+
+    ConfigError if no data set plays the role, or one that has no masks.
+    """
+    role = project.papers[recipe.file.stem].measures.masks
+    if role is None:
+        return None
+    name, data, origin = project.context.playing(role, recipe.file, "measures.masks")
+    splits = {"emoji": "val", "ecssd": "all"}  # which nobody trained on
+    if data.provider not in splits:
+        raise ConfigError(
+            project.context.scale_file,
+            f"datasets.{role}",
+            f"{name} has no masks of objects",
+            f"name a data set of {' or '.join(splits)} ({project.context.datasets_file})",
+        )
+    spec, split = Spec(), splits[data.provider]
+    _describe(spec, name, data)
+    spec.set("split", split, origin)
+    spec.set("image_size", dataset.spec["image_size"], dataset.origins["image_size"])
+    recipe_of_it = f"{name}-{split}-{spec.values['image_size']}"
+    data_at = {"sources": _sources(data), "data": getattr(data, "root", None)}
+    return Job("masks", recipe_of_it, spec.values, spec.origins, **data_at)
+
+
+def _describe(spec: Spec, name: str, data: Any) -> None:
+    """What a data set is, and which module reads it."""
+    for key, value in data.model_dump().items():
+        if key not in ("corpus", "root"):  # where the bytes lie is not what they are
+            spec.set(key, value, f"config/datasets.yaml: datasets.{name}.{key}")
+    family = "imagenet" if data.provider.startswith("imagenet") else data.provider
+    spec.set("module", f"tesserae.data.{family}", "the provider's module")
+
+
+def _sources(data: Any) -> dict[str, Path]:
+    """The tracked files of an embedded corpus."""
+    corpus = getattr(data, "corpus", None)
+    return {"corpus": Path(corpus), "checksums": Path(corpus).with_name("SHA256SUMS")} if corpus else {}
 
 
 def reference_job(project: Project, recipe: Any, dataset: Job) -> Job:
@@ -58,12 +99,14 @@ def measured_side(project: Project, recipe: Any, dataset: Job) -> Sourced | None
 
 def tokenizer_spec_of(project: Project, recipe: Any) -> Spec:
     """Of a tokenizer that names concepts, also how many there are: its SAE says so. Of one that learns the codes of
-    another, also what that one's decoder is; ConfigError if the two do not fit.
+    another, or draws in its latents, also what that one's network is; ConfigError if the two do not fit.
     """
     spec, sae = specs.tokenizer(recipe, project.context), project.sae(recipe)
     proxy = project.proxy(recipe)
     if proxy is not None:
         proxies.describe(spec, recipe, proxy, specs.tokenizer(proxy, project.context))
+    if (stage := project.latents_of(recipe)) is not None:
+        latents.describe(spec, recipe, stage, specs.tokenizer(stage, project.context))
     if sae is not None:
         known = specs.sae(sae, project.context)
         spec.set("model.concepts", known.values["model"]["dictionary"], known.origins["model.dictionary"])
@@ -169,7 +212,7 @@ def made_after(project: Project, recipe: Any, chain: tuple[str, ...] = ()) -> in
     if recipe.name in chain:
         problem = f"it is made from itself: {' from '.join([*chain, recipe.name])}"
         raise ConfigError(recipe.file, f"tokenizers.{recipe.name}", problem, "let one of them stand on its own")
-    names = {key: getattr(recipe.typed, key, None) for key in ("finetune", "proxy")}
+    names = {key: getattr(recipe.typed, key, None) for key in ("finetune", "proxy", "latents_of")}
     if recipe.typed.source == "official":
         names["proxy"] = None
     found = [project.tokenizer(name, recipe, key) for key, name in names.items() if name is not None]
@@ -182,6 +225,8 @@ def tokenizer_job(project: Project, recipe: Any, dataset: Job) -> Job:
     if recipe.typed.source == "training":
         inputs |= _reading(project, recipe, dataset) | _naming(project, recipe, dataset) | _learning(project, recipe)
         inputs |= _aligning(project, recipe, dataset)
+    if (stage := project.latents_of(recipe)) is not None:
+        inputs["first_stage"] = f"tokenizer/{stage.name}"
     if recipe.typed.finetune:
         start = project.tokenizer(recipe.typed.finetune, recipe, "finetune")
         if isinstance(recipe.typed, ProxyTokenizer):

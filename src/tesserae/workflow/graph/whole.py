@@ -19,13 +19,15 @@ from tesserae.workflow.graph.controls import Controls, controls_of
 from tesserae.workflow.graph.diagnostics import diagnostic_jobs
 from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
 from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
-from tesserae.workflow.graph.recipes import settings_jobs, size_jobs
+from tesserae.workflow.graph.probes import probe_jobs
+from tesserae.workflow.graph.recipes import recipe_jobs
 from tesserae.workflow.graph.report import lineage_job, notebook_job, page_job, report_job
 from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
 from tesserae.workflow.graph.speed import throughput_jobs
 from tesserae.workflow.graph.tokenizers import (
     dataset_job,
     made_after,
+    masks_job,
     reference_job,
     sae_jobs,
     side_input_jobs,
@@ -49,7 +51,7 @@ def jobs(project: Project) -> dict[str, Job]:
         made = [job]
         if STAGES[job.stage].control is not None:
             controls[job.id] = controls_of(project, job, found)
-            made += controls[job.id]
+            made += controls[job.id].jobs()
         for one in made:
             if one.id in found and (clash := _clash(found[one.id], one)):
                 clashes[one.id] = clash
@@ -148,6 +150,8 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
         dataset = dataset_job(project, recipe)
         yield dataset
         yield reference_job(project, recipe, dataset)
+        if (masks := masks_job(project, recipe, dataset)) is not None:
+            yield masks
         yield from side_input_jobs(project, recipe, dataset)
     for recipe in sorted(project.tokenizers.values(), key=lambda recipe: made_after(project, recipe)):
         dataset = dataset_job(project, recipe)
@@ -156,6 +160,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
         of_it = [
             *token_jobs(project, recipe, tokenizer, dataset),
             *diagnostic_jobs(project, recipe, tokenizer, dataset),
+            *probe_jobs(project, recipe, tokenizer, dataset, shown_ids),
         ]
         yield from sorted(of_it, key=lambda job: order.index(job.stage))
     for recipe in project.generators.values():
@@ -178,8 +183,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
             )
         yield from evaluation_jobs(project, name, recipe, generator, entry.decoder, shown_ids)
     yield from throughput_jobs(project)
-    yield from size_jobs(project)
-    yield from settings_jobs(project)
+    yield from recipe_jobs(project)
 
 
 def _decoded_in(project: Project, name: str) -> str:

@@ -1,0 +1,31 @@
+"""How COMiT's codes move (`TokenSpace` in contracts.py): as their vectors, drawn in ten steps without guidance.
+
+Shapes: B images, M codes of d values.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from tesserae.diffusion.integrators import draw_streams, noise_streams
+from tesserae.tokenizers.comit import Told
+
+STEPS = 10  # DECISION (D14): as of every decoder that draws
+
+
+def vectors(model: Any, codes: Tensor) -> Tensor:
+    """Codes int64 (B, M) -> their vectors, float32 (B, M, d)."""
+    return model.code_vectors(codes).float()
+
+
+def normalised(model: Any, vectors: Tensor) -> Tensor:
+    """Vectors (B, M, d) as they are: levels of scalars have no norm."""
+    return vectors
+
+
+def images(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
+    """Vectors (B, M, d) of the recipe's own policy -> images (B, 3, S, S), from noise of each image's seed."""
+    shape = model.predictor.channels, model.side, model.side
+    noise = draw_streams(noise_streams(seeds), shape).to(vectors.device)
+    told = Told(vectors, model._offsets(vectors[..., 0]))
+    return model.drawn(told, steps=STEPS, guidance=1.0, noise=noise)

@@ -1,0 +1,33 @@
+"""How the tokens of CompTok and of Semanticist move (`TokenSpace` in contracts.py): decoded in ten deterministic steps.
+
+Shapes: B images, K tokens of d values.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from tesserae.diffusion.integrators import draw_streams, noise_streams
+from tesserae.tokenizers.comptok import spread_of_one
+
+STEPS = 10  # DECISION (D14): of the decode; the paper's D(z) is a sampler of whatever length
+
+
+def vectors(model: Any, tokens: Tensor) -> Tensor:
+    """Tokens (B, K, d) as they are."""
+    return tokens
+
+
+def normalised(model: Any, vectors: Tensor) -> Tensor:
+    """Vectors (B, K, d), each less its mean and over its deviation."""
+    return spread_of_one(vectors)
+
+
+def images(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
+    """Vectors (B, K, d) -> images (B, 3, S, S), from noise of each image's seed.
+
+    It is drawn as a map of latents: the same for every decoder of latents of this shape.
+    """
+    channels = model.latent_shape[2]
+    noise = draw_streams(noise_streams(seeds), (channels, model.side, model.side)).to(vectors.device)
+    return model.images(model.fast_latents(vectors, model.squares(noise), STEPS))
