@@ -30,6 +30,7 @@ def test_a_row_of_ours_is_planned_in_a_printed_table(project):
     found = jobs(read_project(project, "pocket"))
     assert "metrics/sit_b_strong-cfg" in found["table/detok_table_1"].inputs.values()
     assert found["table/detok_table_1"].spec["own_rows"] == ["strong"]
+    assert "mar_b_strong" not in read_project(project, "released").generators  # which leaves out what it is made from
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def run(work: Work) -> dict[str, float]:
         json.dumps({"step": epoch, "loss": loss, "accuracy": float(accuracy)})
         for epoch, (loss, accuracy) in enumerate(zip(found.fitted.losses, accuracies, strict=True), 1)
     ]
-    (work.out / "curves.jsonl").write_text("\n".join(lines) + "\n")
+    (work.out / "curves.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     np.save(work.out / "hits.npy", found.fitted.hits[found.fitted.best])
     about = read_json(folder / "index.json")
     return write_numbers(work, found.values, measure_of(work, about["latents"], about["prompt"]))
