@@ -9,7 +9,7 @@ from tesserae.costs.assumed import LIGHT
 from tesserae.lineage.walk import upstream
 
 SELF = "forecast"  # tells of plans and is in none
-KEPT_OF_LIGHT = ("shown",)  # what the size of their outputs depends on
+KEPT_OF_LIGHT = ("shown", "task", "negatives")  # on which the size of their outputs, or the work of others, depends
 
 
 def describe(
