@@ -130,8 +130,8 @@ def test_every_stage_has_a_cost():
 
 
 def test_an_unknown_stage_costs_an_error_not_nothing():
-    with pytest.raises(ValueError, match="probe/x: the cost of stage probe is not known; add it to NEEDS"):
-        need(Task("probe/x", {}, (), ASKED), RATES)
+    with pytest.raises(ValueError, match="tasting/x: the cost of stage tasting is not known; add it to NEEDS"):
+        need(Task("tasting/x", {}, (), ASKED), RATES)
 
 
 def test_describing_needs_no_torch_and_forgets_part_numbers():

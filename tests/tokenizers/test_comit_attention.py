@@ -29,6 +29,7 @@ def made(mask: str = "causal", steps: int = 10) -> COMiT:
         predicts="velocity",
         gate_start=0.0,
         representation_layer=1,
+        projector_width=8,
         looks={"rate": 1, "spread": 0.5, "most": 5, "uniform": False}
         | {"whole_probability": 0.5, "unconditional_probability": 0.2},
         times={"mean": -0.5, "std": 1.0},

@@ -48,6 +48,10 @@ class Targets(NamedTuple):
     train: Split
     val: Split
 
+    def of(self, split: str) -> Split:
+        """`train` or `val`."""
+        return {"train": self.train, "val": self.val}[split]
+
     def candidates(self, image: int, rng: np.random.Generator) -> np.ndarray:
         """A triplet of a training image and fresh negatives: int64 (1 + K, 3)."""
         return ask(self.train, image, self.negatives, self.hard, len(self.predicates), rng)

@@ -19,6 +19,7 @@ from tesserae.metrics.objectness import ceiling, middle, overlaps, random_maps, 
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.numbers import write_numbers
 from tesserae.stages.shared.progress import slices
+from tesserae.stages.shared.tokenizers import attends_to_images
 from tesserae.training import weights
 
 TOKENS = 6  # of each shown image: the best one, and those that differ most
@@ -108,7 +109,7 @@ def over_layers(views: dict[str, View], means: dict[tuple[str, str], list[float]
 
 def depth_of(model: Any) -> int:
     """How many blocks a tokenizer has whose attention can be read; ValueError for one that shows none."""
-    if not hasattr(model, "message_attention"):
+    if not attends_to_images(model):
         raise ValueError(
             f"{type(model).__name__} shows no attention of tokens to an image (AttendsToImages in "
             "src/tesserae/contracts.py): take its row out of the table or figure that shows this stage"

@@ -15,7 +15,6 @@ from tesserae.stages.shared.official import take_official
 from tesserae.stages.shared.side_inputs import open_prompts
 from tesserae.stages.shared.teacher import open_teacher
 from tesserae.stages.shared.token_shards import open_codes
-from tesserae.stages.shared.tokenizers import draws_in_latents
 from tesserae.stages.shared.training import new_network, run_training
 from tesserae.training import weights
 
@@ -71,7 +70,7 @@ def run(work: Work) -> dict[str, float]:
 
 def _take_first_stage(work: Work, model: nn.Module) -> None:
     """Give a network the first stage in whose latents it draws, if it does (`DrawsInLatents`)."""
-    if draws_in_latents(model):
+    if "first_stage" in work.inputs:
         found = load_file(work.inputs["first_stage"] / "weights.safetensors")
         images = open_cache(work.inputs["dataset"], "train").images[:CALIBRATING]
         model.take_first_stage(found, float_images(images, torch.device("cpu")))

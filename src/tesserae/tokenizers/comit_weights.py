@@ -53,7 +53,7 @@ def read_official(path: Path) -> Published:
     if not beside.is_file():
         raise ValueError(f"beside it there is no {CONFIG}, which says what the network is: get both from the hub")
     try:
-        config = json.loads(beside.read_text())
+        config = json.loads(beside.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{beside} is no JSON ({error}): get it again from the hub") from None
     found = Published(read_tensors(path))

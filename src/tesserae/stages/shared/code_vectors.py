@@ -6,7 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tesserae.stages.shared.tokenizers import encode, is_discrete
+from tesserae.stages.shared.tokenizers import (
+    encode,
+    follows_policies,
+    has_one_quantizer,
+    is_discrete,
+    says_code_vectors,
+)
 
 
 def vectors_of(tokenizer: Any, tokens: Tensor, module: str | None) -> tuple[Tensor, Tensor]:
@@ -18,11 +24,11 @@ def vectors_of(tokenizer: Any, tokens: Tensor, module: str | None) -> tuple[Tens
     if not is_discrete(tokenizer):
         return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
     there, codes = tokens >= 0, tokens.clamp(min=0)
-    if hasattr(tokenizer, "code_vectors"):
+    if says_code_vectors(tokenizer):
         vectors = tokenizer.code_vectors(codes)
     elif module is not None:
         vectors = importlib.import_module(module).code_vectors(tokenizer, codes)
-    elif hasattr(tokenizer, "quantize"):
+    elif has_one_quantizer(tokenizer):
         vectors = tokenizer.quantize.lookup(codes)
     else:
         kind = type(tokenizer)
@@ -37,7 +43,7 @@ def coded(tokenizer: Any, images: Tensor, text: Tensor | None, policy: dict[str,
     """Images (B, 3, S, S) -> tokens, under a policy where one is given; ValueError for who has no policies."""
     if policy is None:
         return encode(tokenizer, images, text)
-    if not hasattr(tokenizer, "encode_under"):
+    if not follows_policies(tokenizer):
         raise ValueError(
             f"{type(tokenizer).__name__} reads images in one way alone (no `encode_under`): take the policy {policy} "
             "out of the artifact's name"

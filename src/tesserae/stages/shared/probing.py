@@ -50,7 +50,7 @@ def stored(folder: Path, split: str) -> Features:
 def check_same_images(work: Work, features: Mapping[str, Features], targets: Targets) -> None:
     """ValueError if tokens and targets are not of the same images: a probe on tokens of another data set."""
     for split, some in features.items():
-        asked = getattr(targets, split).images
+        asked = targets.of(split).images
         if some.images != asked:
             raise ValueError(
                 f"{work.title}: {split} has {some.images} images as tokens and {asked} in {work.inputs['targets']}: "
@@ -161,7 +161,7 @@ class _Asking:
         tokens, there = self.features[split].at(seen)
         read = tokens.to(self.device), None if there is None else there.to(self.device)
         if asked is None:
-            answers = torch.from_numpy(getattr(self.targets, split).answers[rows].astype(np.int64)).to(self.device)
+            answers = torch.from_numpy(self.targets.of(split).answers[rows].astype(np.int64)).to(self.device)
             return (*read, None), answers
         triplets = torch.from_numpy(asked).to(self.device)
         words = by_role(self.phrases, triplets, len(self.targets.names))

@@ -23,9 +23,24 @@ def names_concepts(tokenizer: Any) -> bool:
     return getattr(tokenizer, "concept_head", None) is not None
 
 
-def draws_in_latents(tokenizer: Any) -> bool:
-    """Whether its decoder draws latents of a first stage, whose weights it takes (`DrawsInLatents`)."""
-    return hasattr(tokenizer, "take_first_stage")
+def follows_policies(tokenizer: Any) -> bool:
+    """Whether it can read an image in several ways (`HasPolicies`)."""
+    return hasattr(tokenizer, "encode_under")
+
+
+def attends_to_images(tokenizer: Any) -> bool:
+    """Whether it says what its tokens attend to (`AttendsToImages`)."""
+    return hasattr(tokenizer, "message_attention")
+
+
+def says_code_vectors(tokenizer: Any) -> bool:
+    """Whether it says itself what its codes stand for (`OfCodeVectors`)."""
+    return hasattr(tokenizer, "code_vectors")
+
+
+def has_one_quantizer(tokenizer: Any) -> bool:
+    """Whether one codebook, under its usual name, says what its codes stand for."""
+    return hasattr(tokenizer, "quantize")
 
 
 def masks_patches(module: ModuleType) -> bool:
