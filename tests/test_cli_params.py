@@ -80,7 +80,7 @@ def test_both_sizes_are_shown_beside_what_is_printed():
 
 
 def test_what_cannot_be_counted_is_said(paper):
-    with pytest.raises(ConfigError, match="one of .*concepttok_bb64"):
+    with pytest.raises(ConfigError, match=r"one of .*concepttok_bb64"):
         counted(*paper, "concepttok_xx")
     project = read_project(ROOT, "pocket")
     assert counted(project, {}, "titok_bl64") == {"omitted": "at paper and released"}
