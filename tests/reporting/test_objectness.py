@@ -19,7 +19,7 @@ from tests.stages.works import work
 
 SIDE, GRID, SHARES, IMAGES, TOKENS = 8, 4, (10, 20, 30, 40), 3, 3
 MEASURE = {"kind": "objects", "reference": "masks/cssd-all-256", "samples": 200, "weights": "averaged", "share": 30}
-MEASURE |= {"layer": "24 of 28", "time": 0.5, "seed": 0}
+MEASURE |= {"block": "24 of 28", "time": 0.5, "seed": 0}
 LINES = {"miou": 0.5, "chance": 0.4, "another": 0.35, "middle": 0.3, "ceiling": 0.8}
 
 

@@ -90,7 +90,11 @@ def test_what_a_scale_leaves_out_is_said_in_its_cells():
 
 
 def test_a_policy_is_told_to_tokenizers_that_have_some(project, monkeypatch):
-    edit(project, TATOK, lambda paper: paper["measures"].update(policies={"few": {"crops": 2}}))
+    edit(
+        project,
+        TATOK,
+        lambda paper: paper["measures"].update(policies={"few": {"order": "raster", "crops": 2, "whole": False}}),
+    )
     show(project, "probe/tatok_b56-classes-few", paper=TATOK)
     with pytest.raises(
         ConfigError, match=r"(?s)tatok reads images in one way alone.*show tatok_b56-classes, without"
@@ -99,7 +103,7 @@ def test_a_policy_is_told_to_tokenizers_that_have_some(project, monkeypatch):
     assert error.value.key == "measures.policies.few"
     monkeypatch.setattr(registry.TOKENIZERS["tatok"], "POLICIES", True, raising=False)
     found = planned(project, "tatok")
-    assert found["probe_tokens/tatok_b56-classes-few"].spec["policy"] == {"crops": 2}
+    assert found["probe_tokens/tatok_b56-classes-few"].spec["policy"] == {"order": "raster", "crops": 2, "whole": False}
     assert found["probe_tokens/tatok_b56-classes"].spec["policy"] is None
     assert found["probe/tatok_b56-classes-few"].inputs["targets"] == "targets/emoji_few_subgroups-32"
     assert (

@@ -66,7 +66,7 @@ def run(work: Work) -> dict[str, float]:
         samples=len(data.images),
         weights="averaged",
         share=spec["share"],
-        layer=f"{spec['layer']} of {spec['blocks']}",
+        block=f"{spec['layer']} of {spec['blocks']}",
         time=spec["time"],
         seed=spec["seed"],
     )

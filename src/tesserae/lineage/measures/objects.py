@@ -14,7 +14,7 @@ class Objects(Measure):
     samples: int
     weights: str
     share: int  # percent of a map that is kept
-    layer: str  # "24 of 28", of the paper's model; of another depth in proportion
+    block: str  # "24 of 28", of the paper's model; of another depth in proportion
     time: float  # of the noisy image, from noise, 0, to data, 1
     seed: int  # of random maps
 
@@ -22,5 +22,5 @@ class Objects(Measure):
     def described(cls, record: Mapping[str, Any]) -> str:
         return (
             f"best token of each image of {record['reference']}{counted(record)}, of whose map {record['share']} % are "
-            f"kept, at block {record['layer']} or in proportion, t = {record['time']:g}"
+            f"kept, at block {record['block']} or in proportion, t = {record['time']:g}"
         )

@@ -41,7 +41,7 @@ def plot(
         figure = draw_sheet(rows, ["image", "best", *[""] * (columns - 2)], title)
         measure = next(iter(tokenizers.values())).metrics["measure"]
         notes = [
-            f"Attention of tokens of the message to positions of the image, block {measure['layer']} or in proportion, "
+            f"Attention of tokens of the message to positions of the image, block {measure['block']} or in proportion, "
             f"t = {measure['time']:g}, mean over heads; of each map its own scale of colours",
             f"First the token whose map fits the object best at {measure['share']} %, then each time the one that "
             "attends least to where those before do; numbers are places in the message",
