@@ -103,7 +103,7 @@ def test_a_policy_is_told_to_tokenizers_that_have_some(project, monkeypatch):
     assert error.value.key == "measures.policies.few"
     monkeypatch.setattr(registry.TOKENIZERS["tatok"], "POLICIES", True, raising=False)
     found = planned(project, "tatok")
-    assert found["probe_tokens/tatok_b56-classes-few"].spec["policy"] == {"order": "raster", "crops": 2, "whole": False}
+    assert found["probe_tokens/tatok_b56-classes-few"].spec["policy"] == few
     assert found["probe_tokens/tatok_b56-classes"].spec["policy"] is None
     assert found["probe/tatok_b56-classes-few"].inputs["targets"] == "targets/emoji_few_subgroups-32"
     assert (
