@@ -90,11 +90,8 @@ def test_what_a_scale_leaves_out_is_said_in_its_cells():
 
 
 def test_a_policy_is_told_to_tokenizers_that_have_some(project, monkeypatch):
-    edit(
-        project,
-        TATOK,
-        lambda paper: paper["measures"].update(policies={"few": {"order": "raster", "crops": 2, "whole": False}}),
-    )
+    few = {"order": "raster", "crops": 2, "whole": False}
+    edit(project, TATOK, lambda paper: paper["measures"].update(policies={"few": few}))
     show(project, "probe/tatok_b56-classes-few", paper=TATOK)
     with pytest.raises(
         ConfigError, match=r"(?s)tatok reads images in one way alone.*show tatok_b56-classes, without"
