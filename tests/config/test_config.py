@@ -114,7 +114,7 @@ def edit(project: Path, file: str, change) -> None:
             "scales/paper.yaml",
             lambda c: c["resources"]["tokenizer"].update(nodes=3),
             "",
-            "16 micro-batches cannot be divided by 24 processes",
+            "32 micro-batches cannot be divided by 24 processes",
         ),
         (
             "scales/pocket.yaml",
@@ -175,7 +175,7 @@ def test_paper_scale_has_the_papers_numbers():
         "weight_decay": 1e-4,
         "clip": 3.0,
         "seed": 1,
-        "microbatches": 16,
+        "microbatches": 32,
     }
     assert spec["model"]["gan_start_step"] == 100 * 1251
     assert (spec["model"]["gamma"], spec["model"]["mask_ratio"]) == (3.0, 0.7)
