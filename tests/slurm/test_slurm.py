@@ -70,7 +70,7 @@ def slow_training(site: Site, processes: int) -> Site:
 
 def one_row(site: Site) -> Site:
     """The real stages, cut down to one row and to samples with guidance; the tokenizer is trained in two processes."""
-    site.toys.edit("config/config.yaml", "papers: [detok, concepttok, tatok]", "papers: [detok]")
+    site.toys.edit("config/config.yaml", "papers: [detok, concepttok, tatok, comit]", "papers: [detok]")
     file = site.root / "config/papers/detok.yaml"
     paper = yaml.safe_load(file.read_text())
     paper["tables"] = {"table_1": paper["tables"]["table_1"]}
