@@ -1,6 +1,7 @@
 """What a figure's job is given: the artifacts of its rows, by the group and role that the paper's file names."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,14 @@ def read(work: Work, group: str, role: str, row: str, file: str) -> list[Any]:
     artifact = work.spec["inputs"][group][role].format(row=row)
     paths = [folder / file for folder in seeds.folders(work.inputs, artifact, work.spec["seeds"])]
     return [json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else np.load(path) for path in paths]
+
+
+def measured(work: Work, group: str, role: str, file: str) -> Iterator[tuple[str, Any, list[Any]]]:
+    """Of the rows that are run: label, arrays in a file of the first seed, and metrics.json of each seed."""
+    for row, label in work.spec["rows"]:
+        arrays, numbers = (read(work, group, role, row, name) for name in (file, "metrics.json"))
+        if arrays:
+            yield label, arrays[0], numbers
 
 
 def reasons(work: Work, group: str, role: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tesserae.lineage.work import Work
 from tesserae.reporting import seeds
-from tesserae.reporting.figure_inputs import read, reasons_by_label
+from tesserae.reporting.figure_inputs import measured, reasons_by_label
 
 FILE = "kept.npz"
 
@@ -25,11 +25,10 @@ class Kept(NamedTuple):
 
 def read_kept(work: Work) -> tuple[dict[str, Kept], dict[str, str]]:
     """By the label of each row, and why others are not run."""
-    found = {}
-    for row, label in work.spec["rows"]:
-        arrays, numbers = (read(work, "tokenizers", "kept", row, file) for file in (FILE, "metrics.json"))
-        if arrays:
-            found[label] = Kept(arrays[0], seeds.over_seeds(numbers), numbers[0]["sweep"])
+    found = {
+        label: Kept(arrays, seeds.over_seeds(numbers), numbers[0]["sweep"])
+        for label, arrays, numbers in measured(work, "tokenizers", "kept", FILE)
+    }
     return found, reasons_by_label(work, "tokenizers", "kept")
 
 

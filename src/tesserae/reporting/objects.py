@@ -14,7 +14,7 @@ from tesserae.lineage.work import Work
 from tesserae.reporting import published as printed_numbers
 from tesserae.reporting import seeds
 from tesserae.reporting.drawing import FigureError
-from tesserae.reporting.figure_inputs import read, reasons_by_label
+from tesserae.reporting.figure_inputs import measured, reasons_by_label
 from tesserae.reporting.overlays import DARK, colours
 from tesserae.reporting.tables import same_measure
 
@@ -35,12 +35,9 @@ class Found(NamedTuple):
 def read_objects(work: Work) -> tuple[dict[str, Found], dict[str, str]]:
     """By the label of each row, and why others are not run. Raises TableError if rows were measured differently."""
     found = {}
-    for row, label in work.spec["rows"]:
-        arrays, numbers = (read(work, "tokenizers", "objects", row, file) for file in (FILE, "metrics.json"))
-        if arrays:
-            whole = seeds.over_seeds(numbers)
-            layers = [one["layers"] for one in numbers]
-            found[label] = Found(arrays[0], whole, layers, whole["values"]["object_percent"])
+    for label, arrays, numbers in measured(work, "tokenizers", "objects", FILE):
+        whole, layers = seeds.over_seeds(numbers), [one["layers"] for one in numbers]
+        found[label] = Found(arrays, whole, layers, whole["values"]["object_percent"])
     same_measure({label: one.metrics["measure"] for label, one in found.items()}, where="the tokenizers")
     return found, reasons_by_label(work, "tokenizers", "objects")
 

@@ -14,7 +14,7 @@ import numpy as np
 from tesserae.lineage.work import Work
 from tesserae.reporting import seeds, style
 from tesserae.reporting.drawing import SIDE, Row, draw_sheet, empty_sheet, left_out, note
-from tesserae.reporting.figure_inputs import read, reasons_by_label
+from tesserae.reporting.figure_inputs import measured, reasons_by_label
 
 NONE: Mapping[str, str] = MappingProxyType({})
 MOST = 8  # rows of a sheet: policies share them
@@ -25,10 +25,8 @@ WIDTH = 48  # a frame is a 48th of an image wide
 def draw(work: Work, stem: Path) -> None:
     """Inputs: of the policy in every row what a tokenizer `looks` at and draws, of the stage `looks`."""
     found, metrics = {}, {}
-    for row, label in work.spec["rows"]:
-        arrays, numbers = (read(work, "policies", "looks", row, file) for file in ("looks.npz", "metrics.json"))
-        if arrays:
-            found[label], metrics[label] = arrays[0], seeds.over_seeds(numbers)
+    for label, arrays, numbers in measured(work, "policies", "looks", "looks.npz"):
+        found[label], metrics[label] = arrays, seeds.over_seeds(numbers)
     reasons = reasons_by_label(work, "policies", "looks")
     plot(stem, policies=found, numbers=metrics, reasons=reasons, scale=work.spec["scale"])
 

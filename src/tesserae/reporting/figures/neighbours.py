@@ -13,7 +13,7 @@ import numpy as np
 from tesserae.lineage.work import Work
 from tesserae.reporting import seeds, style
 from tesserae.reporting.drawing import Row, draw_sheet, empty_sheet, left_out, note
-from tesserae.reporting.figure_inputs import read, reasons_by_label
+from tesserae.reporting.figure_inputs import measured, reasons_by_label
 
 NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -21,11 +21,8 @@ NONE: Mapping[str, str] = MappingProxyType({})
 def draw(work: Work, stem: Path) -> None:
     """Inputs: of the tokenizer in every row the `neighbours` of images, of the stage `neighbours`."""
     found, metrics = {}, {}
-    for row, label in work.spec["rows"]:
-        files = ("neighbours.npz", "metrics.json")
-        arrays, numbers = (read(work, "tokenizers", "neighbours", row, file) for file in files)
-        if arrays:
-            found[label], metrics[label] = arrays[0], seeds.over_seeds(numbers)
+    for label, arrays, numbers in measured(work, "tokenizers", "neighbours", "neighbours.npz"):
+        found[label], metrics[label] = arrays, seeds.over_seeds(numbers)
     reasons = reasons_by_label(work, "tokenizers", "neighbours")
     plot(stem, tokenizers=found, numbers=metrics, reasons=reasons, scale=work.spec["scale"])
 
