@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tesserae.config.files import Strict
+from tesserae.config.halves import describe_tokens
 from tesserae.config.parts import Tokenizer
 from tesserae.config.resolve import Context, ResolvedRecipe, Spec
 
@@ -57,20 +58,6 @@ def describe(system: str, spec: Spec, recipe: ResolvedRecipe, context: Context) 
         spec.set(f"model.flow.{key}", context.scaled(system, recipe, f"flow.{key}"))
     for key in Projection.model_fields:
         spec.set(f"model.flow.projection.{key}", recipe[f"flow.projection.{key}"])
-
-
-def describe_tokens(system: str, spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
-    """Fill image and patches, sizes of both halves, and the number of tokens, which scales map."""
-    ours = getattr(context.scale.systems, system)
-    spec.set("model.image_size", context.mapped("image_size", recipe["image_size"]))
-    patch = context.mapped("patch_size", recipe["patch_size"])
-    spec.set("model.patch_size", context.either(ours.patch_size, patch, f"systems.{system}.patch_size"))
-    paper = recipe["latent_tokens"]
-    mapped = context.either(ours.latent_tokens.get(paper.value), paper, f"systems.{system}.latent_tokens.{paper.value}")
-    spec.set("model.latent_tokens", mapped)
-    for part in ("encoder", "decoder"):
-        for key, value in context.size(system, recipe, part).items():
-            spec.set(f"model.{part}.{key}", value)
 
 
 def faults(model: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -7,6 +7,7 @@ from pydantic import Field
 from tesserae.config import parts
 from tesserae.config.errors import ConfigError
 from tesserae.config.files import Strict
+from tesserae.config.halves import describe_tokens
 from tesserae.config.parts import ProxyTokenizer
 from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
 
@@ -57,16 +58,7 @@ def describe(system: str, spec: Spec, recipe: ResolvedRecipe, context: Context) 
     """Fill `model`, the keywords of such a tokenizer, but for `proxy` (proxies.py), what depends on the training's
     steps and what is a system's own.
     """
-    ours = getattr(context.scale.systems, system)
-    spec.set("model.image_size", context.mapped("image_size", recipe["image_size"]))
-    patch = context.mapped("patch_size", recipe["patch_size"])
-    spec.set("model.patch_size", context.either(ours.patch_size, patch, f"systems.{system}.patch_size"))
-    paper = recipe["latent_tokens"]
-    mapped = context.either(ours.latent_tokens.get(paper.value), paper, f"systems.{system}.latent_tokens.{paper.value}")
-    spec.set("model.latent_tokens", mapped)
-    for part in ("encoder", "decoder"):
-        for key, value in context.size(system, recipe, part).items():
-            spec.set(f"model.{part}.{key}", value)
+    describe_tokens(system, spec, recipe, context)
     for key in ("codebook_size", "code_width", "perceptual"):
         spec.set(f"model.{key}", context.scaled(system, recipe, key))
     for key in ("learns", "commitment"):

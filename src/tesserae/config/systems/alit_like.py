@@ -7,6 +7,7 @@ from pydantic import Field
 
 from tesserae.config import flow_tokens
 from tesserae.config.files import Strict
+from tesserae.config.halves import describe_tokens
 from tesserae.config.parts import Tokenizer
 from tesserae.config.resolve import Context, ResolvedRecipe, Spec, Tokens
 
@@ -41,7 +42,7 @@ class Scaled(Strict):
 
 def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     """Fill `model`, the keywords of ALITLike. Raises ConfigError for sizes that do not fit one another."""
-    flow_tokens.describe_tokens("alit_like", spec, recipe, context)
+    describe_tokens("alit_like", spec, recipe, context)
     for key in ("new_tokens", "codebook_size", "code_width"):
         spec.set(f"model.{key}", context.scaled("alit_like", recipe, key))
     for key in ("pass_weights", "quantizer", "commitment"):
