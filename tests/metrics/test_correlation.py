@@ -97,7 +97,7 @@ def test_resamples_of_one_seed_are_scipys_paired_bootstrap():
         (x, y), lambda a, b: stats.pearsonr(a, b).statistic, paired=True, vectorized=False, n_resamples=4000,
         method="percentile", rng=1,
     ).confidence_interval  # fmt: skip
-    assert correlation.interval(drawn) == pytest.approx((theirs.low, theirs.high), abs=0.04)
+    assert correlation.bounds(drawn) == pytest.approx((theirs.low, theirs.high), abs=0.04)
 
 
 def test_a_draw_takes_the_same_tokenizers_and_seeds_of_all_columns():
@@ -112,7 +112,7 @@ def test_a_draw_takes_the_same_tokenizers_and_seeds_of_all_columns():
     alike = np.repeat(x.mean(axis=1, keepdims=True), 3, axis=1), np.repeat(y.mean(axis=1, keepdims=True), 3, axis=1)
     noisy = alike[0], alike[1] + np.array([[4.0, 0, -4]]) * np.array([1, -1, 1, -1, 1, -1])[:, None]
     width = [
-        np.ptp(correlation.interval(correlation.resampled({"x": x}, y, resamples=4000, seed=0)["x"]))
+        np.ptp(correlation.bounds(correlation.resampled({"x": x}, y, resamples=4000, seed=0)["x"]))
         for x, y in (alike, noisy)
     ]
     assert width[1] > 1.1 * width[0]
@@ -122,9 +122,9 @@ def test_draws_of_one_tokenizer_again_and_again_have_no_number():
     x, y = (values[:, None] for values in some(4))
     drawn = correlation.resampled({"x": x}, y, resamples=4000, seed=0)["x"]
     assert np.isnan(drawn).mean() == pytest.approx(4 / 4**4, abs=0.01)
-    assert np.isfinite(correlation.interval(drawn)).all()
+    assert np.isfinite(correlation.bounds(drawn)).all()
     with pytest.raises(Unfit, match="no draw varies"):
-        correlation.interval(np.full(3, np.nan))
+        correlation.bounds(np.full(3, np.nan))
 
 
 @settings(max_examples=20)

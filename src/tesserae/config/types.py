@@ -14,6 +14,7 @@ from tesserae.config.parts import Discriminator, Size
 from tesserae.config.policies import Policy, unfit
 from tesserae.config.probing import ProbeScale
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS, stage_of
+from tesserae.config.studies import Study
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
 
@@ -160,6 +161,9 @@ class Paper(Strict):
     tokenizers: dict[Name, dict]
     generators: dict[Name, dict]
     decoded: dict[Name, Decoded] = {}
+    studies: dict[Name, Study] = Field(
+        {}, description="correlations over tokenizers: correlations/<name> has its numbers"
+    )
     tables: dict[Name, Table]
     figures: dict[Name, Figure]
     contradictions: list[Contradiction] = Field(

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-LEAST = 4  # tokenizers behind a number: of three, two of which may agree by chance, nothing follows
+from tesserae.correlating import LEAST
+
 LEVEL = 0.95  # of intervals
 
 
@@ -110,7 +111,7 @@ def resampled(columns: Mapping[str, ArrayLike], y: ArrayLike, *, resamples: int,
     return drawn
 
 
-def interval(drawn: np.ndarray) -> Range:
+def bounds(drawn: np.ndarray) -> Range:
     """Between which LEVEL of the draws (R,) lie, those without a number left out. Unfit if there are none with one."""
     there = drawn[np.isfinite(drawn)]
     if not len(there):
@@ -145,10 +146,10 @@ def within_rounding(x: ArrayLike, y: ArrayLike, x_units: ArrayLike, y_units: Arr
         slope = np.concatenate([scales[0] * (v - r * u) / long, scales[1] * (u - r * v) / wide])
         return sign * r, sign * slope
 
-    bounds = [(-h / s, h / s) for half, s in zip(halves, scales, strict=True) for h in half]
+    reach = [(-h / s, h / s) for half, s in zip(halves, scales, strict=True) for h in half]
     start = np.zeros(2 * len(x))
     low, high = (
-        sign * minimize(r_and_slope, start, args=(sign,), jac=True, method="L-BFGS-B", bounds=bounds).fun
+        sign * minimize(r_and_slope, start, args=(sign,), jac=True, method="L-BFGS-B", bounds=reach).fun
         for sign in (1.0, -1.0)
     )
     return Range(float(low), float(high))

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from tesserae.lineage.measures.base import Measure
 from tesserae.lineage.measures.concepts import Concepts
+from tesserae.lineage.measures.correlation import Correlation
 from tesserae.lineage.measures.counted import Counted
 from tesserae.lineage.measures.features import Features
 from tesserae.lineage.measures.images import Images
@@ -23,6 +24,7 @@ KINDS: dict[str, type[Measure]] = {
     "lengths": Lengths,
     "objects": Objects,
     "probe": Probe,
+    "correlation": Correlation,
     "counted": Counted,
     "settings": Settings,
     "speed": Speed,
