@@ -303,7 +303,7 @@ effects are relative to the number compared with, a series' to its first.</p>
 <p class="quiet">{{ says(record) }}</p>
 {%- for step in record.steps %}
 {%- if record.steps | length > 1 %}
-<p>{% if step.label %}{{ step.label }}{% else %}{{ step['from'] }} → {{ step.to }}{% endif %}</p>
+<p>{% if 'label' in step %}{{ step.label }}{% else %}{{ step['from'] }} → {{ step.to }}{% endif %}</p>
 {%- endif %}
 {{ plot(step, record) }}
 <p><b>{{ signed(step.mean) }}</b> {{ bracket(step) }}
@@ -313,7 +313,7 @@ effects are relative to the number compared with, a series' to its first.</p>
 {%- if record.effect %}
 <p>
 {%- if record.steps | length > 1 %}
-<small>{{ 'mean' if record.studies else 'first to last' }} {{ signed(record.effect.mean) }}
+<small>{{ 'mean' if 'studies' in record else 'first to last' }} {{ signed(record.effect.mean) }}
  {{ bracket(record.effect) }}</small>
 {%- endif %}
 {%- if record.relative is not none %}<small>relative {{ signed(record.relative, True) }}

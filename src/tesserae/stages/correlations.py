@@ -145,7 +145,7 @@ def unit_of(printed: str) -> float:
 
 
 def told_of(rows: Sequence[Row], predictors: Iterable[str]) -> Told:
-    """Of numbers, means over seeds, of LEAST tokenizers at least: what is told of printed and of measured ones alike."""
+    """Of means over seeds of LEAST tokenizers at least: what is told of printed and of measured numbers alike."""
     told, kinds = Told({TOLD[0]: float(len(rows))}), [row.kind for row in rows]
     for key in predictors:
         x, y = _means(rows, key), _means(rows, "against")
@@ -169,24 +169,25 @@ def tell_of_others(
 
     Returns the latter for each seed alone, by predictor; of a predictor without it nothing.
     """
-    drawn: dict[str, np.ndarray] = {}
+    against, drawn = _by_seed(rows, "against"), {}
 
-    def draw() -> dict[str, np.ndarray]:
-        if not drawn:
-            columns = {key: _by_seed(rows, key) for key in predictors}
-            drawn.update(correlation.resampled(columns, _by_seed(rows, "against"), resamples=resamples, seed=seed))
-        return drawn
+    def draws(key: str) -> np.ndarray:
+        """With the same seed the same tokenizers and seeds are drawn of every predictor."""
+        if key not in drawn:
+            found = correlation.resampled({key: _by_seed(rows, key)}, against, resamples=resamples, seed=seed)
+            drawn.update(found)
+        return drawn[key]
 
     by_seed: dict[str, list[float]] = {}
     for key in predictors:
-        told.put([f"{key}_low", f"{key}_high"], lambda key=key: correlation.bounds(draw()[key]))
+        told.put([f"{key}_low", f"{key}_high"], lambda key=key: correlation.bounds(draws(key)))
         if key == RIVAL or RIVAL not in predictors:
             continue
         told.put(
             [f"{key}_{name}" for name in AHEAD],
             lambda key=key: (
                 _ahead(*(_means(rows, name) for name in (key, RIVAL, "against"))),
-                *correlation.bounds(np.abs(draw()[key]) - np.abs(draw()[RIVAL])),
+                *correlation.bounds(np.abs(draws(key)) - np.abs(draws(RIVAL))),
             ),
         )
         each = zip(*(_by_seed(rows, name).T for name in (key, RIVAL, "against")), strict=True)
