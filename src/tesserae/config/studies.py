@@ -11,7 +11,8 @@ from tesserae.config.files import Name, Strict
 from tesserae.correlating import PREDICTORS
 
 Predictor = Literal[PREDICTORS]
-Varies = Literal["sampler", "reference", "precision_recall_reference"]  # as of columns of tables
+# Of how numbers are measured, in what tokenizers of a study, and rows of a table's column, may be said to differ.
+Varies = Literal["sampler", "reference", "precision_recall_reference", "latents", "rounding", "splits"]
 
 
 class Cell(Strict):
