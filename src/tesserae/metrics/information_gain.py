@@ -7,7 +7,7 @@ Shapes: B images (B, 3, S, S), n = 3 S S values of one; vectors (B, M, C); T ste
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,8 +21,8 @@ ImagesOf = Callable[[Tensor], Tensor]  # vectors (B, M, C) -> images (B, 3, S, S
 class Coordinates(NamedTuple):
     """Vectors z = mean + std * w: what is descended is w, in which all channels are as large."""
 
-    mean: Tensor  # (C,)
-    std: Tensor  # (C,)
+    mean: Tensor  # (C,); (M, C) where channels of some tokens are not those of others
+    std: Tensor  # of the same shape
 
     def vectors(self, w: Tensor) -> Tensor:
         return self.mean + self.std * w
@@ -64,26 +64,40 @@ class InformationGain(NamedTuple):
     worse: float  # fraction of images that the descent left further away
 
 
-def coordinates_of(vectors: Tensor) -> Coordinates:
-    """Of the vectors (B, M, C) of calibration images; ValueError for a channel that is the same everywhere."""
-    flat = vectors.detach().flatten(0, 1).double()
-    std = flat.std(dim=0)
-    if still := (std == 0).nonzero()[:, 0].tolist():
-        raise ValueError(f"channels {still} are the same in all tokens of all images: they have no scale to move in")
-    return Coordinates(flat.mean(dim=0).float(), std.float())
+def coordinates_of(vectors: Tensor, parts: Sequence[slice] = (slice(None),)) -> Coordinates:
+    """Of the vectors (B, M, C) of calibration images, each of the parts of M for itself: those of several codebooks.
+
+    ValueError for a channel that is the same everywhere.
+    """
+    found = []
+    for part in parts:
+        flat = vectors[:, part].detach().flatten(0, 1).double()
+        mean, std = flat.mean(dim=0).float(), flat.std(dim=0).float()
+        if still := (std == 0).nonzero()[:, 0].tolist():
+            raise ValueError(
+                f"channels {still} are the same in all tokens of all images: they have no scale to move in"
+            )
+        found.append(Coordinates(mean, std))
+    if len(found) == 1:
+        return found[0]
+    rows = [vectors[0, part].shape[0] for part in parts]
+    mean, std = (
+        torch.cat([x.expand(n, -1) for x, n in zip(each, rows, strict=True)]) for each in zip(*found, strict=True)
+    )
+    return Coordinates(mean, std)
 
 
 def random_starts(
     seeds: list[int], shape: tuple[int, int], coordinates: Coordinates, normalised: Callable[[Tensor], Tensor] | None
 ) -> Tensor:
-    """w (B, M, C) where descents begin, each of the seed of its image.
+    """w (B, M, C) where descents begin, each of the seed of its image: standard normal.
 
-    Standard normal; or of a tokenizer that normalises its vectors, what stands for such a draw, `normalised`.
+    `normalised` makes of the vectors that this stands for such as the tokenizer can make: the start is there then.
     """
     # DECISION (D30): random, as most of the paper says; App. C begins with the image's own tokens.
     draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     w = torch.stack(draws).to(coordinates.mean.device)
-    return w if normalised is None else coordinates.of(normalised(w))
+    return w if normalised is None else coordinates.of(normalised(coordinates.vectors(w)))
 
 
 def descend(
