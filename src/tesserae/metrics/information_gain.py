@@ -90,14 +90,16 @@ def coordinates_of(vectors: Tensor, parts: Sequence[slice] = (slice(None),)) -> 
 def random_starts(
     seeds: list[int], shape: tuple[int, int], coordinates: Coordinates, normalised: Callable[[Tensor], Tensor] | None
 ) -> Tensor:
-    """w (B, M, C) where descents begin, each of the seed of its image: standard normal.
+    """w (B, M, C) where descents begin, each of the seed of its image.
 
-    `normalised` makes of the vectors that this stands for such as the tokenizer can make: the start is there then.
+    Standard normal; or of a tokenizer that normalises its vectors, what stands for such a draw, `normalised`: one that
+    gives back what it got normalises nothing.
     """
     # DECISION (D30): random, as most of the paper says; App. C begins with the image's own tokens.
     draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     w = torch.stack(draws).to(coordinates.mean.device)
-    return w if normalised is None else coordinates.of(normalised(coordinates.vectors(w)))
+    found = w if normalised is None else normalised(w)
+    return w if found is w else coordinates.of(found)
 
 
 def descend(
