@@ -225,7 +225,7 @@ class TokenSpace(Protocol):
 
     @staticmethod
     def normalised(model: Any, vectors: Tensor, /) -> Tensor:
-        """Any vectors (B, M, C) -> such as the tokenizer can make: of the norm that it gives to tokens; if it gives them
+        """Any vectors (B, M, C) -> such as the tokenizer can make, of the norm that it gives to tokens; if it gives
         none, the very tensor.
         """
 
