@@ -13,7 +13,7 @@ from tesserae.config.registry import tokens_of
 from tesserae.workflow.graph.tokenizers import dataset_job, made_after, tokenizer_job, tokenizer_spec_of
 from tests.conftest import ROOT
 
-RECIPES = ROOT / "tests/recipes/comptok.yaml"
+RECIPES = ROOT / "config/papers/comptok.yaml"
 
 
 @cache

@@ -116,8 +116,8 @@ def test_a_plotting_style(copy):
 
 def test_one_kind_of_figure(copy):
     kind = ("src/tesserae/reporting/figures/qualitative.py", "\n\ndef plot(", "\nX = 1\n\n\ndef plot(")
-    papers = ("detok", "concepttok", "tatok", "comit")
-    figures = {f"figure/{paper}_reconstructions" for paper in papers[:3]} | {"figure/comit_figure_7"}
+    papers = ("detok", "concepttok", "tatok", "comptok", "comit")
+    figures = {f"figure/{paper}_reconstructions" for paper in papers[:4]} | {"figure/comit_figure_7"}
     pages = {f"{page}/{paper}" for page in ("notebook", "page", "lineage") for paper in papers} | {"report/index"}
     assert changed(copy, kind) == figures | pages
 
