@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from tesserae.config import latents
 from tesserae.config.claims import Claim, read_claims
 from tesserae.config.errors import ConfigError, together
 from tesserae.config.files import read_yaml, validated
@@ -80,7 +81,7 @@ class Project:
 
     def latents_of(self, wanted_by: ResolvedRecipe) -> ResolvedRecipe | None:
         """The tokenizer in whose latents another one draws, or None; ConfigError if there is no such recipe."""
-        name = getattr(wanted_by.typed, "latents_of", None)
+        name = latents.named(wanted_by, self.scale)
         return None if name is None else self.tokenizer(name, wanted_by, "latents_of")
 
     def tokenizer(self, name: str, wanted_by: ResolvedRecipe, key: str = "tokenizer") -> ResolvedRecipe:
@@ -301,7 +302,7 @@ def _omitted(
     from it: what is not run is to be read in the scale's file, not to be found out.
     """
     made_from = {
-        name: [getattr(recipe.typed, key, None) for key in _sources(recipe)]
+        name: [latents.named(recipe, scale), *(getattr(recipe.typed, key, None) for key in _sources(recipe))]
         for some in recipes.values()
         for name, recipe in some.items()
     } | {name: [entry.generator, entry.decoder] for name, entry in decoded.items()}
@@ -336,9 +337,9 @@ def _omitted(
 
 
 def _sources(recipe: ResolvedRecipe) -> tuple[str, ...]:
-    """Keys of a recipe that name what it is made from."""
+    """Keys of a recipe that name what it is made from, beside a first stage."""
     learns = getattr(recipe.typed, "source", "training") == "training"  # of a proxy, published weights have a copy
-    return ("finetune", "tokenizer", "sae", "latents_of", *(["proxy"] if learns else []))
+    return ("finetune", "continues", "tokenizer", "sae", *(["proxy"] if learns else []))
 
 
 def _kept_users(name: str, made_from: dict[str, list[str | None]], omitted: Collection[str]) -> list[str]:
@@ -367,7 +368,7 @@ def _with_seed(recipe: ResolvedRecipe, seed: int, scale_file: Path) -> ResolvedR
     training = recipe.typed.training.model_copy(update={"seed": number})
     update = {"training": training}
     leaves = recipe.leaves | {"training.seed": Sourced(number, f"{scale_file}: seeds (the recipe: {first.value})")}
-    for key in ("tokenizer", "finetune", "proxy", "latents_of"):
+    for key in ("tokenizer", "finetune", "continues", "proxy", "latents_of"):
         source = getattr(recipe.typed, key, None)
         if source is not None:
             update[key] = of_seed(source, seed)

@@ -242,6 +242,7 @@ class TrainingScale(Strict):
     batches: dict[str, int] = Field({}, description="system -> its batch, where `batch` does not suit it")
     steps_per_epochs: dict[str, int] = Field({}, description="system -> its steps_per_epoch, likewise")
     warmup_fraction: float | None = Field(None, ge=0, lt=1, description="fraction of the steps")
+    continued_rate: float = Field(1.0, gt=0, description="factor on the rates of what continues another recipe")
     decay: Literal["cosine", "constant"] | None = None
     ema_window: float | None = Field(None, gt=0, description="w: decay 1 - w/steps, so that averages shrink with runs")
     precision: Literal["fp32", "bf16"] | None = None

@@ -13,12 +13,13 @@ MARKS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "?", "not r
 
 def interval(differences: Sequence[float]) -> tuple[float, float] | None:
     """Student's t interval of the mean of paired differences (n,) at LEVEL; None for fewer than two."""
-    from scipy.stats import t
+    from scipy.special import stdtrit  # of all that scipy.stats imports, that one function
 
     if len(differences) < 2:
         return None
     mean = statistics.fmean(differences)
-    half = t.ppf((1 + LEVEL) / 2, len(differences) - 1) * statistics.stdev(differences) / len(differences) ** 0.5
+    quantile = stdtrit(len(differences) - 1, (1 + LEVEL) / 2)
+    half = quantile * statistics.stdev(differences) / len(differences) ** 0.5
     return mean - float(half), mean + float(half)
 
 
