@@ -15,6 +15,7 @@ from tesserae.lineage.measures.objects import Objects
 from tesserae.lineage.measures.probe import Probe
 from tesserae.lineage.measures.settings import Settings
 from tesserae.lineage.measures.speed import Speed
+from tesserae.lineage.measures.task import Task
 
 KINDS: dict[str, type[Measure]] = {
     "images": Images,
@@ -23,6 +24,7 @@ KINDS: dict[str, type[Measure]] = {
     "lengths": Lengths,
     "objects": Objects,
     "probe": Probe,
+    "task": Task,
     "counted": Counted,
     "settings": Settings,
     "speed": Speed,
