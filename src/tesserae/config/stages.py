@@ -22,6 +22,9 @@ SEARCHED = ("fid", "is")  # of every point of a search
 # Of a set of scenes, what is read of it as of a data set.
 IMAGES = ("train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json")
 PROBED = ("accuracy", "held_out", "shuffled", "chance", "negatives", "epochs", "best_epoch", "parameters")
+# Of a domain's images, what is read of them as of a data set, and what is right of them.
+ANSWERED = (*IMAGES, "train_masks.npy", "val_masks.npy", "task.json")
+SCORED = ("pixel_accuracy", "miou", "dice", "exact_match")  # by the task: two, or one of the others
 REBUILT = (
     "extractor",
     "layer",
@@ -102,10 +105,25 @@ STAGES: dict[str, Stage] = {
         seeded=False,
         torch=False,
     ),
+    "domain": Stage(
+        "images that no tokenizer was trained on -> cache, and what a task asks of each",
+        {
+            "train_images": "train_images.npy",
+            "train_labels": "train_labels.npy",
+            "val_images": "val_images.npy",
+            "val_labels": "val_labels.npy",
+            "index": "index.json",
+            "train_masks": "train_masks.npy",
+            "val_masks": "val_masks.npy",
+            "task": "task.json",
+        },
+        seeded=False,
+        torch=False,
+    ),
     "reference": Stage(
         "statistics of real images, computed once",
         {"train": "train.npz", "val": "val.npz", "val_features": "val_features.npy"},
-        {"dataset": ALL},
+        {"dataset": ALL, "domain": IMAGES},
         seeded=False,
         colour="#7f7f7f",
     ),
@@ -421,6 +439,38 @@ STAGES: dict[str, Stage] = {
         numbers=METRICS,
         values=("agreement", "chance"),
         colour="#9e9ac8",
+    ),
+    "task_network": Stage(
+        "original images of a domain -> the fixed network of its task",
+        {"weights": "weights.safetensors", "curves": CURVES, "metrics": METRICS},
+        {"domain": ANSWERED},
+        seeded=False,  # one judge for all
+        numbers=METRICS,
+        values=(*SCORED, *(f"{name}_chance" for name in SCORED)),
+        listed=(),
+        colour="#1f78b4",
+    ),
+    "task_score": Stage(
+        "what a domain's network still sees in images that a tokenizer encoded and decoded",
+        {"metrics": METRICS, "shown": "shown.npz"},
+        {"domain": ANSWERED, "reference": ("train.npz", "val.npz"), "tokenizer": WEIGHTS, "prompts": ALL}
+        | {"task_network": WEIGHTS},
+        numbers=METRICS,
+        values=(*SCORED, "psnr", "rfid", "rfid_disjoint", "rfid_floor"),
+        listed=(),
+        control="task_control",
+        colour="#ffff99",
+    ),
+    "task_control": Stage(
+        "what decoded images have to beat at a domain's task: a closed-form tokenizer, mean colours, chance",
+        {"metrics": METRICS},
+        {"dataset": ("train_images.npy", "train_labels.npy", "index.json"), "domain": ANSWERED}
+        | {"reference": ("train.npz", "val.npz"), "task_network": WEIGHTS},
+        seeded=False,
+        numbers=METRICS,
+        values=(*SCORED, "psnr", "rfid", "rfid_disjoint"),
+        listed=(),
+        colour="#ffffcc",
     ),
     "generation_control": Stage(
         "what samples have to beat: a closed-form generator of the same tokens",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 
 from tesserae.config import measures
+from tesserae.config.domains import DomainScale
 from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
 from tesserae.config.policies import Policy, unfit
@@ -351,6 +352,7 @@ class GeneralScale(Strict):
     generator_training: TrainingScale
     systems: Strict = Field(description="what is particular to a system")
     probes: ProbeScale = Field(ProbeScale(), description="how the probes of probes.yaml shrink, and what they look at")
+    domains: DomainScale = Field(DomainScale(), description="what plays the domains of domains.yaml, and who answers")
     evaluation: Evaluation
     shards: Shards = Shards()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")

@@ -1,4 +1,4 @@
-"""PARSeq (Bautista and Atienza, arXiv 2207.06966): the reader of CompTok's text domain (D4), as it is used, not trained.
+"""PARSeq (Bautista and Atienza, arXiv 2207.06966): the reader of CompTok's text domain (D4); it is not trained here.
 
 Sec. 3.2 (architecture) and 3.4 (decoding): letters are read one after another, and once again with all others in sight
 ("cloze" refinement). Names of parts are those of the official code (github.com/baudm/parseq), so that its weights fit.
