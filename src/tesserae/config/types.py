@@ -15,6 +15,7 @@ from tesserae.config.parts import Discriminator, Size
 from tesserae.config.policies import Policy, unfit
 from tesserae.config.probing import ProbeScale
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS, stage_of
+from tesserae.config.studies import Study, Varies
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
 
@@ -30,7 +31,7 @@ class Column(Strict):
         None, ge=0, description="of measured numbers after the point; null: as papers print such numbers, mostly two"
     )
     own: bool = Field(False, description="a column of ours in a printed table: measured numbers alone, marked so")
-    varies: list[Literal["sampler", "reference", "precision_recall_reference"]] = Field(
+    varies: list[Varies] = Field(
         [], description="of how numbers are measured, in what rows may differ, since the paper's do: the notes say how"
     )
 
@@ -107,6 +108,9 @@ class _Measures(Strict):
     masks: str | None = Field(
         None, description="role of the images in which objects are masked; null: none, and nothing is measured by them"
     )
+    learnability: measures.Learnability | None = Field(
+        None, description="how AvgIG and MC are measured; null: another paper's file says it, or nothing does"
+    )
     throughput: measures.Throughput | None = Field(None, description="how generators are timed; null: they are not")
 
     @field_validator("policies")
@@ -161,6 +165,9 @@ class Paper(Strict):
     tokenizers: dict[Name, dict]
     generators: dict[Name, dict]
     decoded: dict[Name, Decoded] = {}
+    studies: dict[Name, Study] = Field(
+        {}, description="correlations over tokenizers: correlations/<name> has its numbers"
+    )
     tables: dict[Name, Table]
     figures: dict[Name, Figure]
     contradictions: list[Contradiction] = Field(
@@ -236,6 +243,7 @@ class TrainingScale(Strict):
     batches: dict[str, int] = Field({}, description="system -> its batch, where `batch` does not suit it")
     steps_per_epochs: dict[str, int] = Field({}, description="system -> its steps_per_epoch, likewise")
     warmup_fraction: float | None = Field(None, ge=0, lt=1, description="fraction of the steps")
+    continued_rate: float = Field(1.0, gt=0, description="factor on the rates of what continues another recipe")
     decay: Literal["cosine", "constant"] | None = None
     ema_window: float | None = Field(None, gt=0, description="w: decay 1 - w/steps, so that averages shrink with runs")
     precision: Literal["fp32", "bf16"] | None = None
@@ -273,6 +281,18 @@ class Evaluation(Strict):
         None, ge=0, description="of curves of which every point is measured anew, beside those printed; null: all"
     )
     seed: int
+
+
+class ScaledLearnability(Strict):
+    """How AvgIG and MC shrink. What is null stays the paper's."""
+
+    encoder: Literal["clip_vitb32", "embedded"] | None = None
+    anchors: int | None = Field(None, gt=0)
+    images: int | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    calibration_images: int | None = Field(None, gt=1)
+    real_images: int | None = Field(None, gt=1)
+    batch: int = Field(32, gt=0, description="images that are descended, or pairs that are walked, together")
 
 
 class Resources(Strict):
@@ -354,6 +374,7 @@ class GeneralScale(Strict):
     probes: ProbeScale = Field(ProbeScale(), description="how the probes of probes.yaml shrink, and what they look at")
     domains: DomainScale = Field(DomainScale(), description="what plays the domains of domains.yaml, and who answers")
     evaluation: Evaluation
+    learnability: ScaledLearnability = Field(ScaledLearnability(), description="how AvgIG and MC shrink")
     shards: Shards = Shards()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")
     confirm_above: float | None = Field(

@@ -7,13 +7,14 @@ Shapes: B images (B, 3, S, S), n = 3 S S values of one; vectors (B, M, C); T ste
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 MSE_FLOOR = 1e-8
+ROUNDING = 1e-12  # of a mean of equal numbers
 
 ImagesOf = Callable[[Tensor], Tensor]  # vectors (B, M, C) -> images (B, 3, S, S), about [-1, 1], with a gradient
 
@@ -21,8 +22,13 @@ ImagesOf = Callable[[Tensor], Tensor]  # vectors (B, M, C) -> images (B, 3, S, S
 class Coordinates(NamedTuple):
     """Vectors z = mean + std * w: what is descended is w, in which all channels are as large."""
 
-    mean: Tensor  # (C,)
-    std: Tensor  # (C,)
+    mean: Tensor  # (C,); (M, C) where the channels of some tokens are not those of others
+    std: Tensor  # of the same shape; 0 of a channel that is the same in all tokens
+
+    @property
+    def still(self) -> list[int]:
+        """Channels that are the same in all tokens of all images: they have no scale to move in."""
+        return (self.std == 0).reshape(-1, self.std.shape[-1]).any(dim=0).nonzero()[:, 0].tolist()
 
     def vectors(self, w: Tensor) -> Tensor:
         return self.mean + self.std * w
@@ -64,13 +70,19 @@ class InformationGain(NamedTuple):
     worse: float  # fraction of images that the descent left further away
 
 
-def coordinates_of(vectors: Tensor) -> Coordinates:
-    """Of the vectors (B, M, C) of calibration images; ValueError for a channel that is the same everywhere."""
-    flat = vectors.detach().flatten(0, 1).double()
-    std = flat.std(dim=0)
-    if still := (std == 0).nonzero()[:, 0].tolist():
-        raise ValueError(f"channels {still} are the same in all tokens of all images: they have no scale to move in")
-    return Coordinates(flat.mean(dim=0).float(), std.float())
+def coordinates_of(vectors: Tensor, parts: Sequence[slice] = (slice(None),)) -> Coordinates:
+    """Of the vectors (B, M, C) of calibration images, each of the parts of M for itself: those of several codebooks."""
+    means, deviations = [], []
+    for part in parts:
+        flat = vectors[:, part].detach().flatten(0, 1).double()
+        mean, std = flat.mean(dim=0), flat.std(dim=0)
+        std = torch.where(std > ROUNDING * mean.abs(), std, 0.0)
+        rows = (vectors[0, part].shape[0], -1)
+        means.append(mean.float().expand(rows))
+        deviations.append(std.float().expand(rows))
+    if len(parts) == 1:
+        return Coordinates(means[0][0], deviations[0][0])
+    return Coordinates(torch.cat(means), torch.cat(deviations))
 
 
 def random_starts(
@@ -78,20 +90,32 @@ def random_starts(
 ) -> Tensor:
     """w (B, M, C) where descents begin, each of the seed of its image.
 
-    Standard normal; or of a tokenizer that normalises its vectors, what stands for such a draw, `normalised`.
+    Standard normal; or of a tokenizer that normalises its vectors, what stands for such a draw, `normalised`: one that
+    gives back what it got normalises nothing. ValueError for channels that have no scale.
     """
+    if coordinates.still:
+        raise ValueError(f"channels {coordinates.still} are the same in all tokens: they have no scale to move in")
     # DECISION (D30): random, as most of the paper says; App. C begins with the image's own tokens.
     draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     w = torch.stack(draws).to(coordinates.mean.device)
-    return w if normalised is None else coordinates.of(normalised(w))
+    found = w if normalised is None else normalised(w)
+    return w if found is w else coordinates.of(found)
 
 
 def descend(
-    images_of: ImagesOf, targets: Tensor, w: Tensor, coordinates: Coordinates, *, steps: int, rate: float
+    images_of: ImagesOf,
+    targets: Tensor,
+    w: Tensor,
+    coordinates: Coordinates,
+    *,
+    steps: int,
+    rate: float,
+    after_step: Callable[[], object] = lambda: None,
 ) -> Descent:
     """From w (B, M, C) towards the images `targets` (B, 3, S, S) in [-1, 1]: steps of `rate` on half the squared error.
 
     That is summed over an image's values, as the paper prints it, on the scale of [0, 1], and nothing is clipped.
+    ValueError for a decoder through which no gradient comes.
     """
     errors, values = [], targets[0].numel()
     w = w.detach()
@@ -99,9 +123,12 @@ def descend(
         w.requires_grad_()
         with torch.enable_grad():
             squares = _squares(images_of(coordinates.vectors(w)), targets)
+            if not squares.requires_grad:
+                raise ValueError("no gradient comes from the images to the tokens: the decoder runs without one")
             (gradient,) = torch.autograd.grad(0.5 * squares.sum(), w)  # a sum: every image has its own
         errors.append(squares.detach().double() / values)
         w = (w - rate * gradient).detach()
+        after_step()
     with torch.no_grad():
         errors.append(_squares(images_of(coordinates.vectors(w)), targets).double() / values)
     return Descent(torch.stack(errors).cpu())

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from tesserae.correlating import AHEAD
 from tesserae.lineage.work import Work
 from tesserae.reporting import claims, claims_files, published
 
@@ -23,7 +24,10 @@ def run(work: Work) -> dict[str, float]:
         for cell in spec["cells"]
     }
     found = claims.evaluate_all(
-        spec["claims"],
+        [
+            claim | {"studies": [_studied(work, one) for one in claim["studies"]]} if "studies" in claim else claim
+            for claim in spec["claims"]
+        ],
         cells,
         published.load(work.sources["published"]),
         paper=spec["paper"],
@@ -35,9 +39,34 @@ def run(work: Work) -> dict[str, float]:
     return {word: float(count) for word, count in found["summary"].items()}
 
 
+def _studied(work: Work, study: dict[str, Any]) -> dict[str, Any]:
+    """What a study measured of a claim, as reporting/study_claims.py has it; or why it did not.
+
+    study: `title`, and `artifact` with its `predictor` and its `rival`, or the `reason` why there is none.
+    """
+    if study.get("reason"):
+        return study
+    folder, predictor = work.inputs[study["artifact"]], study["predictor"]
+    content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    names = {
+        "tokenizers": "tokenizers",
+        "r": f"{predictor}_pearson",
+        "rival": f"{study['rival']}_pearson",
+        **{name: f"{predictor}_{name}" for name in AHEAD},
+    }
+    if missing := [why for name in names.values() if (why := content.get("without", {}).get(name))]:
+        return study | {"reason": missing[0]}
+    numbers = {key: read(folder, name)[0] for key, name in names.items()}
+    ahead, *bounds = (numbers.pop(name) for name in AHEAD)
+    by_seed = content["by_seed"].get(predictor, [])
+    return study | numbers | {"ahead": ahead, "interval": bounds, "by_seed": by_seed}
+
+
 def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
     """The numbers of a cell by seed, and of the control that stands beside it in its table, if there is one."""
     folders, controls = ([work.inputs[role] for role in cell.get(key, ())] for key in ("artifacts", "controls"))
+    if why := next(filter(None, (without(folder, cell["value"]) for folder in folders)), None):
+        return {"reason": why}
     numbers = [read(folder, cell["value"]) for folder in folders]
     return {
         "values": [number for number, _ in numbers],
@@ -46,6 +75,12 @@ def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
         "varies": cell.get("varies", []),
         "controls": [read(folder, cell["value"])[0] for folder in controls],
     }
+
+
+def without(folder: Path, value: str) -> str | None:
+    """Why an artifact has not the number of a name, if it says so."""
+    file = folder / "metrics.json"
+    return json.loads(file.read_text(encoding="utf-8")).get("without", {}).get(value) if file.is_file() else None
 
 
 def read(folder: Path, value: str) -> tuple[float, dict[str, Any]]:

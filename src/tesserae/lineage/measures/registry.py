@@ -7,11 +7,14 @@ from pydantic import ValidationError
 
 from tesserae.lineage.measures.base import Measure
 from tesserae.lineage.measures.concepts import Concepts
+from tesserae.lineage.measures.correlation import Correlation
 from tesserae.lineage.measures.counted import Counted
+from tesserae.lineage.measures.descents import Descents
 from tesserae.lineage.measures.features import Features
 from tesserae.lineage.measures.images import Images
 from tesserae.lineage.measures.lengths import Lengths
 from tesserae.lineage.measures.objects import Objects
+from tesserae.lineage.measures.paths import Paths
 from tesserae.lineage.measures.probe import Probe
 from tesserae.lineage.measures.settings import Settings
 from tesserae.lineage.measures.speed import Speed
@@ -25,6 +28,9 @@ KINDS: dict[str, type[Measure]] = {
     "objects": Objects,
     "probe": Probe,
     "task": Task,
+    "correlation": Correlation,
+    "descents": Descents,
+    "paths": Paths,
     "counted": Counted,
     "settings": Settings,
     "speed": Speed,

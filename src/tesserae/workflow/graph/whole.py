@@ -20,11 +20,14 @@ from tesserae.workflow.graph.diagnostics import diagnostic_jobs
 from tesserae.workflow.graph.domains import domain_jobs
 from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
 from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
+from tesserae.workflow.graph.learnability import STAGES as LEARNABILITY
+from tesserae.workflow.graph.learnability import learnability_jobs
 from tesserae.workflow.graph.probes import probe_jobs
 from tesserae.workflow.graph.recipes import recipe_jobs
 from tesserae.workflow.graph.report import lineage_job, notebook_job, page_job, report_job
 from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
 from tesserae.workflow.graph.speed import throughput_jobs
+from tesserae.workflow.graph.studies import candidates, study_jobs
 from tesserae.workflow.graph.tokenizers import (
     dataset_job,
     made_after,
@@ -57,6 +60,8 @@ def jobs(project: Project) -> dict[str, Job]:
             if one.id in found and (clash := _clash(found[one.id], one)):
                 clashes[one.id] = clash
             _add(one, found)
+    for job in study_jobs(project, found):
+        _add(job, found)
     shown: list[Job] = []
     for paper in project.papers:
         shown += [
@@ -121,6 +126,8 @@ def _clash(one: Job, other: Job) -> ConfigError | None:
 
 def _remedy(wanted: str, found: dict[str, Job]) -> str:
     stage = stage_of(wanted)
+    if stage in LEARNABILITY and not any(job.stage == stage for job in found.values()):
+        return "give measures.learnability in the file of one of the papers that are run"
     if stage in SETTINGS and not any(job.stage == stage for job in found.values()):
         return f"give the stage's settings, measures.{stage}, in the paper's file"
     same = sorted(name for name in found if stage_of(name) == stage)
@@ -139,6 +146,8 @@ def _shown_ids(project: Project) -> set[str]:
         for figure in paper.figures.values():
             patterns = [pattern for group in figure.inputs.values() for pattern in group.values()]
             named |= {pattern.format(row=row) for pattern in patterns for row in figure.rows}
+        for study in paper.studies.values():
+            named |= {row.artifact(number) for row in candidates(project, study) for number in study.numbers.values()}
     return {one for name in named for one in made_of(project, name)}
 
 
@@ -154,10 +163,12 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
         if (masks := masks_job(project, recipe, dataset)) is not None:
             yield masks
         yield from side_input_jobs(project, recipe, dataset)
+    tokenizers: dict[str, Job] = {}
     for recipe in sorted(project.tokenizers.values(), key=lambda recipe: made_after(project, recipe)):
         dataset = dataset_job(project, recipe)
         tokenizer = tokenizer_job(project, recipe, dataset)
         yield tokenizer
+        tokenizers[recipe.name] = tokenizer
         of_it = [
             *token_jobs(project, recipe, tokenizer, dataset),
             *diagnostic_jobs(project, recipe, tokenizer, dataset),
@@ -165,6 +176,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
             *domain_jobs(project, recipe, tokenizer, dataset, shown_ids),
         ]
         yield from sorted(of_it, key=lambda job: order.index(job.stage))
+    yield from learnability_jobs(project, tokenizers, shown_ids)
     for recipe in project.generators.values():
         generator = generator_job(project, recipe)
         yield generator
