@@ -129,12 +129,14 @@ class EmojiShapes(_OfGlyphs):
 
 class DrawnWords(_Set):
     provider: Literal["drawn_words"]
-    lengths: tuple[int, int] = Field(description="of the shortest and the longest words, in letters")
+    lengths: list[int] = Field(
+        min_length=2, max_length=2, description="of the shortest and the longest words, in letters"
+    )
 
     @model_validator(mode="after")
     def _words(self) -> "DrawnWords":
         if not 0 < self.lengths[0] <= self.lengths[1]:
-            raise ValueError(f"lengths: {list(self.lengths)} is no range of lengths")
+            raise ValueError(f"lengths: {self.lengths} is no range of lengths")
         return self
 
 

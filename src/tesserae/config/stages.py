@@ -133,7 +133,7 @@ STAGES: dict[str, Stage] = {
     "pairs": Stage(
         "similar images of a data set, between whose tokens MC walks",
         {"pairs": "pairs.npz", "features": "features.npy"},
-        {"dataset": ALL},
+        {"dataset": ALL, "domain": IMAGES},
         seeded=False,
         colour="#b3b3b3",
     ),
@@ -338,7 +338,7 @@ STAGES: dict[str, Stage] = {
     "information_gain": Stage(
         "AvgIG: what gradient descent on the tokens of an image gains",
         {"metrics": METRICS, "descents": "descents.npz"},
-        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "calibration": ALL},
+        {"dataset": ALL, "domain": IMAGES, "tokenizer": WEIGHTS, "prompts": ALL, "calibration": ALL},
         resumes=True,
         numbers=METRICS,
         values=(*(f"{name}{kind}" for kind in ("", "_enc", "_raw") for name in DESCENDED), "avgig_literal"),
@@ -348,7 +348,7 @@ STAGES: dict[str, Stage] = {
     "mode_connectivity": Stage(
         "MC: how real images stay between the tokens of two",
         {"metrics": METRICS, "paths": "paths.npz"},
-        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "pairs": ALL},
+        {"dataset": ALL, "domain": IMAGES, "tokenizer": WEIGHTS, "prompts": ALL, "pairs": ALL},
         resumes=True,
         numbers=METRICS,
         values=tuple(f"{name}{judge}" for judge in ("", "_other", "_features") for name in WALKED),
@@ -581,7 +581,7 @@ STAGES: dict[str, Stage] = {
     "correlations": Stage(
         "what numbers of tokenizers say beforehand of another number",
         {"metrics": METRICS},
-        dict.fromkeys(("reconstruction", "information_gain", "mode_connectivity", "metrics"), (METRICS,)),
+        dict.fromkeys(("reconstruction", "information_gain", "mode_connectivity", "task_score", "metrics"), (METRICS,)),
         seeded=False,  # it is of all seeds
         numbers=METRICS,
         values=TOLD,

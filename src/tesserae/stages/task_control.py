@@ -1,4 +1,4 @@
-"""Stage `task_control`: what a domain's network says of images that a tokenizer has to beat, scored as decoded ones are.
+"""Stage `task_control`: what decoded images have to beat at a domain's task, scored as they are.
 
 Originals, and what is left of them by their mean colour or by a closed-form tokenizer of as many numbers or bits, which
 learned, as the tokenizer did, from images of another domain; and what is right without looking.

@@ -57,7 +57,9 @@ class DecoderLayer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.norm_q, self.norm_c = nn.LayerNorm(width), nn.LayerNorm(width)
 
-    def forward(self, places: Tensor, letters: Tensor, image: Tensor, hidden: Tensor, padding: Tensor | None) -> Tensor:
+    def forward(
+        self, places: Tensor, letters: Tensor, image: Tensor, hidden: Tensor | None, padding: Tensor | None
+    ) -> Tensor:
         """Places (B, q, W), letters (B, l, W), image (B, N, W); bool (q, l) and (B, l): what is hidden."""
         context = self.norm_c(letters)
         seen, _ = self.self_attn(
@@ -74,7 +76,9 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList([DecoderLayer(width, heads)])
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, places: Tensor, letters: Tensor, image: Tensor, hidden: Tensor, padding: Tensor | None) -> Tensor:
+    def forward(
+        self, places: Tensor, letters: Tensor, image: Tensor, hidden: Tensor | None, padding: Tensor | None
+    ) -> Tensor:
         return self.norm(self.layers[0](places, letters, image, hidden, padding))
 
 
@@ -116,7 +120,7 @@ class Parseq(nn.Module):
         later = torch.ones(steps, steps, dtype=torch.bool, device=words.device).triu(1)
         said = torch.full((len(words), 1), BEGIN, device=words.device)
         for step in range(steps - 1):
-            logits = self._answers(slice(step, step + 1), said, image, later[step : step + 1, : step + 1], None)
+            logits = self.answers(slice(step, step + 1), said, image, later[step : step + 1, : step + 1], None)
             said = torch.cat([said, logits[:, 0].argmax(dim=1, keepdim=True)], dim=1)
             if (said == END).any(dim=1).all():
                 break
@@ -125,9 +129,11 @@ class Parseq(nn.Module):
         context = said[:, : step + 1]  # what was said last has no place behind it
         itself = torch.eye(steps, dtype=torch.bool, device=words.device).roll(1, dims=1).triu(1)
         padding = (context == END).cumsum(dim=1) > 0
-        return self._answers(slice(0, steps), context, image, itself[:, : context.shape[1]], padding)
+        return self.answers(slice(0, steps), context, image, itself[:, : context.shape[1]], padding)
 
-    def _answers(self, places: slice, said: Tensor, image: Tensor, hidden: Tensor, padding: Tensor | None) -> Tensor:
+    def answers(
+        self, places: slice, said: Tensor, image: Tensor, hidden: Tensor | None, padding: Tensor | None
+    ) -> Tensor:
         """Logits (B, q, V) at places, from what was said before: letters int64 (B, l), the first one BEGIN.
 
         BEGIN has no place; a letter has that at which it was said.

@@ -68,7 +68,7 @@ def domain_job(project: Project, name: str) -> Job:
     entry, spec = project.domains.sets[data], Spec()
     for key, value in entry.model_dump().items():
         if key not in ("corpus", "root"):  # where the bytes lie is not what they are
-            spec.set(key, list(value) if isinstance(value, tuple) else value, f"{DOMAINS}: sets.{data}.{key}")
+            spec.set(key, value, f"{DOMAINS}: sets.{data}.{key}")
     side = project.context.mapped("image_size", Sourced(project.domains.image_size, f"{DOMAINS}: image_size"))
     spec.set("image_size", side)
     spec.set("module", f"tesserae.data.{entry.provider}", "the provider's module")
@@ -112,7 +112,7 @@ def _network(project: Project, name: str, domain: Job) -> Job:
 
 
 def controls_of_score(project: Project, job: Job, found: Mapping[str, Job]) -> tuple[Job, dict[str, Job]]:
-    """Of a score: a closed-form tokenizer of as much, fitted on what the tokenizer learned from; and the rows of all."""
+    """Of a score: a closed-form tokenizer of as much, fitted on what the tokenizer learned from; and what all share."""
     tokenizer = found[job.inputs["tokenizer"]]
     dataset, network = found[tokenizer.inputs["dataset"]], job.inputs["task_network"]
     size = patches_of(tokens_of(tokenizer.spec["module"], tokenizer.spec["model"]), dataset.spec["image_size"])
