@@ -5,7 +5,7 @@ An image is a pure function of (seed, split, its number, size); no word is in bo
 Shapes: S image side.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,7 @@ class DrawnWords(DomainSet):
     """Words of `lengths[0]` to `lengths[1]` letters."""
 
     root: Path | None
-    lengths: tuple[int, int]
+    lengths: Sequence[int]
     train_images: int
     val_images: int
     seed: int
