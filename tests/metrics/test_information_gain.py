@@ -151,8 +151,17 @@ def test_coordinates_are_those_of_the_tokens_channels():
     found = coordinates_of(vectors)
     torch.testing.assert_close(found.mean, torch.tensor([2.0, -1.0, 0.5]), rtol=0, atol=0.2)
     torch.testing.assert_close(found.std, torch.tensor([3.0, 0.1, 1.0]), rtol=0.1, atol=0)
+    still = coordinates_of(torch.tensor([[[0.1, 2.3], [0.4, 2.3], [0.2, 2.3]]]))
+    assert still.still == [1] and found.still == []
     with pytest.raises(ValueError, match=r"channels \[1\] are the same"):
-        coordinates_of(vectors * torch.tensor([1.0, 0.0, 1.0]))
+        random_starts([0], (3, 2), still, None)
+
+
+def test_a_decode_without_a_gradient_is_refused():
+    decoder, _ = linear()
+    targets, w = some()
+    with pytest.raises(ValueError, match="no gradient comes from the images"):
+        descend(torch.no_grad()(decoder), targets, w, PLAIN, steps=2, rate=0.01)
 
 
 def test_a_start_is_that_of_its_seed_and_of_the_norm_of_tokens():

@@ -18,6 +18,9 @@ SPACES = {
     "flextok_like": "tesserae.tokenizers.flow_space",
     "selftok_like": "tesserae.tokenizers.flow_space",
     "alit_like": "tesserae.tokenizers.alit_like_space",
+    "tatok": "tesserae.tokenizers.tatok_space",
+    "hita": "tesserae.tokenizers.hita_space",
+    "maskgit_vqgan": "tesserae.tokenizers.maskgit_vqgan_space",
 }
 # System -> why there is no number of it.
 WITHOUT = {
