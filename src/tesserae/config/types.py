@@ -14,6 +14,7 @@ from tesserae.config.parts import Discriminator, Size
 from tesserae.config.policies import Policy, unfit
 from tesserae.config.probing import ProbeScale
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS, stage_of
+from tesserae.config.studies import Study, Varies
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
 
@@ -29,7 +30,7 @@ class Column(Strict):
         None, ge=0, description="of measured numbers after the point; null: as papers print such numbers, mostly two"
     )
     own: bool = Field(False, description="a column of ours in a printed table: measured numbers alone, marked so")
-    varies: list[Literal["sampler", "reference", "precision_recall_reference"]] = Field(
+    varies: list[Varies] = Field(
         [], description="of how numbers are measured, in what rows may differ, since the paper's do: the notes say how"
     )
 
@@ -163,6 +164,9 @@ class Paper(Strict):
     tokenizers: dict[Name, dict]
     generators: dict[Name, dict]
     decoded: dict[Name, Decoded] = {}
+    studies: dict[Name, Study] = Field(
+        {}, description="correlations over tokenizers: correlations/<name> has its numbers"
+    )
     tables: dict[Name, Table]
     figures: dict[Name, Figure]
     contradictions: list[Contradiction] = Field(
@@ -238,6 +242,7 @@ class TrainingScale(Strict):
     batches: dict[str, int] = Field({}, description="system -> its batch, where `batch` does not suit it")
     steps_per_epochs: dict[str, int] = Field({}, description="system -> its steps_per_epoch, likewise")
     warmup_fraction: float | None = Field(None, ge=0, lt=1, description="fraction of the steps")
+    continued_rate: float = Field(1.0, gt=0, description="factor on the rates of what continues another recipe")
     decay: Literal["cosine", "constant"] | None = None
     ema_window: float | None = Field(None, gt=0, description="w: decay 1 - w/steps, so that averages shrink with runs")
     precision: Literal["fp32", "bf16"] | None = None

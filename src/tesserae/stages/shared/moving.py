@@ -46,8 +46,7 @@ class Moving:
         if self.prompts is not None:
             text = self.prompts.of(torch.from_numpy(np.array(data.labels[rows]))).to(self.device)
         with torch.no_grad():
-            tokens = encode(self.model, self.pictures(data, rows), text)
-            return self.space.vectors(self.model, tokens)
+            return self.space.vectors(self.model, encode(self.model, self.pictures(data, rows), text))
 
     def normalised(self, vectors: Tensor) -> Tensor:
         """Any vectors (B, M, C) -> such as the tokenizer can make."""
