@@ -33,6 +33,7 @@ MAY = {
     "tracking": {"config", "lineage"},
     "audit": {"config", "lineage", "reporting"},
     "workflow": {"config", "lineage", "costs", "words", "correlating"},
+    "task_networks": {"nn"},
     "costs": {"config", "lineage", "nn", "encoders", "sae", "tokenizers", "generators", "losses", "words", "sweeps"},
     "stages": {
         "data",
@@ -45,6 +46,7 @@ MAY = {
         "training",
         "sae",
         "probes",
+        "task_networks",
         "tokenizers",
         "generators",
         "metrics",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tesserae.config import latents
 from tesserae.config.claims import Claim, read_claims
+from tesserae.config.domains import TASKS, Domains, unfit
 from tesserae.config.errors import ConfigError, together
 from tesserae.config.files import read_yaml, validated
 from tesserae.config.probing import Probes
@@ -25,6 +26,7 @@ from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper
 EQUIVALENTS = Path("config/equivalent-code.yaml")
 CLUSTER = Path("config/cluster.yaml")
 PROBES = Path("config/probes.yaml")
+DOMAINS = Path("config/domains.yaml")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Project:
     equivalents: Equivalents
     cluster: Cluster
     probes: Probes
+    domains: Domains
 
     @cached_property
     def context(self) -> Context:
@@ -105,8 +108,9 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
     if scale_.scale != name:
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
-    probes = _read(Probes, root, PROBES)
-    if problems := [*_wrong_probes(scale_, scale_file, probes, datasets)]:
+    probes, domains = _read(Probes, root, PROBES), _read(Domains, root, DOMAINS)
+    problems = [*_wrong_probes(scale_, scale_file, probes, datasets), *_wrong_domains(scale_, scale_file, domains)]
+    if problems:
         raise together(problems)
     read: dict[str, Paper] = {}
     printed: dict[str, list[dict]] = {}
@@ -145,6 +149,7 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         equivalents=_read(Equivalents, root, EQUIVALENTS),
         cluster=_read(Cluster, root, CLUSTER),
         probes=probes,
+        domains=domains,
     )
 
 
@@ -267,6 +272,25 @@ def _wrong_probes(scale: Scale, file: Path, probes: Probes, datasets: Datasets) 
         if data not in known:
             problem = f"{data!r} is no set of images for a probe of {task}"
             yield ConfigError(file, key, problem, f"one of {', '.join(sorted(known))}")
+
+
+def _wrong_domains(scale: Scale, file: Path, domains: Domains) -> Iterator[ConfigError]:
+    """Domains of a scale that there are not, sets that nobody described or of another task, and networks likewise."""
+    for part, entries in (("data", scale.domains.data), ("networks", scale.domains.networks)):
+        for name, entry in entries.items():
+            key = f"domains.{part}.{name}"
+            if name not in domains.domains:
+                yield ConfigError(file, key, "no such domain", f"one of {', '.join(domains.domains)} ({DOMAINS})")
+                continue
+            task = domains.domains[name].task
+            if part == "networks":
+                if problem := unfit(task, entry):
+                    yield ConfigError(file, key, problem, "name one of these")
+                continue
+            known = [other for other, described in domains.sets.items() if TASKS[described.provider] == task]
+            if entry not in known:
+                problem = f"{entry!r} is no set of images for a task of {task}"
+                yield ConfigError(file, key, problem, f"one of {', '.join(known)} ({DOMAINS})")
 
 
 def _near(pattern: str, known: set[str]) -> str:

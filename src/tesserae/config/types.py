@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 
 from tesserae.config import measures
+from tesserae.config.domains import DomainScale
 from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
 from tesserae.config.policies import Policy, unfit
@@ -371,6 +372,7 @@ class GeneralScale(Strict):
     generator_training: TrainingScale
     systems: Strict = Field(description="what is particular to a system")
     probes: ProbeScale = Field(ProbeScale(), description="how the probes of probes.yaml shrink, and what they look at")
+    domains: DomainScale = Field(DomainScale(), description="what plays the domains of domains.yaml, and who answers")
     evaluation: Evaluation
     learnability: ScaledLearnability = Field(ScaledLearnability(), description="how AvgIG and MC shrink")
     shards: Shards = Shards()

@@ -13,7 +13,7 @@ import json
 import re
 import unicodedata
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -146,8 +146,13 @@ def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
 
 
-def drawn(count: int, wanted: int | None, seed: int) -> Sequence[int]:
-    """Positions of `wanted` of `count` images (D5), drawn by a seed and sorted; all of them for None or too few."""
-    if wanted is None or wanted >= count:
-        return range(count)
+def chosen(count: int, wanted: int, seed: int, of: Provider, split: str) -> list[int]:
+    """Positions of `wanted` of `count` images (D5), drawn by a seed and sorted; DataError if there are fewer."""
+    if wanted > count:
+        raise DataError(
+            of.root,
+            expected=f"{wanted} {split} images that fit",
+            found=f"{count}",
+            remedy=f"Complete the data set, or set {split}_images of {of.name} to {count} in config/domains.yaml.",
+        )
     return np.sort(np.random.default_rng(seed).permutation(count)[:wanted]).tolist()

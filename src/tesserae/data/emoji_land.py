@@ -6,7 +6,7 @@ They stand in for satellite images at small scales: kinds of land are kinds of g
 Shapes: S image side.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ class EmojiLand(DomainSet):
     """`glyphs` of the named groups in each image, which may hide one another."""
 
     root: Path | None
-    groups: tuple[str, ...]
+    groups: Sequence[str]
     glyphs: int
     train_images: int
     val_images: int

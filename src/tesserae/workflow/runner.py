@@ -376,7 +376,7 @@ def _engine(name: str) -> bool:
     return (
         fingerprint.is_plumbing(name)
         or name.startswith(("tesserae.config", "tesserae.lineage", "tesserae.costs"))
-        or name in (fingerprint.PACKAGE, "tesserae.bits", "tesserae.edges", "tesserae.words")
+        or name in (fingerprint.PACKAGE, "tesserae.bits", "tesserae.correlating", "tesserae.edges", "tesserae.words")
     )
 
 

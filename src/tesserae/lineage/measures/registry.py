@@ -18,6 +18,7 @@ from tesserae.lineage.measures.paths import Paths
 from tesserae.lineage.measures.probe import Probe
 from tesserae.lineage.measures.settings import Settings
 from tesserae.lineage.measures.speed import Speed
+from tesserae.lineage.measures.task import Task
 
 KINDS: dict[str, type[Measure]] = {
     "images": Images,
@@ -26,6 +27,7 @@ KINDS: dict[str, type[Measure]] = {
     "lengths": Lengths,
     "objects": Objects,
     "probe": Probe,
+    "task": Task,
     "correlation": Correlation,
     "descents": Descents,
     "paths": Paths,

@@ -33,10 +33,12 @@ def why_missing(project: Project, artifact: str, found: dict[str, Job], value: s
 
 
 def recipe_of(project: Project, artifact: str) -> str:
-    """The recipe behind an artifact whose name may also say at which guidance, or under which prompt or policy."""
+    """The recipe behind an artifact whose name may also say at which guidance, under which prompt or policy, or in
+    which domain.
+    """
     name = artifact.split("/")[1]
     policies = [policy for paper in project.papers.values() for policy in paper.measures.policies]
-    for variant in (*KINDS, *PROMPTS, *policies):
+    for variant in (*KINDS, *PROMPTS, *policies, *project.domains.domains):
         name = name.removesuffix(f"-{variant}")
     if stage_of(artifact) in PROBED:
         name = tokenizer_of(project, name)

@@ -17,6 +17,7 @@ from tesserae.config.types import Forecast
 from tesserae.costs.describe import describe
 from tesserae.workflow.graph.controls import Controls, controls_of
 from tesserae.workflow.graph.diagnostics import diagnostic_jobs
+from tesserae.workflow.graph.domains import domain_jobs
 from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
 from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
 from tesserae.workflow.graph.learnability import STAGES as LEARNABILITY
@@ -172,6 +173,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
             *token_jobs(project, recipe, tokenizer, dataset),
             *diagnostic_jobs(project, recipe, tokenizer, dataset),
             *probe_jobs(project, recipe, tokenizer, dataset, shown_ids),
+            *domain_jobs(project, recipe, tokenizer, dataset, shown_ids),
         ]
         yield from sorted(of_it, key=lambda job: order.index(job.stage))
     yield from learnability_jobs(project, tokenizers, shown_ids)
