@@ -167,4 +167,5 @@ def test_what_does_not_vary_has_no_correlation(tmp_path):
 
 def test_numbers_of_two_measures_are_not_correlated(tmp_path):
     with pytest.raises(TableError, match=r"avgig mixes measures: counted it \(a\) and other"):
-        run(made(tmp_path, numbers(), measure={"information_gain/c": {"counted": "other"}}))
+        other = {f"information_gain/{name}": {"counted": "other"} for name in ("c", "c.seed2")}
+        run(made(tmp_path, numbers(), measure=other))
