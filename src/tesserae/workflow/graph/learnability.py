@@ -121,7 +121,7 @@ def _jobs(
         pairs = _pairs(project, told, looked_at)
         yield pairs
         yield _connectivity(project, told, recipe, tokenizers, read | {"pairs": pairs.id}, pairs.spec["classes"])
-    if SWAPS in wanted:
+    if SWAPS in wanted and why_unmeasured(project, SWAPS, recipe.name) is None:
         pairs = _pairs(project, told, looked_at)
         yield pairs
         yield _swaps(project, told, recipe, tokenizers, read | {"pairs": pairs.id})
