@@ -14,7 +14,7 @@ from tesserae.metrics.mode_connectivity import (
     connectivities,
     connectivity,
     distance_to_real,
-    first_of_each_class,
+    first_of_classes,
     path_losses,
     realism_loss,
     similar_pairs,
@@ -102,7 +102,7 @@ LABELS = np.array([7, 2, 7, 2, 2, 7])
 
 
 def test_an_anchor_has_a_neighbour_of_its_class_and_one_of_another():
-    anchors = first_of_each_class(LABELS)
+    anchors = first_of_classes(LABELS, len(np.unique(LABELS)))
     assert anchors.tolist() == [1, 0]
     pairs = similar_pairs(FEATURES, LABELS, anchors)
     assert list(zip(pairs.first, pairs.second, strict=True)) == [(1, 4), (1, 0), (0, 2), (0, 1)]

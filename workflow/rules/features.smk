@@ -1,5 +1,6 @@
 # Features of frozen encoders. Of each stage, src/tesserae/config/stages.py says what it is for and what it writes.
 for STAGE in (
+    "pairs",
     "semantic_features",
     "teacher_features",
 ):

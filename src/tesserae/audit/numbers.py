@@ -81,6 +81,7 @@ class _Metrics(BaseModel):
 
     values: dict[str, float]
     deviation: dict[str, float] | None = Field(default=None)
+    without: dict[str, str] = {}
     measure: dict[str, Any]
     measure_id: str
     selection: dict[str, Any] | None

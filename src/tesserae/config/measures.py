@@ -3,7 +3,7 @@
 The table of stages names each; the type says what may be written, and which of it can be left out.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,23 @@ class Throughput(Strict):
     batch: int = Field(gt=0, description="images drawn and decoded together")
     samples: int = Field(gt=0, description="images of a loop; no more than the scale's evaluation.search_samples")
     loops: int = Field(gt=1, description="of which the median counts, after one that warms up")
+
+
+class Learnability(Strict):
+    """AvgIG and MC of tokenizers (CompTok, Sec. 3.2): how, for those of all papers alike."""
+
+    data: str = Field(description="role of the images that both look at, those of its validation split")
+    encoder: Literal["clip_vitb32", "embedded"] = Field(description="which features say who is similar (pooled.py)")
+    anchors: int = Field(gt=0, description="images that are paired, each with two others")
+    images: int = Field(gt=0, description="that are descended to; as anchors, the first ones of each class in turn")
+    steps: int = Field(gt=0, description="of a descent")
+    rate: float = Field(gt=0, description="of a descent: on half the squared error, summed over an image in [0, 1]")
+    points: int = Field(gt=1, description="of a path, its ends included")
+    calibration_images: int = Field(gt=1, description="of the training set: they say how large tokens are")
+    real_images: int = Field(gt=1, description="that say where the zero of a critic is")
+    critic: str = Field(description="tokenizer recipe whose critic judges the paths of all tokenizers")
+    other_critic: str = Field(description="another one, which saw other fakes: a check")
+    seed: int = Field(ge=0, description="of the choice of calibration images")
 
 
 class Denoising(Strict):

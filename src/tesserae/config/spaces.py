@@ -1,5 +1,10 @@
 """Whose tokens can be moved without steps (`TokenSpace` in contracts.py), and why those of others cannot."""
 
+from collections.abc import Mapping
+from typing import Any
+
+DRAWING_STEPS = 10  # in which decoders that draw do so here (D14): STEPS of their modules
+
 SPACES = {
     "detok": "tesserae.tokenizers.token_space",
     "kl_vae": "tesserae.tokenizers.token_space",
@@ -18,3 +23,11 @@ SPACES = {
 WITHOUT = {
     "sftok": "its decoder chooses codes on the way, and a choice has no gradient",
 }
+READS_PROMPT = "its decoder reads a prompt beside the codes"
+
+
+def why_not(system: str, model: Mapping[str, Any]) -> str | None:
+    """Why the tokens of a recipe of a system, with these settings of its network, cannot be moved; None if they can."""
+    if system not in SPACES:
+        return WITHOUT.get(system, "nobody has written how its tokens move")
+    return READS_PROMPT if model.get("text") == "decoder" else None

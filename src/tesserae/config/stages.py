@@ -30,6 +30,8 @@ REBUILT = (
     "batch",
     "measured_at",
 )  # of `evaluation`: how reconstructions are measured
+DESCENDED = ("avgig", "worse", "error_start", "error_end")  # of one kind of start (stages/information_gain.py)
+WALKED = ("mc", "mc_same", "mc_cross", "end", "worst")  # by one judge (stages/mode_connectivity.py)
 OF_CHANCE = ("chance", "another", "middle", "ceiling")  # lines beside an mIoU (metrics/objectness.py)
 
 
@@ -108,6 +110,13 @@ STAGES: dict[str, Stage] = {
         {"dataset": ALL},
         seeded=False,
         colour="#7f7f7f",
+    ),
+    "pairs": Stage(
+        "similar images of a data set, between whose tokens MC walks",
+        {"pairs": "pairs.npz", "features": "features.npy"},
+        {"dataset": ALL},
+        seeded=False,
+        colour="#b3b3b3",
     ),
     "semantic_features": Stage(
         "images -> features of a frozen encoder, a part in each job",
@@ -300,6 +309,32 @@ STAGES: dict[str, Stage] = {
         ),
         diagnostic=Diagnostic(("batch", "shown", "seed"), measures.Objectness),
         colour="#b3cde3",
+    ),
+    "calibration": Stage(
+        "how large the tokens of a tokenizer are, channel by channel",
+        {"calibration": "calibration.npz"},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL},
+        colour="#bf812d",
+    ),
+    "information_gain": Stage(
+        "AvgIG: what gradient descent on the tokens of an image gains",
+        {"metrics": METRICS, "descents": "descents.npz"},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "calibration": ALL},
+        resumes=True,
+        numbers=METRICS,
+        values=(*(f"{name}{kind}" for kind in ("", "_enc", "_raw") for name in DESCENDED), "avgig_literal"),
+        listed=(),
+        colour="#35978f",
+    ),
+    "mode_connectivity": Stage(
+        "MC: how real images stay between the tokens of two",
+        {"metrics": METRICS, "paths": "paths.npz"},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "pairs": ALL},
+        resumes=True,
+        numbers=METRICS,
+        values=tuple(f"{name}{judge}" for judge in ("", "_other", "_features") for name in WALKED),
+        listed=(),
+        colour="#01665e",
     ),
     "tokens": Stage(
         "images -> token cache, a part of it in each job",

@@ -106,6 +106,9 @@ class _Measures(Strict):
     masks: str | None = Field(
         None, description="role of the images in which objects are masked; null: none, and nothing is measured by them"
     )
+    learnability: measures.Learnability | None = Field(
+        None, description="how AvgIG and MC are measured; null: another paper's file says it, or nothing does"
+    )
     throughput: measures.Throughput | None = Field(None, description="how generators are timed; null: they are not")
 
     @field_validator("policies")
@@ -275,6 +278,18 @@ class Evaluation(Strict):
     seed: int
 
 
+class ScaledLearnability(Strict):
+    """How AvgIG and MC shrink. What is null stays the paper's."""
+
+    encoder: Literal["clip_vitb32", "embedded"] | None = None
+    anchors: int | None = Field(None, gt=0)
+    images: int | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    calibration_images: int | None = Field(None, gt=1)
+    real_images: int | None = Field(None, gt=1)
+    batch: int = Field(32, gt=0, description="images that are descended, or pairs that are walked, together")
+
+
 class Resources(Strict):
     """What one job asks for."""
 
@@ -353,6 +368,7 @@ class GeneralScale(Strict):
     systems: Strict = Field(description="what is particular to a system")
     probes: ProbeScale = Field(ProbeScale(), description="how the probes of probes.yaml shrink, and what they look at")
     evaluation: Evaluation
+    learnability: ScaledLearnability = Field(ScaledLearnability(), description="how AvgIG and MC shrink")
     shards: Shards = Shards()
     resources: dict[str, Resources] = Field(description="stage -> what a job of it asks for; `default` for the rest")
     confirm_above: float | None = Field(

@@ -659,6 +659,35 @@ def semantic(encoder: str, feature: str, side: int, batch: int) -> dict[str, Any
         return {"flops": found.per(batch), "peak": found.peak, "weights": weights(network), **shape}
 
 
+def _clip_vitb32() -> nn.Module:
+    """As encoders/pooled.py has it, without its weights."""
+    from tesserae.encoders.pooled import make_clip
+
+    return make_clip()
+
+
+# name -> the side to which it resizes all images, and the network.
+POOLED: dict[str, tuple[int, Callable[[], nn.Module]]] = {
+    "clip_vitb32": (224, _clip_vitb32),
+    "embedded": (96, _embedded),
+}
+
+
+def pooled(encoder: str, batch: int) -> dict[str, Any]:
+    """A network of features of whole images: FLOP per image, peak bytes and the features' width."""
+    from tesserae.encoders.pooled import CHANNELS as WIDTHS
+
+    side, make = POOLED[encoder]
+    with _counting(encoder), torch.no_grad():
+        network = _imagined(make).eval()
+        with Measured(network) as found:
+            network(_images(batch, side))
+        return {
+            **{"flops": found.per(batch), "peak": found.peak},
+            **{"weights": weights(network), "width": WIDTHS[encoder]},
+        }
+
+
 def teacher(teacher: str, side: int, batch: int) -> dict[str, Any]:
     """A network that tokenizers align with: FLOP per image of a side, peak bytes, places and width of its features.
 

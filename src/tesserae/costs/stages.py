@@ -27,6 +27,8 @@ AT_INFERENCE = {
     "gan_start_step": None,
     "filtering": {"order": "score"},  # a part of a setting; the others ask what an image shows, which cannot be counted
 }
+DESCENTS = ("random", "own tokens", "own units")  # of each image (stages/information_gain.py)
+GRAPH = 12  # what a decode with a gradient holds, in peaks of one without: about a Transformer's blocks
 ORDERS = 5  # of patches (stages/selection.py)
 DECODING = ("dataset", "masks", "scenes")  # stages that decode files, on cores
 EMBEDDED = 600  # validation images of the embedded corpus, about, drawn once
@@ -346,6 +348,58 @@ def _objectness(task: Task, rates: Rates) -> Need:
     return found._replace(disk=_pictures(task, 4 * task.spec["shown"]) + PAGE)
 
 
+def _pairs(task: Task, rates: Rates) -> Need:
+    """Features of all validation images, kept as float16; of their cosines seconds are left out."""
+    counted, images = count("pooled", encoder=task.spec["encoder"], batch=task.spec["batch"]), _split(task, "val")
+    disk = 2 * images * counted["width"] + 8 * 5 * 2 * task.spec["anchors"]
+    return Need(images * rates.seconds(counted["flops"]), counted["weights"] + counted["peak"], disk)
+
+
+def _own_tokenizer(task: Task) -> Task:
+    """The tokenizer of whose name an artifact is: it may be made from others, too."""
+    name = f"tokenizer/{task.id.partition('/')[2]}"
+    return next(one for one in task.upstream() if one.id == name)
+
+
+def _moved(task: Task) -> tuple[dict[str, Any], float]:
+    """What a tokenizer costs at use, and which part of its decode one in few steps takes, if it takes steps."""
+    spec = _own_tokenizer(task).spec
+    coded = count("coding", spec["module"], model=_used(spec["model"]), batch=task.spec["batch"])
+    drawn = spec["model"].get("sampling") or spec["model"].get("flow")
+    if not drawn:
+        return coded, 1.0
+    return coded, task.spec["drawing_steps"] / (drawn["steps"] * (1 if drawn.get("guidance", 1) == 1 else 2))
+
+
+def _calibration(task: Task, rates: Rates) -> Need:
+    coded, _ = _moved(task)
+    return Need(task.spec["images"] * rates.seconds(coded["encode"]), coded["weights"] + coded["peak"], PAGE)
+
+
+def _information_gain(task: Task, rates: Rates) -> Need:
+    """Three descents of each image; a step is a decode, a second one where steps are evaluated again, and its gradient,
+    which is two more. Of the graph of a step nothing is counted but what a decode holds, layer by layer.
+    """
+    (coded, part), spec = _moved(task), task.spec
+    decodes = len(DESCENTS) * spec["images"] * spec["steps"] * (3 if part == 1 else 4)
+    seconds = decodes * part * rates.seconds(coded["decode"]) + spec["images"] * rates.seconds(coded["encode"])
+    kept = 4 * len(DESCENTS) * spec["images"] * (spec["steps"] + 1)
+    return Need(seconds, coded["weights"] + GRAPH * coded["peak"], kept + PAGE)
+
+
+def _mode_connectivity(task: Task, rates: Rates) -> Need:
+    """Both ends of each pair encoded; at each point a decode, two critics, which cost as much as a step of CompTok's
+    decoder and are left out, and the features.
+    """
+    (coded, part), spec = _moved(task), task.spec
+    pairs = 2 * task.of("pairs").spec["anchors"]
+    features = count("pooled", encoder=spec["encoder"], batch=spec["batch"])
+    each = part * rates.seconds(coded["decode"]) + rates.seconds(features["flops"])
+    seconds = pairs * (2 * rates.seconds(coded["encode"]) + spec["points"] * each)
+    memory = 3 * coded["weights"] + features["weights"] + max(coded["peak"], features["peak"])
+    return Need(seconds, memory, 4 * 3 * pairs * spec["points"] + PAGE)
+
+
 def _reconstruction_control(task: Task, rates: Rates) -> Need:
     """Patches are fitted and rebuilt in seconds, which are left out."""
     features = _features_of(task, rates, _split(task, "val"))
@@ -541,6 +595,10 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "looks": _looks,
     "drawing_sweep": _drawing_sweep,
     "objectness": _objectness,
+    "pairs": _pairs,
+    "calibration": _calibration,
+    "information_gain": _information_gain,
+    "mode_connectivity": _mode_connectivity,
     "reconstruction_control": _reconstruction_control,
     "image_control": _image_control,
     "generation_control": _generation_control,

@@ -319,7 +319,7 @@ def cells(root: Path, record: dict[str, Any]) -> list[Cell]:
                 measure=measure,
                 measure_id=", ".join(dict.fromkeys(str(said["measure_id"]) for said in seeds)),
                 status=source.status,
-                reason=source.reason,
+                reason=source.reason or next((why for said in seeds if (why := said["without"].get(source.value))), ""),
                 problems=tuple(problems),
             )
         )
@@ -358,7 +358,7 @@ def _layout(table: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
 
 def _metrics(root: Path, table: dict[str, Any], artifact: str) -> dict[str, Any]:
     """What a metrics.json that a table read says."""
-    nothing = {"values": {}, "measure": None, "measure_id": ""}
+    nothing = {"values": {}, "without": {}, "measure": None, "measure_id": ""}
     if artifact not in table["inputs"]:
         return nothing | {"file": artifact, "problems": [f"the table did not read {artifact}"]}
     paths = [entry["path"] for entry in table["inputs"][artifact]["files"]]
@@ -366,7 +366,8 @@ def _metrics(root: Path, table: dict[str, Any], artifact: str) -> dict[str, Any]
     try:
         said = json.loads((root / file).read_text(encoding="utf-8"))
         found = {name: said[name] for name in ("measure", "measure_id")}
-        return {**found, "values": dict(said["values"]), "file": file, "problems": []}
+        values, without = dict(said["values"]), dict(said.get("without", {}))
+        return {**found, "values": values, "without": without, "file": file, "problems": []}
     except FileNotFoundError:
         return nothing | {"file": file, "problems": [f"{file} is not there"]}
     except (ValueError, KeyError, TypeError):

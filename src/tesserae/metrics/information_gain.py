@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 MSE_FLOOR = 1e-8
+ROUNDING = 1e-12  # of a mean of equal numbers
 
 ImagesOf = Callable[[Tensor], Tensor]  # vectors (B, M, C) -> images (B, 3, S, S), about [-1, 1], with a gradient
 
@@ -22,7 +23,12 @@ class Coordinates(NamedTuple):
     """Vectors z = mean + std * w: what is descended is w, in which all channels are as large."""
 
     mean: Tensor  # (C,)
-    std: Tensor  # (C,)
+    std: Tensor  # (C,); 0 of a channel that is the same in all tokens
+
+    @property
+    def still(self) -> list[int]:
+        """Channels that are the same in all tokens of all images: they have no scale to move in."""
+        return (self.std == 0).nonzero()[:, 0].tolist()
 
     def vectors(self, w: Tensor) -> Tensor:
         return self.mean + self.std * w
@@ -65,12 +71,11 @@ class InformationGain(NamedTuple):
 
 
 def coordinates_of(vectors: Tensor) -> Coordinates:
-    """Of the vectors (B, M, C) of calibration images; ValueError for a channel that is the same everywhere."""
+    """Of the vectors (B, M, C) of calibration images."""
     flat = vectors.detach().flatten(0, 1).double()
-    std = flat.std(dim=0)
-    if still := (std == 0).nonzero()[:, 0].tolist():
-        raise ValueError(f"channels {still} are the same in all tokens of all images: they have no scale to move in")
-    return Coordinates(flat.mean(dim=0).float(), std.float())
+    mean, std = flat.mean(dim=0), flat.std(dim=0)
+    std = torch.where(std > ROUNDING * mean.abs(), std, 0.0)
+    return Coordinates(mean.float(), std.float())
 
 
 def random_starts(
@@ -79,7 +84,10 @@ def random_starts(
     """w (B, M, C) where descents begin, each of the seed of its image.
 
     Standard normal; or of a tokenizer that normalises its vectors, what stands for such a draw, `normalised`.
+    ValueError for channels that have no scale.
     """
+    if coordinates.still:
+        raise ValueError(f"channels {coordinates.still} are the same in all tokens: they have no scale to move in")
     # DECISION (D30): random, as most of the paper says; App. C begins with the image's own tokens.
     draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     w = torch.stack(draws).to(coordinates.mean.device)
@@ -87,11 +95,19 @@ def random_starts(
 
 
 def descend(
-    images_of: ImagesOf, targets: Tensor, w: Tensor, coordinates: Coordinates, *, steps: int, rate: float
+    images_of: ImagesOf,
+    targets: Tensor,
+    w: Tensor,
+    coordinates: Coordinates,
+    *,
+    steps: int,
+    rate: float,
+    after_step: Callable[[], object] = lambda: None,
 ) -> Descent:
     """From w (B, M, C) towards the images `targets` (B, 3, S, S) in [-1, 1]: steps of `rate` on half the squared error.
 
     That is summed over an image's values, as the paper prints it, on the scale of [0, 1], and nothing is clipped.
+    ValueError for a decoder through which no gradient comes.
     """
     errors, values = [], targets[0].numel()
     w = w.detach()
@@ -99,9 +115,12 @@ def descend(
         w.requires_grad_()
         with torch.enable_grad():
             squares = _squares(images_of(coordinates.vectors(w)), targets)
+            if not squares.requires_grad:
+                raise ValueError("no gradient comes from the images to the tokens: the decoder runs without one")
             (gradient,) = torch.autograd.grad(0.5 * squares.sum(), w)  # a sum: every image has its own
         errors.append(squares.detach().double() / values)
         w = (w - rate * gradient).detach()
+        after_step()
     with torch.no_grad():
         errors.append(_squares(images_of(coordinates.vectors(w)), targets).double() / values)
     return Descent(torch.stack(errors).cpu())

@@ -37,9 +37,20 @@ class Connectivity(NamedTuple):
 # ---- pairs ------------------------------------------------------------------------------------------------------
 
 
-def first_of_each_class(labels: np.ndarray) -> np.ndarray:
-    """The first image of each class, in the order of classes: int64."""
-    return np.unique(labels, return_index=True)[1]
+def first_of_classes(labels: np.ndarray, count: int) -> np.ndarray:
+    """`count` images: the first one of each class, in the order of classes, then each one's second, and so on.
+
+    labels: int64 (N,), -1 in a set without classes, of which images are evenly spread ones. int64 (count,), fewer if
+    there are not so many images.
+    """
+    # DECISION (D31, D35): the paper does not say which images; at `paper` it is one of each class.
+    count = min(count, len(labels))
+    if (labels < 0).all():
+        return np.linspace(0, len(labels) - 1, count).astype(np.int64)
+    order = np.argsort(labels, kind="stable")
+    starts = np.unique(labels[order], return_index=True, return_inverse=True)
+    rank = np.arange(len(labels)) - starts[1][starts[2]]  # of an image within its class
+    return order[np.lexsort((labels[order], rank))][:count].astype(np.int64)
 
 
 def similar_pairs(features: np.ndarray, labels: np.ndarray | None, anchors: np.ndarray) -> Pairs:
@@ -76,8 +87,11 @@ def similar_pairs(features: np.ndarray, labels: np.ndarray | None, anchors: np.n
 def path_losses(images_of: ImagesOf, judge: Judge, first: Tensor, second: Tensor, points: int = POINTS) -> Tensor:
     """Realism losses along the lines from `first` to `second`, both (P, M, C): float64 (P, U), ends included.
 
-    Images are clipped to [-1, 1] before they are judged. The caller's `images_of` keeps the noise of a pair.
+    Images are clipped to [-1, 1] before they are judged. The caller's `images_of` keeps the noise of a pair. ValueError
+    for tokens of different numbers: between them there is no line.
     """
+    if first.shape != second.shape:
+        raise ValueError(f"no line joins tokens {tuple(first.shape[1:])} of one image to {tuple(second.shape[1:])}")
     found = []
     for u in torch.linspace(0, 1, points).tolist():
         images = images_of(torch.lerp(first, second, u)).clamp(-1, 1)

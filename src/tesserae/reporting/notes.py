@@ -7,7 +7,9 @@ from tesserae.lineage.measures.texts import setting
 from tesserae.reporting.printed import BEHIND, BLANK, CITED, OURS
 from tesserae.reporting.tables import Cell, Column, Table, control_words
 
-NAMES = {"fid": "FID", "rfid": "rFID", "is": "IS", "ris": "rIS", "samples_per_second": "images a second"}
+AVGIG = {"avgig": "AvgIG", "avgig_enc": "AvgIG of own tokens", "avgig_raw": "AvgIG in own units"}
+MC = {"mc": "MC", "mc_other": "MC by the other critic", "mc_features": "MC by features"}
+NAMES = {"fid": "FID", "rfid": "rFID", "is": "IS", "ris": "rIS", "samples_per_second": "images a second", **AVGIG, **MC}
 CONTROL = "Control (ours), below each number: what it has to beat, a closed-form model of which nothing is trained:"
 INCOMPARABLE = (
     "Numbers of different scales or {} are not comparable in absolute value: compare the order of the rows within one "
@@ -38,7 +40,9 @@ def notes(table: Table, *, bold: bool) -> list[str]:
     for ran, found in table.settings:
         lines += _selected(ran, found)
     lines += _identities(table)
-    for blank, what in _missing(table).items():
+    for blank, what in _missing(table, failed=True).items():
+        lines.append(f"No number ({blank}): {what}.")
+    for blank, what in _missing(table, failed=False).items():
         lines.append(f"Not run at scale {table.scale} ({blank}): {what}.")
     if any(cell.blank == CITED for cell in cells):
         lines.append(f"{CITED}: cited by the paper, not run here.")
@@ -52,6 +56,7 @@ def _spread(cells: Sequence[Cell]) -> list[str]:
         "over the splits of the one set of images": ("is", "ris"),
         "over draws of as many images, by a jackknife over groups of them": ("fid", "rfid"),
         "over the loops that were timed": ("samples_per_second",),
+        "of the mean over images or pairs": ("avgig", "avgig_enc", "avgig_raw", "mc", "mc_other", "mc_features"),
     }
     found = {cell.value for cell in cells if cell.deviation is not None}
     said = [
@@ -210,14 +215,17 @@ def _identities(table: Table) -> list[str]:
     return [f"Measures: {'; '.join(lines)}."] if lines else []
 
 
-def _missing(table: Table) -> dict[str, str]:
-    """What stands for a number -> the rows where it stands for all measured ones, and single cells of other rows."""
+def _missing(table: Table, *, failed: bool) -> dict[str, str]:
+    """What stands for a number -> the rows where it stands for all measured ones, and single cells of other rows.
+
+    failed: of numbers that were tried for, or of those that nobody tried for.
+    """
     parts: dict[str, list[str]] = {}
     for key, label in table.rows:
         cells = {column: table.cells[key, column.name] for column in table.columns}
         blanks: dict[str, list[Column]] = {}
         for column, cell in cells.items():
-            if cell.left_out or (cell.measured is None and cell.blank == BLANK):
+            if cell.failed == failed and (cell.left_out or (cell.measured is None and cell.blank == BLANK)):
                 blanks.setdefault(cell.blank, []).append(column)
         for blank, found in blanks.items():
             whole = len(found) == len(table.columns)

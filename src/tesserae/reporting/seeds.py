@@ -23,24 +23,29 @@ def over_seeds(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One metrics.json for those of all seeds of a recipe: the mean of each value.
 
     Two more fields: "seeds", how many there are, and "sd" {name: sample standard deviation over them}, empty for one.
-    "deviation", over the splits of one seed's samples, is kept for one seed only. Fields of measure and selection in
+    "deviation", over the splits of one seed's samples, is kept for one seed only. "without", names of numbers that some
+    seed could not measure -> why, where there are any: of these there is no mean. Fields of measure and selection in
     which seeds may differ (`cells.OWN`) become lists in the order of the seeds where they do. Raises TableError, naming
     the field, if measures differ in any other, SeedError if the values are not of the same names.
     """
     first = found[0]
-    if any(metrics["values"].keys() != first["values"].keys() for metrics in found):
+    without = {name: why for metrics in reversed(found) for name, why in (metrics.get("without") or {}).items()}
+    told = [metrics["values"].keys() | (metrics.get("without") or {}).keys() for metrics in found]
+    if any(said != told[0] for said in told):
         raise SeedError(f"seeds measured different values: {[sorted(metrics['values']) for metrics in found]}")
     measures = [metrics["measure"] for metrics in found]
     same_measure(
         {f"seed {number}": _without_seed(measure) for number, measure in enumerate(measures, 1)}, where="one recipe"
     )
-    joined = {name: cells.over_seeds([metrics["values"][name] for metrics in found]) for name in first["values"]}
+    names = [name for name in first["values"] if name not in without]
+    joined = {name: cells.over_seeds([metrics["values"][name] for metrics in found]) for name in names}
     measure = _join(measures)
     same = all(metrics["measure_id"] == first["measure_id"] for metrics in found)
     return {
         "values": {name: summary.mean for name, summary in joined.items()},
         "sd": {name: summary.sd for name, summary in joined.items() if summary.sd is not None},
         "deviation": (first.get("deviation") or {}) if len(found) == 1 else {},
+        "without": without,
         "seeds": len(found),
         "measure": measure,
         "measure_id": first["measure_id"] if same else identity(measure),

@@ -90,6 +90,7 @@ class Cell:
     control_words: str = ""  # what that is
     behind: bool = False  # whether the measured number does not beat its control
     reason: str = ""  # why nothing was measured, if that is known
+    failed: bool = False  # it was tried, and there is no number: the reason says why
     blank: str = BLANK  # what stands in place of a measured number: of what the scale leaves out, the reason
 
     @property
@@ -421,6 +422,8 @@ def _cell(
     base |= {"artifact": artifact}
     if metrics is None:
         return Cell(**base, reason=origin.reason, blank=origin.reason or BLANK)
+    if origin.value not in metrics["values"] and (why := (metrics.get("without") or {}).get(origin.value)):
+        return Cell(**base, value=origin.value, reason=why, failed=True, blank=why)
     if origin.value not in metrics["values"]:
         raise TableError(f"{where}: the metrics have no {origin.value!r}, only {', '.join(sorted(metrics['values']))}")
     measured = float(metrics["values"][origin.value])

@@ -38,6 +38,8 @@ def run(work: Work) -> dict[str, float]:
 def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
     """The numbers of a cell by seed, and of the control that stands beside it in its table, if there is one."""
     folders, controls = ([work.inputs[role] for role in cell.get(key, ())] for key in ("artifacts", "controls"))
+    if why := next(filter(None, (without(folder, cell["value"]) for folder in folders)), None):
+        return {"reason": why}
     numbers = [read(folder, cell["value"]) for folder in folders]
     return {
         "values": [number for number, _ in numbers],
@@ -46,6 +48,12 @@ def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
         "varies": cell.get("varies", []),
         "controls": [read(folder, cell["value"])[0] for folder in controls],
     }
+
+
+def without(folder: Path, value: str) -> str | None:
+    """Why an artifact has not the number of a name, if it says so."""
+    file = folder / "metrics.json"
+    return json.loads(file.read_text(encoding="utf-8")).get("without", {}).get(value) if file.is_file() else None
 
 
 def read(folder: Path, value: str) -> tuple[float, dict[str, Any]]:

@@ -8,10 +8,12 @@ from pydantic import ValidationError
 from tesserae.lineage.measures.base import Measure
 from tesserae.lineage.measures.concepts import Concepts
 from tesserae.lineage.measures.counted import Counted
+from tesserae.lineage.measures.descents import Descents
 from tesserae.lineage.measures.features import Features
 from tesserae.lineage.measures.images import Images
 from tesserae.lineage.measures.lengths import Lengths
 from tesserae.lineage.measures.objects import Objects
+from tesserae.lineage.measures.paths import Paths
 from tesserae.lineage.measures.probe import Probe
 from tesserae.lineage.measures.settings import Settings
 from tesserae.lineage.measures.speed import Speed
@@ -23,6 +25,8 @@ KINDS: dict[str, type[Measure]] = {
     "lengths": Lengths,
     "objects": Objects,
     "probe": Probe,
+    "descents": Descents,
+    "paths": Paths,
     "counted": Counted,
     "settings": Settings,
     "speed": Speed,

@@ -14,6 +14,7 @@ from tesserae.config.stages import METRICS, STAGES, stage_of
 from tesserae.config.types import Figure, Table
 from tesserae.workflow.graph.controls import ROWS, Controls
 from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of
+from tesserae.workflow.graph.learnability import why_unmeasured
 from tesserae.workflow.graph.probes import SHOWN as PROBED
 from tesserae.workflow.graph.probes import tokenizer_of
 
@@ -25,7 +26,8 @@ def why_missing(project: Project, artifact: str, found: dict[str, Job], value: s
             return group.reason
     if artifact in found:
         return found[artifact].without.get(value)
-    return project.omitted.get(recipe_of(project, artifact))
+    name = recipe_of(project, artifact)
+    return project.omitted.get(name) or why_unmeasured(project, stage_of(artifact), name)
 
 
 def recipe_of(project: Project, artifact: str) -> str:

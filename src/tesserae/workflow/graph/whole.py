@@ -19,6 +19,8 @@ from tesserae.workflow.graph.controls import Controls, controls_of
 from tesserae.workflow.graph.diagnostics import diagnostic_jobs
 from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
 from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
+from tesserae.workflow.graph.learnability import STAGES as LEARNABILITY
+from tesserae.workflow.graph.learnability import learnability_jobs
 from tesserae.workflow.graph.probes import probe_jobs
 from tesserae.workflow.graph.recipes import recipe_jobs
 from tesserae.workflow.graph.report import lineage_job, notebook_job, page_job, report_job
@@ -120,6 +122,8 @@ def _clash(one: Job, other: Job) -> ConfigError | None:
 
 def _remedy(wanted: str, found: dict[str, Job]) -> str:
     stage = stage_of(wanted)
+    if stage in LEARNABILITY and not any(job.stage == stage for job in found.values()):
+        return "give measures.learnability in the file of one of the papers that are run"
     if stage in SETTINGS and not any(job.stage == stage for job in found.values()):
         return f"give the stage's settings, measures.{stage}, in the paper's file"
     same = sorted(name for name in found if stage_of(name) == stage)
@@ -153,16 +157,19 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
         if (masks := masks_job(project, recipe, dataset)) is not None:
             yield masks
         yield from side_input_jobs(project, recipe, dataset)
+    tokenizers: dict[str, Job] = {}
     for recipe in sorted(project.tokenizers.values(), key=lambda recipe: made_after(project, recipe)):
         dataset = dataset_job(project, recipe)
         tokenizer = tokenizer_job(project, recipe, dataset)
         yield tokenizer
+        tokenizers[recipe.name] = tokenizer
         of_it = [
             *token_jobs(project, recipe, tokenizer, dataset),
             *diagnostic_jobs(project, recipe, tokenizer, dataset),
             *probe_jobs(project, recipe, tokenizer, dataset, shown_ids),
         ]
         yield from sorted(of_it, key=lambda job: order.index(job.stage))
+    yield from learnability_jobs(project, tokenizers, shown_ids)
     for recipe in project.generators.values():
         generator = generator_job(project, recipe)
         yield generator
