@@ -225,7 +225,9 @@ class TokenSpace(Protocol):
 
     @staticmethod
     def normalised(model: Any, vectors: Tensor, /) -> Tensor:
-        """Any vectors (B, M, C) -> such as the tokenizer can make: of the norm that it gives to tokens, if any."""
+        """Any vectors (B, M, C) -> such as the tokenizer can make, of the norm that it gives to tokens; if it gives
+        none, the very tensor.
+        """
 
     @staticmethod
     def images(model: Any, vectors: Tensor, /, *, seeds: list[int]) -> Tensor:

@@ -151,8 +151,19 @@ def test_coordinates_are_those_of_the_tokens_channels():
     found = coordinates_of(vectors)
     torch.testing.assert_close(found.mean, torch.tensor([2.0, -1.0, 0.5]), rtol=0, atol=0.2)
     torch.testing.assert_close(found.std, torch.tensor([3.0, 0.1, 1.0]), rtol=0.1, atol=0)
+    still = coordinates_of(vectors * torch.tensor([1.0, 0.0, 1.0]))
+    assert still.still == [1] and found.still == []
     with pytest.raises(ValueError, match=r"channels \[1\] are the same"):
-        coordinates_of(vectors * torch.tensor([1.0, 0.0, 1.0]))
+        random_starts([0], (4, 3), still, None)
+
+
+def test_two_codebooks_have_a_scale_each():
+    vectors = torch.randn(200, 5, 3, generator=seeded()) * torch.tensor([1.0, 1, 10, 10, 10])[:, None]
+    found = coordinates_of(vectors, [slice(2), slice(2, None)])
+    alone = coordinates_of(vectors[:, :2]), coordinates_of(vectors[:, 2:])
+    assert found.std.shape == (5, 3) and torch.equal(found.std[1], alone[0].std)
+    assert torch.equal(found.mean[2], alone[1].mean)
+    torch.testing.assert_close(found.vectors(found.of(vectors)), vectors, rtol=1e-4, atol=1e-5)
 
 
 def test_a_start_is_that_of_its_seed_and_of_the_norm_of_tokens():
@@ -163,3 +174,4 @@ def test_a_start_is_that_of_its_seed_and_of_the_norm_of_tokens():
     unit = random_starts([3, 4], (M, C), coordinates, lambda z: torch.nn.functional.normalize(z, dim=-1))
     norms = coordinates.vectors(unit).norm(dim=-1)
     np.testing.assert_allclose(norms, 1, rtol=1e-5)
+    torch.testing.assert_close(random_starts([3, 4, 5], (M, C), coordinates, lambda z: z), starts)

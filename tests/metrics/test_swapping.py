@@ -1,11 +1,13 @@
 """Tokens swapped between images: nested rows from none to all, and which token moves what."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tesserae.metrics.swapping import row, sensitivities, swapped
+from tesserae.metrics.swapping import neglected, row, sensitivities, some_pairs, swapped, turning_points
 
 
 def images_of(vectors):
@@ -41,4 +43,22 @@ def test_a_neglected_token_moves_nothing():
     vectors = torch.zeros(2, 4, 1)
     others = torch.tensor([[1.0, 2.0, 3.0, 4.0], [2.0, 0.0, 9.0, 1.0]])[..., None]
     found = sensitivities(images_of, vectors, others)
-    assert found.tolist() == [[0.25, 1.0, 0.0, 4.0], [1.0, 0.0, 0.0, 0.25]]
+    wanted = torch.tensor([[0.25, 1.0, 0.0, 4.0], [1.0, math.nan, 0.0, 0.25]])  # the second token is the same
+    torch.testing.assert_close(found, wanted, equal_nan=True)
+    assert neglected(found) == 0.25
+    assert neglected(torch.zeros(2, 4)) == 1.0 and neglected(torch.ones(2, 4)) == 0.0
+
+
+def test_a_row_turns_where_it_is_more_like_the_second_image():
+    first = torch.tensor([[1.0, 0.9, 0.5, 0.2, 0.1], [1.0, 1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
+    second = torch.tensor([[0.0, 0.9, 0.6, 0.9, 1.0], [0.0, 0.1, 0.2, 0.3, 0.9], [1.0, 0.0, 0.0, 0.0, 0.0]])
+    assert turning_points(first, second).tolist() == [0.5, 1.0, 0.0]
+
+
+@given(st.integers(1, 40), st.integers(1, 100))
+def test_pairs_are_of_many_anchors_and_of_both_kinds(anchors, count):
+    chosen = some_pairs(2 * anchors, count)
+    assert len(set(chosen.tolist())) == len(chosen) == min(count, 2 * anchors)
+    assert chosen.min() >= 0 and chosen.max() < 2 * anchors
+    if count <= anchors:
+        assert len(set((chosen // 2).tolist())) == count and (chosen % 2).tolist() == [at % 2 for at in range(count)]

@@ -1,5 +1,6 @@
 """CompTok and Semanticist: parity with the official codes of their bases, sizes, who learns from what, weights."""
 
+import json
 from unittest import mock
 
 import pytest
@@ -14,8 +15,10 @@ from tesserae.tokenizers.comptok import build, resized, spread_of_one
 from tesserae.tokenizers.comptok_composing import mixed_tokens
 from tesserae.tokenizers.comptok_decoder import Critic
 from tesserae.tokenizers.comptok_weights import load_official
+from tesserae.training import loop
 from tests import golden
 from tests.tokenizers.batches import losses_of, seeded
+from tests.training import together
 
 GOLDEN = golden.load("comptok")
 BASE, LARGE = {"width": 768, "blocks": 12, "heads": 12}, {"width": 1024, "blocks": 24, "heads": 16}
@@ -386,3 +389,25 @@ def test_absent_tokens_are_those_that_the_decoder_learned_to_do_without():
     absent, shown = z.clone(), z.clone()
     absent[:, 2:], shown[:, 2:] = torch.nan, model.dit.null_cond[:, 2:]
     assert torch.equal(model.decode(absent), model.decode(shown)) and model.decode(absent).isfinite().all()
+
+
+# ---- training -----------------------------------------------------------------------------------------------------
+
+
+def test_training_resumes_to_the_same_bytes_with_a_critic(tmp_path, monkeypatch):
+    """Stopped while all three losses are on; what the gradient normaliser has seen is part of the state."""
+    settings = TINY | {"drop_path": 0.1, "nested_start_step": 4} | weighing(representation=0.0)
+    monkeypatch.setitem(together.KINDS, "comptok", (lambda: build(settings), "images", (3, 16, 16)))
+    straight = together.fit(tmp_path / "straight", "comptok", steps=8)
+    with monkeypatch.context() as often, pytest.raises(OSError, match="unreadable"):
+        often.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        together.fit(tmp_path / "again", "comptok", steps=8, breaks_at=6)
+    together.fit(tmp_path / "again", "comptok", steps=8)
+    assert together.same(tmp_path / "straight", tmp_path / "again")
+    assert straight.weights["composing.adversarial_square"] > 0
+    terms = [json.loads(line).keys() for line in (tmp_path / "again/curves.jsonl").read_text().splitlines()]
+    assert [("critic_relativistic" in each, "adversarial" in each) for each in terms] == 3 * [(False,) * 2] + 5 * [
+        (True,) * 2
+    ]
+    together.fit(tmp_path / "other", "comptok", steps=8, seed=4)
+    assert not together.same(tmp_path / "straight", tmp_path / "other")

@@ -9,12 +9,14 @@ from tesserae import contracts
 from tesserae.config.registry import TOKENIZERS
 from tesserae.config.spaces import SPACES, WITHOUT
 from tesserae.metrics.information_gain import coordinates_of, descend, random_starts
-from tesserae.stages.shared.tokenizers import encode
+from tesserae.stages.shared.tokenizers import codebooks_of, encode
 from tesserae.tokenizers import comptok, comptok_judge
 from tests.stages.test_contracts import images, smallest, text
 from tests.stages.test_contracts import tokenizers as recipes
 from tests.tokenizers.batches import seeded
 from tests.tokenizers.test_comptok import TINY
+from tests.tokenizers.test_tatok import some_images
+from tests.tokenizers.test_tatok import tiny as tatok
 
 DRAWING = {"comptok", "comit", "flextok_like", "selftok_like"}
 
@@ -51,7 +53,7 @@ def test_a_space_agrees_with_its_tokenizer(system):
 
 
 def test_every_system_has_a_space_or_a_reason():
-    assert not SPACES.keys() & WITHOUT.keys() and SPACES.keys() | WITHOUT.keys() <= TOKENIZERS.keys()
+    assert not SPACES.keys() & WITHOUT.keys() and SPACES.keys() | WITHOUT.keys() == TOKENIZERS.keys()
     assert all(len(reason) > 20 for reason in WITHOUT.values())
 
 
@@ -61,6 +63,37 @@ def test_a_decoder_that_reads_prompts_says_why_it_has_no_space():
     space = importlib.import_module(SPACES["concepttok"])
     with pytest.raises(ValueError, match="reads a prompt"):
         space.images(model, torch.zeros(1, 2, 3), seeds=[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "filtering"),
+    [
+        ({}, {}),
+        ({"layout": "literal"}, {"epsilon": 0.5}),
+        ({"global_tokens": 0}, {}),
+        ({}, {"length": "all"}),
+        ({"layout": "literal"}, {"length": "rest"}),
+    ],
+)
+def test_patches_that_only_one_image_keeps_fade_into_the_mask(changes, filtering, monkeypatch):
+    space, model = importlib.import_module(SPACES["tatok"]), tatok(filtering=filtering, **changes).eval()
+    codes = model.encode(some_images(6))
+    vectors = space.vectors(model, codes)
+    torch.testing.assert_close(space.images(model, vectors, seeds=[0] * 6), model.decode(codes), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(space.normalised(model, vectors), vectors)
+    coordinates = coordinates_of(vectors, [*codebooks_of(model).values()])
+    starts = random_starts([0, 1], vectors.shape[1:], coordinates, lambda z: space.normalised(model, z))
+    begun = coordinates.vectors(starts)
+    torch.testing.assert_close(space.normalised(model, begun), begun, rtol=1e-4, atol=1e-5)
+    assert space.leaves_out(model) == (codes.min() < 0)
+    if not space.leaves_out(model):
+        return
+    read, k = [], model.global_tokens
+    monkeypatch.setattr(model, "rebuild", lambda of_image, embeddings, kept: read.append(embeddings) or embeddings)
+    for u in (0.0, 0.5, 1.0):
+        space.images(model, torch.lerp(vectors[:1].expand_as(vectors[1:]), vectors[1:], u), seeds=[0] * 5)
+    torch.testing.assert_close(read[1], (read[0] + read[2]) / 2)
+    assert torch.equal(read[2][codes[1:, k:] < 0], model.mask_token.expand(int((codes[1:, k:] < 0).sum()), -1))
 
 
 def tiny():

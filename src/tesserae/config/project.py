@@ -18,6 +18,7 @@ from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
 from tesserae.config.scales import Scale
 from tesserae.config.seeds import of_seed, seed_of
 from tesserae.config.shown import printed_cells, wrong_claims, wrong_contradictions, wrong_figures, wrong_tables
+from tesserae.config.shown_studies import wrong_studies
 from tesserae.config.tables import read_printed, wrong_labels
 from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Settings
 
@@ -39,6 +40,7 @@ class Project:
     tokenizers: dict[str, ResolvedRecipe]
     generators: dict[str, ResolvedRecipe]
     every_tokenizer: dict[str, ResolvedRecipe]  # of the first seed, with those that this scale does without
+    every_generator: dict[str, ResolvedRecipe]
     decoded: dict[str, Decoded]
     claims: dict[str, list[Claim]]  # of each paper
     omitted: dict[str, str]  # name -> why this scale does without it
@@ -119,8 +121,10 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
             raise together(problems)
     claims = {name: _read_claims(root, paper, printed[name]) for name, paper in read.items() if paper.claims}
     decoded = {name: found for paper in read.values() for name, found in paper.decoded.items()}
-    trained = {name for found in recipes.values() for name in found}
-    if problems := _wrong_scale(scale_, scale_file, trained, {*decoded}, _elsewhere(root, settings.papers)):
+    trained, elsewhere = {name for found in recipes.values() for name in found}, _elsewhere(root, settings.papers)
+    if problems := _wrong_scale(scale_, scale_file, trained, {*decoded}, elsewhere):
+        raise together(problems)
+    if problems := [*_wrong_studies(read, printed, recipes, elsewhere)]:
         raise together(problems)
     omitted = _omitted(scale_, scale_file, recipes, decoded)
     saes = {name: recipe for name, recipe in recipes.pop("saes").items() if name not in omitted}
@@ -134,6 +138,7 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         saes,
         **seeded,
         every_tokenizer=recipes["tokenizers"],
+        every_generator=recipes["generators"],
         claims=claims,
         decoded=_seeded_decoders(decoded, scale_.seeds, omitted),
         omitted=omitted,
@@ -180,6 +185,24 @@ def _wrong_shown(
         *wrong_contradictions(paper, file),
         *_wrong_front(paper, file),
     ]
+
+
+def _wrong_studies(
+    papers: dict[str, Paper],
+    printed: dict[str, list[dict]],
+    recipes: dict[str, dict[str, ResolvedRecipe]],
+    elsewhere: set[str],
+) -> Iterator[ConfigError]:
+    """What is wrong with the papers' studies, which may name recipes of all papers; their names are one name space."""
+    owners: dict[str, str] = {}
+    for name, paper in papers.items():
+        file = Path(f"config/papers/{name}.yaml")
+        for study in paper.studies:
+            if study in owners:
+                yield ConfigError(file, f"studies.{study}", f"also a study of {owners[study]}", "rename one")
+            owners[study] = name
+        known = [{*recipes[section], *elsewhere} for section in ("tokenizers", "generators")]
+        yield from wrong_studies(paper, file, printed_cells(printed[name]), *known)
 
 
 def _read_claims(root: Path, paper: Paper, lines: list[dict]) -> list[Claim]:

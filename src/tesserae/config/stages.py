@@ -12,6 +12,7 @@ from typing import Literal
 
 from tesserae.config import measures
 from tesserae.config.files import Strict
+from tesserae.correlating import TOLD
 from tesserae.edges import EDGES
 
 ALL: tuple[str, ...] = ()  # of what a stage reads: all files of the artifact but its manifest
@@ -526,6 +527,15 @@ STAGES: dict[str, Stage] = {
         ),
         alone=True,
         colour="#b3b3b3",
+    ),
+    "correlations": Stage(
+        "what numbers of tokenizers say beforehand of another number",
+        {"metrics": METRICS},
+        dict.fromkeys(("reconstruction", "information_gain", "mode_connectivity", "metrics"), (METRICS,)),
+        seeded=False,  # it is of all seeds
+        numbers=METRICS,
+        values=TOLD,
+        torch=False,
     ),
     "sizes": Stage(
         "parameters of a network at the paper's size: counted, not run",

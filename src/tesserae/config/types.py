@@ -14,6 +14,7 @@ from tesserae.config.parts import Discriminator, Size
 from tesserae.config.policies import Policy, unfit
 from tesserae.config.probing import ProbeScale
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS, stage_of
+from tesserae.config.studies import Study, Varies
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
 
@@ -29,7 +30,7 @@ class Column(Strict):
         None, ge=0, description="of measured numbers after the point; null: as papers print such numbers, mostly two"
     )
     own: bool = Field(False, description="a column of ours in a printed table: measured numbers alone, marked so")
-    varies: list[Literal["sampler", "reference", "precision_recall_reference"]] = Field(
+    varies: list[Varies] = Field(
         [], description="of how numbers are measured, in what rows may differ, since the paper's do: the notes say how"
     )
 
@@ -163,6 +164,9 @@ class Paper(Strict):
     tokenizers: dict[Name, dict]
     generators: dict[Name, dict]
     decoded: dict[Name, Decoded] = {}
+    studies: dict[Name, Study] = Field(
+        {}, description="correlations over tokenizers: correlations/<name> has its numbers"
+    )
     tables: dict[Name, Table]
     figures: dict[Name, Figure]
     contradictions: list[Contradiction] = Field(

@@ -7,7 +7,7 @@ Shapes: B images (B, 3, S, S), n = 3 S S values of one; vectors (B, M, C); T ste
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,13 +22,13 @@ ImagesOf = Callable[[Tensor], Tensor]  # vectors (B, M, C) -> images (B, 3, S, S
 class Coordinates(NamedTuple):
     """Vectors z = mean + std * w: what is descended is w, in which all channels are as large."""
 
-    mean: Tensor  # (C,)
-    std: Tensor  # (C,); 0 of a channel that is the same in all tokens
+    mean: Tensor  # (C,); (M, C) where the channels of some tokens are not those of others
+    std: Tensor  # of the same shape; 0 of a channel that is the same in all tokens
 
     @property
     def still(self) -> list[int]:
         """Channels that are the same in all tokens of all images: they have no scale to move in."""
-        return (self.std == 0).nonzero()[:, 0].tolist()
+        return (self.std == 0).reshape(-1, self.std.shape[-1]).any(dim=0).nonzero()[:, 0].tolist()
 
     def vectors(self, w: Tensor) -> Tensor:
         return self.mean + self.std * w
@@ -70,12 +70,19 @@ class InformationGain(NamedTuple):
     worse: float  # fraction of images that the descent left further away
 
 
-def coordinates_of(vectors: Tensor) -> Coordinates:
-    """Of the vectors (B, M, C) of calibration images."""
-    flat = vectors.detach().flatten(0, 1).double()
-    mean, std = flat.mean(dim=0), flat.std(dim=0)
-    std = torch.where(std > ROUNDING * mean.abs(), std, 0.0)
-    return Coordinates(mean.float(), std.float())
+def coordinates_of(vectors: Tensor, parts: Sequence[slice] = (slice(None),)) -> Coordinates:
+    """Of the vectors (B, M, C) of calibration images, each of the parts of M for itself: those of several codebooks."""
+    means, deviations = [], []
+    for part in parts:
+        flat = vectors[:, part].detach().flatten(0, 1).double()
+        mean, std = flat.mean(dim=0), flat.std(dim=0)
+        std = torch.where(std > ROUNDING * mean.abs(), std, 0.0)
+        rows = (vectors[0, part].shape[0], -1)
+        means.append(mean.float().expand(rows))
+        deviations.append(std.float().expand(rows))
+    if len(parts) == 1:
+        return Coordinates(means[0][0], deviations[0][0])
+    return Coordinates(torch.cat(means), torch.cat(deviations))
 
 
 def random_starts(
@@ -83,15 +90,16 @@ def random_starts(
 ) -> Tensor:
     """w (B, M, C) where descents begin, each of the seed of its image.
 
-    Standard normal; or of a tokenizer that normalises its vectors, what stands for such a draw, `normalised`.
-    ValueError for channels that have no scale.
+    Standard normal; or of a tokenizer that normalises its vectors, what stands for such a draw, `normalised`: one that
+    gives back what it got normalises nothing. ValueError for channels that have no scale.
     """
     if coordinates.still:
         raise ValueError(f"channels {coordinates.still} are the same in all tokens: they have no scale to move in")
     # DECISION (D30): random, as most of the paper says; App. C begins with the image's own tokens.
     draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     w = torch.stack(draws).to(coordinates.mean.device)
-    return w if normalised is None else coordinates.of(normalised(w))
+    found = w if normalised is None else normalised(w)
+    return w if found is w else coordinates.of(found)
 
 
 def descend(

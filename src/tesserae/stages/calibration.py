@@ -8,12 +8,13 @@ from tesserae.lineage.work import Work
 from tesserae.metrics.information_gain import coordinates_of
 from tesserae.stages.shared.moving import Moving
 from tesserae.stages.shared.progress import slices
+from tesserae.stages.shared.tokenizers import codebooks_of
 
 
 @torch.inference_mode()
 def run(work: Work) -> dict[str, float]:
-    """Writes calibration.npz: `mean` and `std` float32 (C,) of the vectors of all tokens of some training images, and
-    `tokens`, int64 (), how many an image has.
+    """Writes calibration.npz: `mean` and `std` float32 (C,) of the vectors of all tokens of some training images, or
+    (M, C) where there are several codebooks, each with its own; and `tokens`, int64 (), M, how many an image has.
 
     A channel that is the same in all tokens of all images has std 0, and no scale to move in: who descends says so.
     """
@@ -24,11 +25,11 @@ def run(work: Work) -> dict[str, float]:
     rows = np.sort(np.random.default_rng(spec["seed"]).choice(len(data.images), many, replace=False))
     titled = slices(many, spec["batch"], work.title)
     vectors = torch.cat([moving.vectors(data, rows[part]).cpu() for part in titled])  # (images, M, C)
-    found, tokens = coordinates_of(vectors), vectors.shape[1]
+    found, tokens = coordinates_of(vectors, [*codebooks_of(moving.model).values()]), vectors.shape[1]
     arrays = {"mean": found.mean.numpy(), "std": found.std.numpy(), "tokens": np.array(tokens)}
     np.savez(work.out / "calibration.npz", **arrays)
     still, scale = len(found.still), float(found.std.mean())
-    return {"tokens": tokens, "channels": len(found.std), "still": still, "scale": scale}
+    return {"tokens": tokens, "channels": found.std.shape[-1], "still": still, "scale": scale}
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def run(work: Work) -> dict[str, float]:
         **{key: spec[key] for key in ("steps", "rate", "drawing_steps", "calibration_images")},
     )
     if scale.still:
-        reason = f"{len(scale.still)} of {len(scale.std)} channels of its tokens never change"
+        reason = f"{len(scale.still)} of {shape[1]} channels of its tokens never change"
         names = [f"{name}{kind}" for kind in KINDS for name in NAMES]
         np.savez_compressed(work.out / "descents.npz", images=rows)
         return write_numbers(work, {}, measure, without=dict.fromkeys([*names, "avgig_literal"], reason), curves={})
@@ -68,7 +68,7 @@ def calibrated(work: Work) -> tuple[Coordinates, tuple[int, int]]:
     """Units of the tokens, and how many there are of an image, with how many channels."""
     with np.load(work.inputs["calibration"] / "calibration.npz") as file:
         mean, std, tokens = (torch.from_numpy(file[name]) for name in ("mean", "std", "tokens"))
-    return Coordinates(mean, std), (int(tokens), len(mean))
+    return Coordinates(mean, std), (int(tokens), mean.shape[-1])
 
 
 def batch(

@@ -1,6 +1,6 @@
 """How the tokens of CompTok and of Semanticist move (`TokenSpace` in contracts.py): decoded in ten deterministic steps.
 
-Shapes: B images, K tokens of d values.
+Shapes: B images, K tokens of d values; latents of C channels, as (B, P, s, C), P patches of s values.
 """
 
 from typing import Any
@@ -24,10 +24,15 @@ def normalised(model: Any, vectors: Tensor) -> Tensor:
 
 
 def images(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
-    """Vectors (B, K, d) -> images (B, 3, S, S), from noise of each image's seed.
+    """Vectors (B, K, d) -> images (B, 3, S, S), from noise of each image's seed."""
+    return model.images(latents(model, vectors, seeds=seeds))
 
-    It is drawn as a map of latents: the same for every decoder of latents of this shape.
+
+def latents(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
+    """Vectors (B, K, d) -> latents (B, P, s, C).
+
+    Noise is drawn as a map of latents: the same for every decoder of latents of this shape.
     """
     channels = model.latent_shape[2]
     noise = draw_streams(noise_streams(seeds), (channels, model.side, model.side)).to(vectors.device)
-    return model.images(model.fast_latents(vectors, model.squares(noise), STEPS))
+    return model.fast_latents(vectors, model.squares(noise), STEPS)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from tesserae.lineage.measures.base import Measure
 from tesserae.lineage.measures.concepts import Concepts
+from tesserae.lineage.measures.correlation import Correlation
 from tesserae.lineage.measures.counted import Counted
 from tesserae.lineage.measures.descents import Descents
 from tesserae.lineage.measures.features import Features
@@ -25,6 +26,7 @@ KINDS: dict[str, type[Measure]] = {
     "lengths": Lengths,
     "objects": Objects,
     "probe": Probe,
+    "correlation": Correlation,
     "descents": Descents,
     "paths": Paths,
     "counted": Counted,

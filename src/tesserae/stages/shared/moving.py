@@ -41,18 +41,12 @@ class Moving:
         return float_images(data.images[rows], self.device)
 
     def vectors(self, data: Images, rows: np.ndarray) -> Tensor:
-        """Vectors (B, M, C) of some images of a set; ValueError for images of several numbers of tokens."""
+        """Vectors (B, M, C) of some images of a set."""
         text = None
         if self.prompts is not None:
             text = self.prompts.of(torch.from_numpy(np.array(data.labels[rows]))).to(self.device)
         with torch.no_grad():
-            tokens = encode(self.model, self.pictures(data, rows), text)
-            if not tokens.is_floating_point() and (tokens < 0).any():
-                raise ValueError(
-                    f"{type(self.model).__name__} makes more tokens of one image than of another: there is no line "
-                    "between those of two (config/spaces.py, WITHOUT)"
-                )
-            return self.space.vectors(self.model, tokens)
+            return self.space.vectors(self.model, encode(self.model, self.pictures(data, rows), text))
 
     def normalised(self, vectors: Tensor) -> Tensor:
         """Any vectors (B, M, C) -> such as the tokenizer can make."""

@@ -26,6 +26,7 @@ from tesserae.workflow.graph.recipes import recipe_jobs
 from tesserae.workflow.graph.report import lineage_job, notebook_job, page_job, report_job
 from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
 from tesserae.workflow.graph.speed import throughput_jobs
+from tesserae.workflow.graph.studies import candidates, study_jobs
 from tesserae.workflow.graph.tokenizers import (
     dataset_job,
     made_after,
@@ -58,6 +59,8 @@ def jobs(project: Project) -> dict[str, Job]:
             if one.id in found and (clash := _clash(found[one.id], one)):
                 clashes[one.id] = clash
             _add(one, found)
+    for job in study_jobs(project, found):
+        _add(job, found)
     shown: list[Job] = []
     for paper in project.papers:
         shown += [
@@ -142,6 +145,8 @@ def _shown_ids(project: Project) -> set[str]:
         for figure in paper.figures.values():
             patterns = [pattern for group in figure.inputs.values() for pattern in group.values()]
             named |= {pattern.format(row=row) for pattern in patterns for row in figure.rows}
+        for study in paper.studies.values():
+            named |= {row.artifact(number) for row in candidates(project, study) for number in study.numbers.values()}
     return {one for name in named for one in made_of(project, name)}
 
 
