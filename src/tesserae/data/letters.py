@@ -82,9 +82,7 @@ def _placed(x: float, y: float, position: int, cell: float, height: float, hand:
     return left + x * cell + lean, hand.top + hand.stroke / 2 + y * height
 
 
-def _distance(
-    across: np.ndarray, down: np.ndarray, start: Sequence[float], end: Sequence[float]
-) -> np.ndarray:
+def _distance(across: np.ndarray, down: np.ndarray, start: Sequence[float], end: Sequence[float]) -> np.ndarray:
     """Of every pixel's middle from a straight piece: (S, S)."""
     along = np.array(end) - np.array(start)
     length = float(along @ along)
