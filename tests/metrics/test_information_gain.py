@@ -166,6 +166,13 @@ def test_two_codebooks_have_a_scale_each():
     torch.testing.assert_close(found.vectors(found.of(vectors)), vectors, rtol=1e-4, atol=1e-5)
 
 
+def test_a_decode_without_a_gradient_is_refused():
+    decoder, _ = linear()
+    targets, w = some()
+    with pytest.raises(ValueError, match="no gradient comes from the images"):
+        descend(torch.no_grad()(decoder), targets, w, PLAIN, steps=2, rate=0.01)
+
+
 def test_a_start_is_that_of_its_seed_and_of_the_norm_of_tokens():
     coordinates = Coordinates(torch.tensor([0.1, 0.0, -0.2]), torch.tensor([1.0, 2.0, 0.5]))
     starts = random_starts([3, 4, 5], (M, C), coordinates, None)
