@@ -45,6 +45,7 @@ class View:
         self._log, self._events = events.Lines(files.log), events.Lines(files.events)
         self._began = self._said = time.time()
         self._left: tuple[float, Left | None] = (0.0, None)
+        self._heard: set[str] = set()
         self._note, self._noted, self._mute = "", "", False
         self._live = None
         if (console := _terminal()) is not None:
@@ -76,7 +77,8 @@ class View:
         self.complain(*(line for line in self._log.new(last) if not events.foreseen(line)))
         for event in filter(None, map(events.parsed, self._events.new())):
             self.run.apply(event)
-            if event["event"] == "said" and not _said_before(event):
+            if event["event"] == "said" and not _repeats(event) and event["words"] not in self._heard:
+                self._heard.add(event["words"])  # some is said of every job that is submitted; the log has it all
                 self.complain(event["words"])
             elif event["event"] == "failed" and self.run.remote:  # elsewhere than here: its rule says it there
                 self._tell_failure(event)
@@ -242,7 +244,7 @@ def _terminal() -> Any:
     return console if console.is_terminal and not console.is_dumb_terminal else None
 
 
-def _said_before(event: dict[str, Any]) -> bool:
+def _repeats(event: dict[str, Any]) -> bool:
     """Whether an error of Snakemake's says once more that a job failed, with the text of its command."""
     return event["exception"] == "RuleException" and "CalledProcessError" in event["words"]
 
