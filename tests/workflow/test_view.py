@@ -17,9 +17,10 @@ import pytest
 from rich.console import Console
 
 from tesserae.cli import view as views
+from tesserae.config.stages import STAGES
 from tesserae.workflow import events
 from tesserae.workflow.plan import open_plan
-from tesserae.workflow.under_way import Bar, UnderWay, bar_of
+from tesserae.workflow.under_way import Bar, UnderWay, bar_of, taken_elsewhere
 from tests.conftest import ROOT
 from tests.waiting import until
 
@@ -60,6 +61,15 @@ def test_the_time_left_is_that_of_the_schedule(tmp_path, plan):
     some = under_way(tmp_path, ("started", DATASET), ("finished", DATASET))
     assert some.left(plan, {REFERENCE: 20.0}.get) == (20.0, 1)  # of the tokenizer nothing is known: more than 20 s
     assert some.left(plan, lambda name: None) is None
+    # The tokenizer took 30 s elsewhere, and the data set, which took 1 s here, half a second.
+    assert some.left(plan, {REFERENCE: 20.0}.get, {"tokenizer": 30.0, "dataset": 0.5}) == (60.0, 0)
+
+
+def test_the_page_of_times_says_what_stages_take(tmp_path):
+    found = taken_elsewhere(ROOT, "pocket")
+    assert {"tokenizer", "generator", "samples", "report"} <= found.keys() <= STAGES.keys()
+    assert found["tokenizer"] > 20 > found["table"] > 0
+    assert taken_elsewhere(ROOT, "desk") == taken_elsewhere(tmp_path, "pocket") == {}
 
 
 def test_a_training_says_itself_how_long_it_takes(tmp_path, plan):

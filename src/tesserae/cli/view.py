@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tesserae.words import count, duration
 from tesserae.workflow import events
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.under_way import Left, UnderWay
+from tesserae.workflow.under_way import Left, UnderWay, taken_elsewhere
 
 EVERY, EVERY_REMOTE = 0.5, 3.0  # seconds between two looks, at jobs here and at those on a shared file system
 EVERY_LINE = 60.0  # seconds between two lines
@@ -42,6 +42,7 @@ class View:
     def __init__(self, plan: Plan, files: events.Files, known: Callable[[str], float | None]):
         self.run = UnderWay(plan.project.root)
         self._plan, self._known, self._files = plan, known, files
+        self._elsewhere = taken_elsewhere(plan.project.root, plan.scale)
         self._log, self._events = events.Lines(files.log), events.Lines(files.events)
         self._began = self._said = time.time()
         self._left: tuple[float, Left | None] = (0.0, None)
@@ -151,7 +152,7 @@ class View:
     def _left_words(self) -> str:
         reckoned, left = self._left
         if time.time() - reckoned >= RECKONED:
-            reckoned, left = self._left = time.time(), self.run.left(self._plan, self._known)
+            reckoned, left = self._left = time.time(), self.run.left(self._plan, self._known, self._elsewhere)
         seconds = 0.0 if left is None else left.seconds - (time.time() - reckoned)
         if seconds <= 0:  # nothing is known, or all takes longer than it did
             return ""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tesserae.config.stages import STAGES
@@ -13,6 +14,7 @@ from tesserae.costs.simulate import DoesNotFit, Load, schedule
 from tesserae.workflow.plan import Plan
 
 TAIL = 4096  # bytes at the end of a log in which its last progress bar is looked for
+TIMES, COLUMNS = Path("docs/timing.md"), 5  # of its first table, as `tesserae times` writes it
 TOLD = 0.02  # of a training: from there on its own bar says how long it takes, and before, the last one did
 _BAR = re.compile(rb"(\d{1,3})%\|[^|\r\n]*\| [^\r\n]*?\[([\d:]+)<([\d:]+|\?)")
 _ENDS = re.compile(rb"[\r\n]")
@@ -77,10 +79,17 @@ class UnderWay:
         running = self.running[job]
         return bar_of(running.log) if _written(running) is not None else None
 
-    def left(self, plan: Plan, known: Callable[[str], float | None], now: float | None = None) -> Left | None:
+    def left(
+        self,
+        plan: Plan,
+        known: Callable[[str], float | None],
+        elsewhere: Mapping[str, float] = MappingProxyType({}),
+        now: float | None = None,
+    ) -> Left | None:
         """How long what is not done still takes; None before it is known what that is, or of how long nothing is.
 
-        known: seconds of an artifact; where it is silent, what other jobs of its stage took in this run counts.
+        known: seconds of an artifact. Where it is silent, what other jobs of its stage took in this run counts; else
+        what the stage took `elsewhere`, at the pace that this run has so far, compared with that.
         """
         if self.jobs is None:
             return None
@@ -89,12 +98,16 @@ class UnderWay:
         took: dict[str, list[float]] = {}
         for name, seconds in self.done.items():
             took.setdefault(name.split("/")[0], []).append(seconds)
+        compared = [(mean(times), elsewhere[stage]) for stage, times in took.items() if stage in elsewhere]
+        pace = sum(here for here, _ in compared) / sum(there for _, there in compared) if compared else 1.0
         loads, unknown = {}, 0
         for name in todo:
             stage = name.split("/")[0]
             seconds = known(name)
             if seconds is None and stage in took:
                 seconds = mean(took[stage])
+            elif seconds is None and stage in elsewhere:
+                seconds = pace * elsewhere[stage]
             if name in self.running:
                 seconds = self._rest(name, seconds, now)
             unknown += seconds is None
@@ -117,6 +130,22 @@ class UnderWay:
         if bar and bar.left is not None and bar.fraction >= TOLD:
             return bar.left
         return None if seconds is None else max(0.0, seconds - (now - self.running[name].since))
+
+
+def taken_elsewhere(root: Path, scale: str) -> dict[str, float]:
+    """Mean seconds of each stage's jobs at a scale as docs/timing.md has them; empty where it is about another one."""
+    try:
+        lines = (root / TIMES).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    if not lines or not lines[0].startswith("#") or f"`{scale}`" not in lines[0]:
+        return {}
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return {
+        stage: max(float(seconds), 0.1) / int(jobs)
+        for stage, jobs, _, seconds, *_ in (row for row in rows if len(row) == COLUMNS)
+        if stage in STAGES
+    }
 
 
 def bar_of(log: Path) -> Bar | None:
