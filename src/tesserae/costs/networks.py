@@ -182,9 +182,13 @@ def training(module: str, model: dict[str, Any], batch: int, precision: str) -> 
         perceptual = getattr(network, "perceptual_loss", None) is not None
         if perceptual:
             network.perceptual_loss = None  # its networks are large and do the same work at every step: counted once
+        cases = _looks(network)
+        if cases and perceptual:  # few cases: counted in each
+            compares = _perceptual(model["perceptual"])
+            frozen += sum(p.numel() for p in compares.parameters())
+            network.perceptual_loss = lambda real, fake: compares(real, fake).mean()
         first = _step(network, model, batch, precision, -1, 0.0)
         runs = {0.0: first}
-        cases = _looks(network)
         if cases:
             looked = [(share, _step(network, model, batch, precision, -1, drawn)) for share, drawn in cases]
             flops = {n: sum(share * run.per(batch)[n] for share, run in looked) for n in first.per(1)}

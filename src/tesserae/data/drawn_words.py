@@ -5,6 +5,7 @@ An image is a pure function of (seed, split, its number, size); no word is in bo
 Shapes: S image side.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ HEIGHTS = (0.42, 0.62)
 STROKES = (0.055, 0.075)  # about two of 32 pixels
 GAP, SLANT = 0.42, 0.12
 CONTRAST = 0.45  # of the luminance of letters and ground, at least
+CLOUDS = 18  # levels between the lightest and the darkest parts of the ground, about
 SPLITS = ("train", "val")
 
 
@@ -70,30 +72,39 @@ class DrawnWords(DomainSet):
     def keys(self, split: str) -> list[str]:
         return [f"{word} {number}" for number, word in enumerate(self.words[split])]
 
-    def drawn(self, split: str, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """An image, uint8 (S, S, 3), and where the word stands, uint8 (S, S): all of its box is 1."""
+    def hand(self, split: str, number: int) -> tuple[Hand, np.random.Generator]:
+        """How the word of an image is written, and what else of it is to be drawn."""
         rng = np.random.default_rng((self.seed, SPLITS.index(split), number))
         width, height = (low + (high - low) * rng.random() for low, high in (WIDTHS, HEIGHTS))
         left, top = (part * (1 - side) for part, side in zip(rng.random(2), (width, height), strict=True))
         stroke = STROKES[0] + (STROKES[1] - STROKES[0]) * rng.random()
         slant = SLANT * (2 * rng.random() - 1)
-        lean = abs(slant) * (height - stroke)  # letters lean over their cells by half of it to each side
-        hand = Hand(left + lean / 2, top, width - lean, height, stroke, GAP, slant)
-        ink, ground = colours(rng)
-        covered = written(self.words[split][number], hand, size)[..., None]
-        canvas = ground + 18 * (noise(size, 4, rng)[..., None] - 0.5)
-        canvas = canvas + covered * (ink - canvas)
-        mask = np.zeros((size, size), np.uint8)
-        first_row, first_column = int(top * size), int(left * size)
-        mask[first_row : int(np.ceil((top + height) * size)), first_column : int(np.ceil((left + width) * size))] = 1
-        return np.clip(canvas + 0.5, 0, 255).astype(np.uint8), mask
+        return Hand(left, top, width, height, stroke, GAP, slant), rng
 
     def pictures(self, split: str, *, size: int, workers: int = 1, start: int = 0) -> Iterator[np.ndarray]:
-        return (self.drawn(split, number, size)[0] for number in range(start, self.count(split)))
+        for number in range(start, self.count(split)):
+            hand, rng = self.hand(split, number)
+            ink, ground = colours(rng)
+            covered = written(self.words[split][number], hand, size)[..., None]
+            canvas = ground + CLOUDS * (noise(size, 4, rng)[..., None] - 0.5)
+            canvas = canvas + covered * (ink - canvas)
+            yield np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
 
     def answers(self, split: str, *, size: int, workers: int = 1) -> Iterator[Answer]:
-        words = self.words[split]
-        return (Answer(self.drawn(split, i, size)[1], plain(word)) for i, word in enumerate(words))
+        for number, word in enumerate(self.words[split]):
+            hand, _ = self.hand(split, number)
+            yield Answer(box(hand, size), plain(word))
+
+
+def box(hand: Hand, size: int) -> np.ndarray:
+    """The pixels of the rectangle around a word, uint8 (S, S)."""
+    mask = np.zeros((size, size), np.uint8)
+    rows, columns = (
+        slice(int(first * size), math.ceil((first + side) * size))
+        for first, side in ((hand.top, hand.height), (hand.left, hand.width))
+    )
+    mask[rows, columns] = 1
+    return mask
 
 
 def colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,8 @@ A letter lies in a cell that is one wide and one high, y downwards; it is a list
 Shapes: S image side.
 """
 
-from collections.abc import Sequence
+import functools
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -47,44 +48,50 @@ class Hand(NamedTuple):
 
     left: float
     top: float
-    width: float  # of the whole word, strokes included
+    width: float  # of the whole word, strokes and lean included
     height: float
     stroke: float  # its thickness
     gap: float  # between the cells of two letters, as a fraction of a cell
     slant: float  # how far the top of a letter lies to the right of its bottom, as a fraction of its height
 
 
-def segments(letter: str) -> np.ndarray:
-    """Ends of a letter's straight pieces in its cell: float64 (K, 2, 2), x before y. KeyError for no capital letter."""
+@functools.cache
+def segments(letter: str) -> tuple[tuple[tuple[float, float], tuple[float, float]], ...]:
+    """Both ends, x and y, of a letter's straight pieces in its cell. KeyError for what is no capital letter."""
     chains = [[tuple(map(float, point.split(","))) for point in chain.split()] for chain in STROKES[letter].split("|")]
-    return np.array([pair for chain in chains for pair in zip(chain, chain[1:], strict=False)])
+    return tuple(pair for chain in chains for pair in itertools.pairwise(chain))
 
 
 def written(word: str, hand: Hand, size: int) -> np.ndarray:
     """How much of each pixel a word covers, with round pens: float32 (S, S) in [0, 1]."""
-    cell = (hand.width - hand.stroke) / (len(word) + hand.gap * (len(word) - 1))
     height = hand.height - hand.stroke
+    lean = abs(hand.slant) * height  # half of it to each side
+    hand = hand._replace(left=hand.left + lean / 2, width=hand.width - lean)
+    cell = (hand.width - hand.stroke) / (len(word) + hand.gap * (len(word) - 1))
     places = (np.arange(size) + 0.5) / size
-    across, down = places[None, :], places[:, None]
     nearest = np.full((size, size), np.inf)
     for position, letter in enumerate(word):
-        for (x0, y0), (x1, y1) in segments(letter):
-            start = _placed(x0, y0, position, cell, height, hand)
-            end = _placed(x1, y1, position, cell, height, hand)
-            np.minimum(nearest, _distance(across, down, start, end), out=nearest)
+        ends = [_placed(point, position, cell, height, hand) for piece in segments(letter) for point in piece]
+        left, right = (edge(x for x, _ in ends) for edge in (min, max))
+        # Only where the letter's ink can be: half a stroke and a pixel around it.
+        first, last = np.searchsorted(places, [left - hand.stroke / 2 - 1 / size, right + hand.stroke / 2 + 1 / size])
+        across, down = places[None, first:last], places[:, None]
+        here = nearest[:, first:last]
+        for start, end in zip(ends[::2], ends[1::2], strict=True):
+            np.minimum(here, _distance(across, down, start, end), out=here)
     return np.clip((hand.stroke / 2 - nearest) * size + 0.5, 0, 1).astype(np.float32)
 
 
-def _placed(x: float, y: float, position: int, cell: float, height: float, hand: Hand) -> tuple[float, float]:
+def _placed(point: tuple[float, float], position: int, cell: float, height: float, hand: Hand) -> tuple[float, float]:
     """A point of a letter's cell on the image."""
-    lean = hand.slant * height * (0.5 - y)
+    x, y = point
     left = hand.left + hand.stroke / 2 + position * cell * (1 + hand.gap)
-    return left + x * cell + lean, hand.top + hand.stroke / 2 + y * height
+    return left + x * cell + hand.slant * height * (0.5 - y), hand.top + hand.stroke / 2 + y * height
 
 
-def _distance(across: np.ndarray, down: np.ndarray, start: Sequence[float], end: Sequence[float]) -> np.ndarray:
-    """Of every pixel's middle from a straight piece: (S, S)."""
-    along = np.array(end) - np.array(start)
-    length = float(along @ along)
-    share = np.clip(((across - start[0]) * along[0] + (down - start[1]) * along[1]) / length, 0, 1)
-    return np.hypot(across - start[0] - share * along[0], down - start[1] - share * along[1])
+def _distance(across: np.ndarray, down: np.ndarray, start: tuple[float, float], end: tuple[float, float]) -> np.ndarray:
+    """Of every pixel's middle from a straight piece: (S, S'); across (1, S'), down (S, 1)."""
+    along, down_along = end[0] - start[0], end[1] - start[1]
+    right, below = across - start[0], down - start[1]
+    share = np.clip((right * along + below * down_along) / (along**2 + down_along**2), 0, 1)
+    return np.hypot(right - share * along, below - share * down_along)

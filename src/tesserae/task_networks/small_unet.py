@@ -24,19 +24,19 @@ class SmallUNet(nn.Module):
         super().__init__()
         first, second, third = widths
         self.full = convolution(3, first)
-        self.half = nn.Sequential(convolution(first, second, 2), convolution(second, second))
+        self.middle = nn.Sequential(convolution(first, second, 2), convolution(second, second))
         self.quarter = nn.Sequential(convolution(second, third, 2), *(convolution(third, third) for _ in range(2)))
-        self.up_half = convolution(second + third, second)
+        self.up_middle = convolution(second + third, second)
         self.up_full = convolution(first + second, first)
         self.head = nn.Conv2d(first, classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, S, S) in [-1, 1], S a multiple of 4 -> logits (B, K, S, S)."""
         full = self.full(images)
-        half = self.half(full)
-        quarter = self.quarter(half)
-        half = self.up_half(torch.cat([half, F.interpolate(quarter, scale_factor=2.0)], dim=1))
-        return self.head(self.up_full(torch.cat([full, F.interpolate(half, scale_factor=2.0)], dim=1)))
+        middle = self.middle(full)
+        quarter = self.quarter(middle)
+        middle = self.up_middle(torch.cat([middle, F.interpolate(quarter, scale_factor=2.0)], dim=1))
+        return self.head(self.up_full(torch.cat([full, F.interpolate(middle, scale_factor=2.0)], dim=1)))
 
 
 def build(model: dict[str, Any]) -> SmallUNet:
