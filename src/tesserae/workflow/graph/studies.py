@@ -8,12 +8,14 @@ from tesserae.config import spec as specs
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import ResolvedRecipe
+from tesserae.config.stages import stage_of
 from tesserae.config.studies import Number, Study
 from tesserae.correlating import KINDS, LEAST
 from tesserae.workflow.graph.job import Job, reads_of, roles_of_seeds, seeds_of
 from tesserae.workflow.graph.shown import recipe_of, why_missing
 
 STAGE = "correlations"
+GENERATED = ("search", "metrics", "throughput")  # stages of which tables and figures show generators
 RESAMPLES = 10_000  # the second digit of an interval's ends stays
 
 
@@ -82,15 +84,16 @@ def rows_of(
 def candidates(project: Project, study: Study, shown: Collection[str]) -> list[Row]:
     """The tokenizers that a study is about, whether or not this scale does without them.
 
-    Of generators those of which a table or figure shows anything, among the ids `shown`: for a study more samples may be
-    drawn, and no generator is trained.
+    Of generators those of which a table or figure shows anything, among the ids `shown`: for a study more samples may
+    be drawn, and no generator is trained.
     """
     if study.generator is None:
         return [Row(name, None) for name in study.tokenizers]
     if study.generator not in project.every_generator:  # of a paper that is not run
         return []
     wanted = project.every_generator[study.generator]
-    side, told = _side(project, wanted), {recipe_of(project, artifact) for artifact in shown}
+    side = _side(project, wanted)
+    told = {recipe_of(project, artifact) for artifact in shown if stage_of(artifact) in GENERATED}
     return [
         Row(recipe.typed.tokenizer, name)
         for name, recipe in project.every_generator.items()
