@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 SOURCE = ROOT / "src" / "tesserae"
 MAY = {
-    "config": {"bits", "edges"},
+    "config": {"bits", "edges", "correlating"},
     "lineage": {"config"},
     "nn": {"config"},
     "data": {"config"},
@@ -28,11 +28,12 @@ MAY = {
     "generators": {"nn", "quantizers", "diffusion", "encoders", "losses"},
     "probes": set(),
     "sae": {"nn", "quantizers", "diffusion", "encoders", "losses", "metrics"},
-    "metrics": {"encoders", "data", "edges"},
+    "metrics": {"encoders", "data", "edges", "correlating"},
     "reporting": {"config", "lineage", "words"},
     "tracking": {"config", "lineage"},
     "audit": {"config", "lineage", "reporting"},
-    "workflow": {"config", "lineage", "costs", "words"},
+    "workflow": {"config", "lineage", "costs", "words", "correlating"},
+    "task_networks": {"nn"},
     "costs": {"config", "lineage", "nn", "encoders", "sae", "tokenizers", "generators", "losses", "words", "sweeps"},
     "stages": {
         "data",
@@ -45,6 +46,7 @@ MAY = {
         "training",
         "sae",
         "probes",
+        "task_networks",
         "tokenizers",
         "generators",
         "metrics",
@@ -54,6 +56,7 @@ MAY = {
         "contracts",
         "bits",
         "sweeps",
+        "correlating",
     },
     # The command line shows what all rooms say, of stages what tables and claims are drawn from.
     "cli": {
@@ -73,6 +76,7 @@ MAY = {
     "bits": set(),
     "edges": set(),
     "sweeps": set(),
+    "correlating": set(),
     "contracts": set(),
 }
 SYSTEMS = {"tokenizers": set(TOKENIZERS), "generators": set(GENERATORS)}

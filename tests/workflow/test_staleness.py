@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tesserae.config.stages import STAGES
+from tesserae.workflow.graph.job import upstream
 from tesserae.workflow.plan import read_plan
 from tests.conftest import ROOT
 
@@ -89,6 +90,16 @@ def test_the_rate_of_one_recipe(copy):
     own = {f"{stage}/sit_b_joint" for stage in ("generator", "search_samples", "search")}
     own |= {f"{stage}/sit_b_joint-{kind}" for stage in ("samples", "features", "metrics") for kind in ("cfg", "nocfg")}
     assert {re.sub(r"-\dof\d$", "", job) for job in found} == own | SHOWN
+
+
+def test_the_base_that_others_continue(copy):
+    """All that goes on from it, and nothing beside."""
+    base, recipe = "tokenizer/comptok_start", "  comptok_start: {base: comptok_plain"
+    found = changed(copy, ("config/papers/comptok.yaml", recipe, recipe + ", training: {clip: 2.0}"))
+    jobs = read_plan(ROOT, "pocket").jobs
+    assert found == {name for name in jobs if base in upstream(jobs, [name])}
+    assert {base, "tokenizer/comptok", "tokenizer/comptok_plain"} <= found
+    assert not {"dataset/emoji-32", "teacher_features/lite2-emoji-32"} & found
 
 
 def test_a_published_number(copy):

@@ -1,5 +1,6 @@
 # What papers show, and pages of a whole scale. Of each stage, src/tesserae/config/stages.py says what it is for and what it writes.
 for STAGE in (
+    "correlations",
     "sizes",
     "settings",
     "table",

@@ -1,13 +1,33 @@
 """Tokenizers that draw in the latents of another one, their first stage: what has to fit what.
 
-Such a tokenizer's recipe names it (`latents_of`); `model.first_stage` is filled here, from its own settings.
+Such a tokenizer's recipe names it (`latents_of`); `model.first_stage` is filled here, from its own settings. Or the
+scale gives the system a first stage in closed form (`first_stage`), and then nothing is drawn in another's latents.
 """
 
+from pydantic import Field
+
 from tesserae.config.errors import ConfigError
+from tesserae.config.files import Strict
 from tesserae.config.resolve import ResolvedRecipe, Spec
+from tesserae.config.types import GeneralScale
 
 SYSTEM = "kl_vae"  # of a first stage
 TAKEN = ("channels", "multipliers", "res_blocks", "latent_channels", "encoder_attention", "decoder_attention")
+
+
+class Components(Strict):
+    """A first stage in closed form: principal components of patches of the training images."""
+
+    patch: int = Field(gt=0, description="side of a patch, in pixels")
+    components: int = Field(gt=0, description="numbers kept of each, which are a latent's values")
+
+
+def named(recipe: ResolvedRecipe, scale: GeneralScale) -> str | None:
+    """The recipe in whose latents a tokenizer draws at a scale; None if in none."""
+    name = getattr(recipe.typed, "latents_of", None)
+    if name is None or getattr(getattr(scale.systems, recipe.typed.system), "first_stage", None) is not None:
+        return None
+    return name
 
 
 def describe(spec: Spec, recipe: ResolvedRecipe, stage: ResolvedRecipe, its: Spec) -> None:

@@ -84,6 +84,10 @@ class Tokenizer(Trained):
         description="tokenizer recipe whose weights this one starts from; its encoder stays as it is, unless it learns "
         "codes of a proxy",
     )
+    continues: str | None = Field(
+        None,
+        description="tokenizer recipe of the same network whose weights this one starts from; all of it learns on",
+    )
     latent_mean: float | list[float] | None = Field(
         None, description="tokens are standardised with this mean (of a channel); null: computed from the training set"
     )
@@ -93,6 +97,14 @@ class Tokenizer(Trained):
     def _both_or_none(self) -> "Tokenizer":
         if (self.latent_mean is None) != (self.latent_std is None):
             raise ValueError("latent_mean and latent_std: give both, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "Tokenizer":
+        if self.continues is not None and self.finetune is not None:
+            raise ValueError("continues and finetune: a training starts from one tokenizer, give one of them")
+        if self.continues is not None and self.source == "official":
+            raise ValueError("`continues` with `source: official`: published weights continue nothing, leave one out")
         return self
 
     @property

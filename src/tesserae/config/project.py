@@ -7,7 +7,9 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from tesserae.config import latents
 from tesserae.config.claims import Claim, read_claims
+from tesserae.config.domains import TASKS, Domains, unfit
 from tesserae.config.errors import ConfigError, together
 from tesserae.config.files import read_yaml, validated
 from tesserae.config.probing import Probes
@@ -17,12 +19,14 @@ from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
 from tesserae.config.scales import Scale
 from tesserae.config.seeds import of_seed, seed_of
 from tesserae.config.shown import printed_cells, wrong_claims, wrong_contradictions, wrong_figures, wrong_tables
+from tesserae.config.shown_studies import wrong_studies
 from tesserae.config.tables import read_printed, wrong_labels
 from tesserae.config.types import Cluster, Datasets, Decoded, Equivalents, Paper, Settings
 
 EQUIVALENTS = Path("config/equivalent-code.yaml")
 CLUSTER = Path("config/cluster.yaml")
 PROBES = Path("config/probes.yaml")
+DOMAINS = Path("config/domains.yaml")
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,14 @@ class Project:
     tokenizers: dict[str, ResolvedRecipe]
     generators: dict[str, ResolvedRecipe]
     every_tokenizer: dict[str, ResolvedRecipe]  # of the first seed, with those that this scale does without
+    every_generator: dict[str, ResolvedRecipe]
     decoded: dict[str, Decoded]
     claims: dict[str, list[Claim]]  # of each paper
     omitted: dict[str, str]  # name -> why this scale does without it
     equivalents: Equivalents
     cluster: Cluster
     probes: Probes
+    domains: Domains
 
     @cached_property
     def context(self) -> Context:
@@ -78,7 +84,7 @@ class Project:
 
     def latents_of(self, wanted_by: ResolvedRecipe) -> ResolvedRecipe | None:
         """The tokenizer in whose latents another one draws, or None; ConfigError if there is no such recipe."""
-        name = getattr(wanted_by.typed, "latents_of", None)
+        name = latents.named(wanted_by, self.scale)
         return None if name is None else self.tokenizer(name, wanted_by, "latents_of")
 
     def tokenizer(self, name: str, wanted_by: ResolvedRecipe, key: str = "tokenizer") -> ResolvedRecipe:
@@ -102,8 +108,9 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
     if scale_.scale != name:
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
-    probes = _read(Probes, root, PROBES)
-    if problems := [*_wrong_probes(scale_, scale_file, probes, datasets)]:
+    probes, domains = _read(Probes, root, PROBES), _read(Domains, root, DOMAINS)
+    problems = [*_wrong_probes(scale_, scale_file, probes, datasets), *_wrong_domains(scale_, scale_file, domains)]
+    if problems:
         raise together(problems)
     read: dict[str, Paper] = {}
     printed: dict[str, list[dict]] = {}
@@ -118,8 +125,10 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
             raise together(problems)
     claims = {name: _read_claims(root, paper, printed[name]) for name, paper in read.items() if paper.claims}
     decoded = {name: found for paper in read.values() for name, found in paper.decoded.items()}
-    trained = {name for found in recipes.values() for name in found}
-    if problems := _wrong_scale(scale_, scale_file, trained, {*decoded}, _elsewhere(root, settings.papers)):
+    trained, elsewhere = {name for found in recipes.values() for name in found}, _elsewhere(root, settings.papers)
+    if problems := _wrong_scale(scale_, scale_file, trained, {*decoded}, elsewhere):
+        raise together(problems)
+    if problems := [*_wrong_studies(read, printed, recipes, elsewhere)]:
         raise together(problems)
     omitted = _omitted(scale_, scale_file, recipes, decoded)
     saes = {name: recipe for name, recipe in recipes.pop("saes").items() if name not in omitted}
@@ -133,12 +142,14 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         saes,
         **seeded,
         every_tokenizer=recipes["tokenizers"],
+        every_generator=recipes["generators"],
         claims=claims,
         decoded=_seeded_decoders(decoded, scale_.seeds, omitted),
         omitted=omitted,
         equivalents=_read(Equivalents, root, EQUIVALENTS),
         cluster=_read(Cluster, root, CLUSTER),
         probes=probes,
+        domains=domains,
     )
 
 
@@ -179,6 +190,24 @@ def _wrong_shown(
         *wrong_contradictions(paper, file),
         *_wrong_front(paper, file),
     ]
+
+
+def _wrong_studies(
+    papers: dict[str, Paper],
+    printed: dict[str, list[dict]],
+    recipes: dict[str, dict[str, ResolvedRecipe]],
+    elsewhere: set[str],
+) -> Iterator[ConfigError]:
+    """What is wrong with the papers' studies, which may name recipes of all papers; their names are one name space."""
+    owners: dict[str, str] = {}
+    for name, paper in papers.items():
+        file = Path(f"config/papers/{name}.yaml")
+        for study in paper.studies:
+            if study in owners:
+                yield ConfigError(file, f"studies.{study}", f"also a study of {owners[study]}", "rename one")
+            owners[study] = name
+        known = [{*recipes[section], *elsewhere} for section in ("tokenizers", "generators")]
+        yield from wrong_studies(paper, file, printed_cells(printed[name]), *known)
 
 
 def _read_claims(root: Path, paper: Paper, lines: list[dict]) -> list[Claim]:
@@ -245,6 +274,25 @@ def _wrong_probes(scale: Scale, file: Path, probes: Probes, datasets: Datasets) 
             yield ConfigError(file, key, problem, f"one of {', '.join(sorted(known))}")
 
 
+def _wrong_domains(scale: Scale, file: Path, domains: Domains) -> Iterator[ConfigError]:
+    """Domains of a scale that there are not, sets that nobody described or of another task, and networks likewise."""
+    for part, entries in (("data", scale.domains.data), ("networks", scale.domains.networks)):
+        for name, entry in entries.items():
+            key = f"domains.{part}.{name}"
+            if name not in domains.domains:
+                yield ConfigError(file, key, "no such domain", f"one of {', '.join(domains.domains)} ({DOMAINS})")
+                continue
+            task = domains.domains[name].task
+            if part == "networks":
+                if problem := unfit(task, entry):
+                    yield ConfigError(file, key, problem, "name one of these")
+                continue
+            known = [other for other, described in domains.sets.items() if TASKS[described.provider] == task]
+            if entry not in known:
+                problem = f"{entry!r} is no set of images for a task of {task}"
+                yield ConfigError(file, key, problem, f"one of {', '.join(known)} ({DOMAINS})")
+
+
 def _near(pattern: str, known: set[str]) -> str:
     """Names that a pattern may have meant."""
     close = difflib.get_close_matches(pattern.replace("*", ""), sorted(known), n=5, cutoff=0.5)
@@ -278,7 +326,7 @@ def _omitted(
     from it: what is not run is to be read in the scale's file, not to be found out.
     """
     made_from = {
-        name: [getattr(recipe.typed, key, None) for key in _sources(recipe)]
+        name: [latents.named(recipe, scale), *(getattr(recipe.typed, key, None) for key in _sources(recipe))]
         for some in recipes.values()
         for name, recipe in some.items()
     } | {name: [entry.generator, entry.decoder] for name, entry in decoded.items()}
@@ -313,9 +361,9 @@ def _omitted(
 
 
 def _sources(recipe: ResolvedRecipe) -> tuple[str, ...]:
-    """Keys of a recipe that name what it is made from."""
+    """Keys of a recipe that name what it is made from, beside a first stage."""
     learns = getattr(recipe.typed, "source", "training") == "training"  # of a proxy, published weights have a copy
-    return ("finetune", "tokenizer", "sae", "latents_of", *(["proxy"] if learns else []))
+    return ("finetune", "continues", "tokenizer", "sae", *(["proxy"] if learns else []))
 
 
 def _kept_users(name: str, made_from: dict[str, list[str | None]], omitted: Collection[str]) -> list[str]:
@@ -344,7 +392,7 @@ def _with_seed(recipe: ResolvedRecipe, seed: int, scale_file: Path) -> ResolvedR
     training = recipe.typed.training.model_copy(update={"seed": number})
     update = {"training": training}
     leaves = recipe.leaves | {"training.seed": Sourced(number, f"{scale_file}: seeds (the recipe: {first.value})")}
-    for key in ("tokenizer", "finetune", "proxy", "latents_of"):
+    for key in ("tokenizer", "finetune", "continues", "proxy", "latents_of"):
         source = getattr(recipe.typed, key, None)
         if source is not None:
             update[key] = of_seed(source, seed)

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tesserae.config.claims import Claims
+from tesserae.config.domains import Domains
 from tesserae.config.probing import Probes
 from tesserae.config.registry import SYSTEMS
 from tesserae.config.scales import Scale
@@ -15,6 +16,7 @@ FILES: dict[str, Any] = {
     "scale": Scale,
     "datasets": Datasets,
     "probes": Probes,
+    "domains": Domains,
     "paper": Paper,
     "equivalent-code": Equivalents,
     "cluster": Cluster,

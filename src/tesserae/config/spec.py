@@ -176,6 +176,9 @@ def _training(spec: Spec, recipe: ResolvedRecipe, scaled: TrainingScale, data: D
     else:
         base = recipe["training.base_lr"]
         lr = Sourced(base.value * batch.value / 256, f"{base.origin} x batch {batch.value} / 256")
+    rate = scaled.continued_rate if getattr(recipe.typed, "continues", None) else 1.0
+    if rate != 1:
+        lr = Sourced(rate * lr.value, f"{lr.origin} x {where}.continued_rate")
     spec.set("training.lr", lr)
     warmup = recipe["training.warmup_epochs"]
     if scaled.warmup_fraction is None and recipe["training.warmup_steps"].value is not None:
@@ -195,8 +198,8 @@ def _training(spec: Spec, recipe: ResolvedRecipe, scaled: TrainingScale, data: D
     for key in ("warmup", "final", "decay_fraction", "ema_warmup", "betas", "weight_decay", "clip", "seed"):
         spec.set(f"training.{key}", recipe[f"training.{key}"])
     if scaled.muon is not None:
-        rate = f"lrs.{system}" if system in scaled.muon.lrs else "lr"
-        spec.set("training.muon.lr", scaled.muon.lrs.get(system, scaled.muon.lr), f"{where}.muon.{rate}")
+        key = f"lrs.{system}" if system in scaled.muon.lrs else "lr"
+        spec.set("training.muon.lr", rate * scaled.muon.lrs.get(system, scaled.muon.lr), f"{where}.muon.{key}")
         spec.set("training.muon.momentum", scaled.muon.momentum, f"{where}.muon.momentum")
     if scaled.first_weights is not None:
         spec.set("training.first_weights", scaled.first_weights, f"{where}.first_weights")

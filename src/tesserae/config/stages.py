@@ -12,6 +12,7 @@ from typing import Literal
 
 from tesserae.config import measures
 from tesserae.config.files import Strict
+from tesserae.correlating import TOLD
 from tesserae.edges import EDGES
 
 ALL: tuple[str, ...] = ()  # of what a stage reads: all files of the artifact but its manifest
@@ -22,6 +23,9 @@ SEARCHED = ("fid", "is")  # of every point of a search
 # Of a set of scenes, what is read of it as of a data set.
 IMAGES = ("train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.npy", "index.json")
 PROBED = ("accuracy", "held_out", "shuffled", "chance", "negatives", "epochs", "best_epoch", "parameters")
+# Of a domain's images, what is read of them as of a data set, and what is right of them.
+ANSWERED = (*IMAGES, "train_masks.npy", "val_masks.npy", "task.json")
+SCORED = ("pixel_accuracy", "miou", "dice", "exact_match")  # by the task: two, or one of the others
 REBUILT = (
     "extractor",
     "layer",
@@ -106,17 +110,32 @@ STAGES: dict[str, Stage] = {
         seeded=False,
         torch=False,
     ),
+    "domain": Stage(
+        "images that no tokenizer was trained on -> cache, and what a task asks of each",
+        {
+            "train_images": "train_images.npy",
+            "train_labels": "train_labels.npy",
+            "val_images": "val_images.npy",
+            "val_labels": "val_labels.npy",
+            "index": "index.json",
+            "train_masks": "train_masks.npy",
+            "val_masks": "val_masks.npy",
+            "task": "task.json",
+        },
+        seeded=False,
+        torch=False,
+    ),
     "reference": Stage(
         "statistics of real images, computed once",
         {"train": "train.npz", "val": "val.npz", "val_features": "val_features.npy"},
-        {"dataset": ALL},
+        {"dataset": ALL, "domain": IMAGES},
         seeded=False,
         colour="#7f7f7f",
     ),
     "pairs": Stage(
         "similar images of a data set, between whose tokens MC walks",
         {"pairs": "pairs.npz", "features": "features.npy"},
-        {"dataset": ALL},
+        {"dataset": ALL, "domain": IMAGES},
         seeded=False,
         colour="#b3b3b3",
     ),
@@ -321,7 +340,7 @@ STAGES: dict[str, Stage] = {
     "information_gain": Stage(
         "AvgIG: what gradient descent on the tokens of an image gains",
         {"metrics": METRICS, "descents": "descents.npz"},
-        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "calibration": ALL},
+        {"dataset": ALL, "domain": IMAGES, "tokenizer": WEIGHTS, "prompts": ALL, "calibration": ALL},
         resumes=True,
         numbers=METRICS,
         values=(*(f"{name}{kind}" for kind in ("", "_enc", "_raw") for name in DESCENDED), "avgig_literal"),
@@ -331,7 +350,7 @@ STAGES: dict[str, Stage] = {
     "mode_connectivity": Stage(
         "MC: how real images stay between the tokens of two",
         {"metrics": METRICS, "paths": "paths.npz"},
-        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "pairs": ALL},
+        {"dataset": ALL, "domain": IMAGES, "tokenizer": WEIGHTS, "prompts": ALL, "pairs": ALL},
         resumes=True,
         numbers=METRICS,
         values=tuple(f"{name}{judge}" for judge in ("", "_other", "_features") for name in WALKED),
@@ -472,6 +491,38 @@ STAGES: dict[str, Stage] = {
         values=("agreement", "chance"),
         colour="#9e9ac8",
     ),
+    "task_network": Stage(
+        "original images of a domain -> the fixed network of its task",
+        {"weights": "weights.safetensors", "curves": CURVES, "metrics": METRICS},
+        {"domain": ANSWERED},
+        seeded=False,  # one judge for all
+        numbers=METRICS,
+        values=(*SCORED, *(f"{name}_chance" for name in SCORED)),
+        listed=(),
+        colour="#1f78b4",
+    ),
+    "task_score": Stage(
+        "what a domain's network still sees in images that a tokenizer encoded and decoded",
+        {"metrics": METRICS, "shown": "shown.npz"},
+        {"domain": ANSWERED, "reference": ("train.npz", "val.npz"), "tokenizer": WEIGHTS, "prompts": ALL}
+        | {"task_network": WEIGHTS},
+        numbers=METRICS,
+        values=(*SCORED, "psnr", "rfid", "rfid_disjoint", "rfid_floor"),
+        listed=(),
+        control="task_control",
+        colour="#ffff99",
+    ),
+    "task_control": Stage(
+        "what decoded images have to beat at a domain's task: a closed-form tokenizer, mean colours, chance",
+        {"metrics": METRICS},
+        {"dataset": ("train_images.npy", "train_labels.npy", "index.json"), "domain": ANSWERED}
+        | {"reference": ("train.npz", "val.npz"), "task_network": WEIGHTS},
+        seeded=False,
+        numbers=METRICS,
+        values=(*SCORED, "psnr", "rfid", "rfid_disjoint"),
+        listed=(),
+        colour="#ffffcc",
+    ),
     "generation_control": Stage(
         "what samples have to beat: a closed-form generator of the same tokens",
         {"metrics": METRICS, "preview": "preview.npy"},
@@ -541,6 +592,15 @@ STAGES: dict[str, Stage] = {
         ),
         alone=True,
         colour="#b3b3b3",
+    ),
+    "correlations": Stage(
+        "what numbers of tokenizers say beforehand of another number",
+        {"metrics": METRICS},
+        dict.fromkeys(("reconstruction", "information_gain", "mode_connectivity", "task_score", "metrics"), (METRICS,)),
+        seeded=False,  # it is of all seeds
+        numbers=METRICS,
+        values=TOLD,
+        torch=False,
     ),
     "sizes": Stage(
         "parameters of a network at the paper's size: counted, not run",

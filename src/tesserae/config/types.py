@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 
 from tesserae.config import measures
+from tesserae.config.domains import DomainScale
 from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
 from tesserae.config.policies import Policy, unfit
 from tesserae.config.probing import ProbeScale
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS, stage_of
+from tesserae.config.studies import Study, Varies
 
 # ---- what the paper shows ----------------------------------------------------------------------------------
 
@@ -29,7 +31,7 @@ class Column(Strict):
         None, ge=0, description="of measured numbers after the point; null: as papers print such numbers, mostly two"
     )
     own: bool = Field(False, description="a column of ours in a printed table: measured numbers alone, marked so")
-    varies: list[Literal["sampler", "reference", "precision_recall_reference"]] = Field(
+    varies: list[Varies] = Field(
         [], description="of how numbers are measured, in what rows may differ, since the paper's do: the notes say how"
     )
 
@@ -168,6 +170,9 @@ class Paper(Strict):
     tokenizers: dict[Name, dict]
     generators: dict[Name, dict]
     decoded: dict[Name, Decoded] = {}
+    studies: dict[Name, Study] = Field(
+        {}, description="correlations over tokenizers: correlations/<name> has its numbers"
+    )
     tables: dict[Name, Table]
     figures: dict[Name, Figure]
     contradictions: list[Contradiction] = Field(
@@ -243,6 +248,7 @@ class TrainingScale(Strict):
     batches: dict[str, int] = Field({}, description="system -> its batch, where `batch` does not suit it")
     steps_per_epochs: dict[str, int] = Field({}, description="system -> its steps_per_epoch, likewise")
     warmup_fraction: float | None = Field(None, ge=0, lt=1, description="fraction of the steps")
+    continued_rate: float = Field(1.0, gt=0, description="factor on the rates of what continues another recipe")
     decay: Literal["cosine", "constant"] | None = None
     ema_window: float | None = Field(None, gt=0, description="w: decay 1 - w/steps, so that averages shrink with runs")
     precision: Literal["fp32", "bf16"] | None = None
@@ -373,6 +379,7 @@ class GeneralScale(Strict):
     generator_training: TrainingScale
     systems: Strict = Field(description="what is particular to a system")
     probes: ProbeScale = Field(ProbeScale(), description="how the probes of probes.yaml shrink, and what they look at")
+    domains: DomainScale = Field(DomainScale(), description="what plays the domains of domains.yaml, and who answers")
     evaluation: Evaluation
     learnability: ScaledLearnability = Field(ScaledLearnability(), description="how AvgIG and MC shrink")
     shards: Shards = Shards()

@@ -8,6 +8,7 @@ LIGHT = {
     "targets": 60.0,
     "phrases": 180.0,
     "metrics": 300.0,
+    "correlations": 30.0,
     "sizes": 30.0,
     "settings": 30.0,
     "table": 30.0,

@@ -713,3 +713,41 @@ def concepts(module: str, model: dict[str, Any], patches: int, batch: int) -> di
         with Measured(network) as found:
             network.concept_set(torch.empty(batch, patches, model["width"]), model["top_k"])
         return {"flops": found.per(batch), "peak": found.peak, "weights": weights(network)}
+
+
+# ---- tasks ------------------------------------------------------------------------------------------------------
+
+
+def answering(
+    module: str, model: dict[str, Any], side: int, batch: int, training: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The fixed network of a domain's task, on images of a side: FLOP per image at use in float32, and of an update.
+
+    flops, trained: by precision, trained empty for a network that is only used; peak: bytes of either at most. Of a
+    reader: of a word cut out. Of one that says letter after letter: as if each word had all letters that it can have,
+    and every place were asked for each of them.
+    """
+    with _counting(module):
+        network = build(module, model).eval()
+        sides = getattr(network, "side", (side, side))
+        with torch.no_grad(), Measured(network) as used:
+            images = torch.empty(batch, 3, *sides)
+            if hasattr(network, "answers"):
+                seen = network.encoder(images)
+            else:
+                network(images)
+        flops, peaks = used.per(batch), [used.peak]
+        if hasattr(network, "answers"):
+            places = network.longest + 1
+            with torch.no_grad(), Measured(network) as said:
+                network.answers(slice(0, places), _integers(batch, places), seen, None, None)
+            flops = {name: found + (places + 1) * said.per(batch)[name] for name, found in flops.items()}
+        trained: dict[str, float] = {}
+        if training is not None:
+            network.train()
+            with Measured(network) as learned:
+                with torch.autocast("cpu", torch.bfloat16, enabled=training["precision"] == "bf16"):
+                    loss = network(torch.empty(training["batch"], 3, *sides)).float().square().mean()
+                loss.backward()
+            trained, peaks = learned.per(training["batch"]), [*peaks, learned.peak]
+        return {"flops": flops, "trained": trained, "peak": max(peaks), "weights": weights(network)}

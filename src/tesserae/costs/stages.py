@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tesserae import sweeps
+from tesserae.config.domains import READERS
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Tokens
 from tesserae.costs import probing
@@ -30,9 +31,10 @@ AT_INFERENCE = {
 DESCENTS = ("random", "own tokens", "own units")  # of each image (stages/information_gain.py)
 GRAPH = 12  # what a decode with a gradient holds, in peaks of one without: about a Transformer's blocks
 ORDERS = 5  # of patches (stages/selection.py)
-DECODING = ("dataset", "masks", "scenes")  # stages that decode files, on cores
+DECODING = ("dataset", "masks", "scenes", "domain")  # stages that decode files, on cores
 EMBEDDED = 600  # validation images of the embedded corpus, about, drawn once
 KEPT = 2  # checkpoints of a training (training/state.py)
+SOME_CLASSES = 8  # of pixels
 PHRASES = {"minilm": 384, "t5": 768}  # width of the text encoders
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
 
@@ -106,7 +108,9 @@ def check_gpus(tasks: Iterable[Task]) -> None:
 
 
 def _data(task: Task) -> Task:
-    return task if task.stage == "dataset" else task.of("dataset")
+    """The images that a task looks at: the nearest data set, or domain in its place; LookupError if there is none."""
+    found = next((one for one in (task, *task.upstream()) if one.stage in ("dataset", "domain")), None)
+    return task.of("dataset") if found is None else found
 
 
 def _side(task: Task) -> int:
@@ -356,9 +360,10 @@ def _pairs(task: Task, rates: Rates) -> Need:
 
 
 def _own_tokenizer(task: Task) -> Task:
-    """The tokenizer of whose name an artifact is: it may be made from others, too."""
-    name = f"tokenizer/{task.id.partition('/')[2]}"
-    return next(one for one in task.upstream() if one.id == name)
+    """The tokenizer of whose name an artifact is, perhaps with a domain's: it may be made from others, too."""
+    recipe, dot, seed = task.id.partition("/")[2].partition(".")
+    names = {f"tokenizer/{name}{dot}{seed}" for name in (recipe, recipe.rpartition("-")[0])}
+    return next(one for one in task.upstream() if one.id in names)
 
 
 def _moved(task: Task) -> tuple[dict[str, Any], float]:
@@ -521,6 +526,68 @@ def _neighbours(task: Task, rates: Rates) -> Need:
     return Need(rates.seconds(flops), 2 * kept, pictures + 8 * images * task.spec["neighbours"] + PAGE)
 
 
+# ---- domains ----------------------------------------------------------------------------------------------------
+
+
+def _domain(task: Task, rates: Rates) -> Need:
+    """Images are decoded for themselves and once more for what is right of them."""
+    images = task.spec["train_images"] + task.spec["val_images"]
+    disk = images * (4 * task.spec["image_size"] ** 2 + 8)
+    return Need(2 * images / (DECODED * task.request["threads"]), disk=disk + PAGE)
+
+
+def _answering(network: Task) -> dict[str, Any]:
+    """A task's network, which learns from its images how many classes there are: as if of SOME_CLASSES."""
+    spec = network.spec
+    reads = spec["module"].rpartition(".")[2] in READERS
+    model = spec["model"] if reads else spec["model"] | {"classes": SOME_CLASSES}
+    training = spec["training"] or {}
+    return count(
+        "answering",
+        spec["module"],
+        model=model,
+        side=network.of("domain").spec["image_size"],
+        batch=spec["batch"],
+        training={key: training[key] for key in ("batch", "precision")} if training else None,
+    )
+
+
+def _task_network(task: Task, rates: Rates) -> Need:
+    """Its updates, and the validation originals once."""
+    counted, domain, training = _answering(task), task.of("domain").spec, task.spec["training"]
+    seconds = domain["val_images"] * rates.seconds(counted["flops"])
+    if training is not None:
+        epochs, steps = training["epochs"], training["steps"]
+        images = steps * training["batch"] if steps else epochs * domain["train_images"]
+        seconds += images * (rates.overhead + rates.seconds(counted["trained"]))
+    return Need(seconds, 4 * counted["weights"] + counted["peak"], counted["weights"] + PAGE)
+
+
+def _task_score(task: Task, rates: Rates) -> Need:
+    """The validation images through both halves of the tokenizer, the task's network and the extractor."""
+    coded, network, images = _coded(task), _answering(task.of("task_network")), _domain_images(task)
+    features = _features_of(task, rates, images)
+    each = [coded["encode"], coded["decode"], network["flops"]]
+    seconds = images * sum(rates.seconds(flops) for flops in each) + features.seconds
+    memory = coded["weights"] + network["weights"] + max(coded["peak"], network["peak"], features.memory)
+    shown = task.spec["shown"] * 8 * task.of("domain").spec["image_size"] ** 2
+    return Need(seconds, memory, shown + PAGE)
+
+
+def _task_control(task: Task, rates: Rates) -> Need:
+    """Network and extractor; fitting and coding patches takes seconds, which are left out."""
+    if task.spec["control"]["kind"] == "chance":
+        return Need(0.0, disk=PAGE)
+    network, images = _answering(task.of("task_network")), _domain_images(task)
+    features = _features_of(task, rates, images)
+    seconds = images * rates.seconds(network["flops"]) + features.seconds
+    return Need(seconds, network["weights"] + max(network["peak"], features.memory), PAGE)
+
+
+def _domain_images(task: Task) -> int:
+    return task.of("domain").spec["val_images"]
+
+
 # ---- samples and their numbers ----------------------------------------------------------------------------------
 
 
@@ -633,6 +700,10 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "probe": _probe,
     "probe_control": _probe_control,
     "neighbours": _neighbours,
+    "domain": _domain,
+    "task_network": _task_network,
+    "task_score": _task_score,
+    "task_control": _task_control,
     "generator": _training,
     "search_samples": _search_samples,
     "throughput": _throughput,

@@ -2,7 +2,7 @@
 
 Sources: DDPM (arXiv 2006.11239), Sec. 2-3; improved DDPM (arXiv 2102.09672), Eq. 15-17; used by DiT (arXiv 2212.09748)
 and by the diffusion loss of MAR (arXiv 2406.11838). The model predicts the noise and a variance logit per channel; or,
-instead of the noise, the velocity of arXiv 2202.00512.
+instead of the noise, the velocity of arXiv 2202.00512, or the clean data.
 
 Shapes: B items, C channels (always last), T steps; x is (B, ..., C); t is int64 (B,) in 0..T-1, 0 nearest to the data.
 Tables are computed in float64 and kept as float32 on each device that asks for them.
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 SCHEDULES = ("linear", "cosine")
-PREDICTIONS = ("noise", "velocity")
+PREDICTIONS = ("noise", "velocity", "clean")
 
 
 def make_betas(schedule: str, steps: int) -> np.ndarray:
@@ -32,7 +32,7 @@ def make_betas(schedule: str, steps: int) -> np.ndarray:
 class DiffusionLoss(NamedTuple):
     """Per-item terms, each (B,): their sum is the loss."""
 
-    mse: Tensor  # squared error of what is predicted: the noise, or the velocity
+    mse: Tensor  # squared error of what is predicted
     vb: Tensor  # variational bound in bits per value; teaches the variance only
 
 
@@ -42,7 +42,7 @@ class GaussianDiffusion:
     With `prediction` "velocity" the model predicts signal * noise - scale * x_0 in place of the noise, for
     x_t = signal * x_0 + scale * noise (arXiv 2202.00512, Sec. 4 and App. D). Its squared error is that of the noise
     over signal^2. So times of little signal, where a prediction has to come from the condition, weigh more; and x_0
-    follows from it without a division by the signal.
+    follows from it without a division by the signal. With "clean" it predicts x_0, and no noise has to get through it.
 
     Not a module: it has no weights, and its tables must survive neither `.to(bfloat16)` nor a checkpoint.
     """
@@ -82,6 +82,8 @@ class GaussianDiffusion:
 
     def clean(self, x: Tensor, predicted: Tensor, i: int) -> Tensor:
         """The x_0 (B, ..., C) that a prediction (B, ..., C) at x = x_i says (DDPM Eq. 15; arXiv 2202.00512, App. D)."""
+        if self.prediction == "clean":
+            return predicted
         if self.prediction == "velocity":
             return self.signal[i] * x - self.noise[i] * predicted
         return (x - self.noise[i] * predicted) / self.signal[i]
@@ -98,7 +100,9 @@ class GaussianDiffusion:
         # The posterior mean is linear in x_0, and x_0 = (x_t - scale noise) / signal = signal x_t - scale velocity: the
         # true and the predicted mean differ by a multiple of the prediction's error. Nothing cancels at large t. At
         # t = 0 it is x_0 minus the model mean.
-        if self.prediction == "velocity":
+        if self.prediction == "clean":
+            error, weight = x0 - predicted, mean_from_x0
+        elif self.prediction == "velocity":
             error, weight = predicted - (signal * noise - scale * x0), mean_from_x0 * scale
         else:
             error, weight = predicted - noise, mean_from_x0 * scale / signal

@@ -2,7 +2,8 @@
 
 A claim is a plain dict: id, claim, where, relation, margin, holds_in_print, and `cells`, the (table, row, column) of
 its numbers: left and right (lt, le, gt, ge), the rows of a series (increasing, decreasing), or all rows of a column,
-of the column it is correlated with, and of its rival (stronger_correlation). Every difference is signed so that
+of the column it is correlated with, and of its rival (stronger_correlation). One that studies measure, generator by
+generator, has `studies` as well: study_claims.py. Every difference is signed so that
 positive supports the claim, and is taken seed by seed. K seeds, n numbers that differ.
 """
 
@@ -14,14 +15,17 @@ from tesserae.lineage.cells import beats
 from tesserae.lineage.measures.base import CHOSEN
 from tesserae.lineage.measures.registry import MeasureError, kind_of
 from tesserae.reporting import published as published_numbers
+from tesserae.reporting import study_claims
+from tesserae.reporting.study_claims import correlations
 from tesserae.reporting.tables import same_measure
+from tesserae.reporting.verdicts import LEVEL, MARKS, estimate, interval, judged, verdict
+
+__all__ = ["LEVEL", "MARKS", "ClaimError", "correlations", "evaluate", "evaluate_all", "interval", "verdict"]
 
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd
 
-LEVEL = 0.95
 FULL = ("paper", "released")  # scales whose numbers may be held against the paper's own
-MARKS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "?", "not run": "–"}  # in the order of counts
 SIGNS = {"lt": 1, "le": 1, "increasing": 1, "gt": -1, "ge": -1, "decreasing": -1}  # of (next - previous)
 ORDERS = ("lt", "le", "gt", "ge")
 NOTHING_BEATS = "; none of its numbers beats its control, so that they carry no information"
@@ -30,44 +34,6 @@ EQUAL = ("le", "ge")  # here no difference supports the claim
 
 class ClaimError(ValueError):
     """Numbers that cannot be set against a claim."""
-
-
-def interval(differences: Sequence[float]) -> tuple[float, float] | None:
-    """Student's t interval of the mean of paired differences (n,) at LEVEL; None for fewer than two."""
-    from scipy.stats import t
-
-    if len(differences) < 2:
-        return None
-    mean = statistics.fmean(differences)
-    half = t.ppf((1 + LEVEL) / 2, len(differences) - 1) * statistics.stdev(differences) / len(differences) ** 0.5
-    return mean - float(half), mean + float(half)
-
-
-def verdict(bounds: tuple[float, float] | None, equal: bool) -> str:
-    """reproduced if the whole interval supports a claim, contradicted if none of it does, else inconclusive.
-
-    equal: whether zero supports the claim (le, ge).
-    """
-    if bounds is None:
-        return "inconclusive"
-    low, high = bounds
-    if low > 0 or (equal and low == 0):
-        return "reproduced"
-    return "contradicted" if high < 0 or (not equal and high == 0) else "inconclusive"
-
-
-def estimate(differences: Sequence[float], equal: bool) -> dict[str, Any]:
-    """Differences (n,) with mean, sd, interval, standardised effect (mean / sd; None where it is not) and verdict."""
-    mean, bounds = statistics.fmean(differences), interval(differences)
-    sd = statistics.stdev(differences) if bounds else None
-    return {
-        "differences": list(differences),
-        "mean": mean,
-        "sd": sd,
-        "interval": list(bounds) if bounds else None,
-        "standardised": mean / sd if sd else None,
-        "verdict": verdict(bounds, equal),
-    }
 
 
 def steps(relation: str, numbers: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -84,16 +50,6 @@ def steps(relation: str, numbers: Sequence[Sequence[float]]) -> list[list[float]
         [sign * (b - a) for a, b in zip(before, after, strict=True)]
         for before, after in zip(numbers, numbers[1:], strict=False)
     ]
-
-
-def correlations(numbers: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
-    """Numbers (3 R, n) of column, against and rival over R rows -> |Pearson r| of column and of rival, each (n,)."""
-    rows = len(numbers) // 3
-    column, against, rival = (list(zip(*numbers[i * rows : (i + 1) * rows], strict=True)) for i in range(3))
-    ours, theirs = (
-        [abs(statistics.correlation(a, b)) for a, b in zip(one, against, strict=True)] for one in (column, rival)
-    )
-    return ours, theirs
 
 
 def _effect(relation: str, numbers: Sequence[Sequence[float]]) -> tuple[list[float], float]:
@@ -141,7 +97,7 @@ def evaluate(
         labels = labels_of(found_cells)
         found = [step | {"from": a, "to": b} for step, a, b in zip(found, labels, labels[1:], strict=False)]
     effect = estimate(whole, equal)
-    word, reason = _judged(found, equal, seeds=max(len(cell["values"]) for cell in found_cells))
+    word, reason = judged(found, equal, seeds=max(len(cell["values"]) for cell in found_cells))
     reason += NOTHING_BEATS if _all_behind(found_cells, lines) else ""
     relative = effect["mean"] / base if base else None
     return record | {
@@ -173,7 +129,10 @@ def evaluate_all(
     seeds: Sequence[int],
 ) -> dict[str, Any]:
     """All claims of a paper at a scale: what claims.json holds and all writers show."""
-    records = [evaluate(claim, cells, printed) for claim in claims]
+    records = [
+        study_claims.evaluate(claim, printed) if "studies" in claim else evaluate(claim, cells, printed)
+        for claim in claims
+    ]
     about = {"paper": paper, "title": title, "scale": scale, "seeds": list(seeds)}
     return about | {"summary": summary(records), "claims": records}
 
@@ -216,26 +175,6 @@ def _paired(name: str, cells: Sequence[Mapping[str, Any]]) -> list[list[float]]:
         raise ClaimError(f"{name}: cells of {' and '.join(map(str, counts))} seeds cannot be paired")
     n = counts[0] if counts else 1
     return [values * n if len(values) == 1 else values for values in numbers]
-
-
-def _judged(found: Sequence[Mapping[str, Any]], equal: bool, *, seeds: int) -> tuple[str, str]:
-    """Verdict over all steps, and why."""
-    words = [step["verdict"] for step in found]
-    if found[0]["interval"] is None:
-        signs = [step["mean"] > 0 or (equal and step["mean"] == 0) for step in found]
-        why = "one seed" if seeds == 1 else "the numbers are the same for every seed"
-        sign = ("supports" if signs[0] else "opposes") if len(signs) == 1 else f"supports {sum(signs)} of {len(signs)}"
-        return "inconclusive", f"{why}: no interval; the sign {sign} {'the claim' if len(signs) == 1 else 'steps'}"
-    if len(found) == 1:
-        why = {
-            "reproduced": "the whole interval supports the claim",
-            "contradicted": "the whole interval opposes the claim",
-            "inconclusive": "the interval reaches both sides of zero",
-        }
-        return words[0], why[words[0]]
-    word = next((word for word in ("contradicted", "inconclusive") if word in words), "reproduced")
-    counted = [f"{words.count(word)} {word}" for word in MARKS if word in words]
-    return word, f"of {len(found)} steps {', '.join(counted)}"
 
 
 def _measured_alike(name: str, keys: Sequence[tuple], cells: Mapping[tuple, Mapping[str, Any]]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tesserae.reporting import study_claims
 from tesserae.reporting.claims import FULL, MARKS, ORDERS, correlations, labels_of
 from tesserae.reporting.escape import escape_markdown
 from tesserae.reporting.links import anchor, lineage_page
@@ -49,6 +50,11 @@ def notes(found: Mapping[str, Any]) -> list[str]:
         "Where there is no effect at all, about one interval in forty lies wholly on either side: nothing is widened "
         "for the number of claims.",
     ]
+    if any("studies" in record for record in found["claims"]):
+        lines.append(
+            "That one number predicts better than another is asked within one generator, or one task, at a time: no "
+            "correlation mixes two. Its interval is over draws of tokenizers and of seeds, and of one study alone."
+        )
     if len(found["seeds"]) == 1:
         lines.append(
             "One seed was run: there is no interval, so every claim that was run is inconclusive and only the sign of "
@@ -68,6 +74,8 @@ def says(record: Mapping[str, Any]) -> str:
     if record["relation"] == "stronger_correlation":
         rows = len(cells) // 3
         column, against, rival = (cells[i * rows]["column"] for i in range(3))
+        if "studies" in record:
+            return f"{column} correlates with {against} more strongly than {rival} does, in each study"
         return f"{column} correlates with {against} more strongly than {rival} does, over {rows} rows"
     labels, word = labels_of(cells), WORDS[record["relation"]]
     if record["relation"] in ORDERS:
@@ -100,6 +108,8 @@ def shown(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Of a correlation: its two |r|, unless they were not run.
     """
+    if "studies" in record:
+        return study_claims.shown(record)
     if record["relation"] != "stronger_correlation":
         return [
             {**cell, "label": label} for cell, label in zip(record["cells"], labels_of(record["cells"]), strict=True)
@@ -293,7 +303,7 @@ effects are relative to the number compared with, a series' to its first.</p>
 <p class="quiet">{{ says(record) }}</p>
 {%- for step in record.steps %}
 {%- if record.steps | length > 1 %}
-<p>{{ step['from'] }} → {{ step.to }}</p>
+<p>{% if 'label' in step %}{{ step.label }}{% else %}{{ step['from'] }} → {{ step.to }}{% endif %}</p>
 {%- endif %}
 {{ plot(step, record) }}
 <p><b>{{ signed(step.mean) }}</b> {{ bracket(step) }}
@@ -303,7 +313,8 @@ effects are relative to the number compared with, a series' to its first.</p>
 {%- if record.effect %}
 <p>
 {%- if record.steps | length > 1 %}
-<small>first to last {{ signed(record.effect.mean) }} {{ bracket(record.effect) }}</small>
+<small>{{ 'mean' if 'studies' in record else 'first to last' }} {{ signed(record.effect.mean) }}
+ {{ bracket(record.effect) }}</small>
 {%- endif %}
 {%- if record.relative is not none %}<small>relative {{ signed(record.relative, True) }}
 {%- if record.effect.standardised is not none %}, standardised {{ signed(record.effect.standardised) }}{% endif -%}

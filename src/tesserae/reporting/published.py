@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tesserae.config.published import COLUMNS, PublishedError, read
 
 if TYPE_CHECKING:
@@ -34,30 +36,37 @@ def lookup(frame: pd.DataFrame, table: str, row: str, column: str) -> float | No
 def find(frame: pd.DataFrame, table: str, row: str, column: str) -> pd.Series:
     """The one line of `load`'s frame with this key, with its direction, printed text and note. Errors as `lookup`."""
     where = frame.attrs.get("path", "the published numbers")
-    found = frame
+    found = np.arange(len(frame))
     for name, wanted in (("table", table), ("row", row), ("column", column)):
-        narrowed = found[found[name] == wanted]
-        if narrowed.empty:
-            there = ", ".join(repr(item) for item in dict.fromkeys(found[name])) or "nothing"
+        names = _names(frame, name)[found]
+        narrowed = found[names == wanted]
+        if not len(narrowed):
+            there = ", ".join(repr(item) for item in dict.fromkeys(names)) or "nothing"
             inside = {"table": "", "row": f" in {table!r}", "column": f" in {table!r}, row {row!r}"}[name]
             raise PublishedError(f"{where}: no {name} {wanted!r}{inside}; there is {there}")
         found = narrowed
     if len(found) > 1:
+        several = frame.iloc[found]
         lines = ", ".join(
             f"line {line} (group {group!r}, subject {subject!r})"
-            for line, group, subject in zip(found["line"], found["group"], found["subject"], strict=True)
+            for line, group, subject in zip(several["line"], several["group"], several["subject"], strict=True)
         )
         raise PublishedError(f"{where}: {table!r}, row {row!r}, column {column!r} is ambiguous: {lines}")
-    return found.iloc[0]
+    return frame.iloc[found[0]]
 
 
 def cell(frame: pd.DataFrame, table: str, row: str, column: str) -> pd.Series | None:
     """As `find`, but None if the table has this row and this column and no line for where they meet."""
-    inside = frame[frame["table"] == table]
-    meets = (inside["row"] == row) & (inside["column"] == column)
-    if not meets.any() and row in set(inside["row"]) and column in set(inside["column"]):
+    inside = _names(frame, "table") == table
+    of_row, of_column = inside & (_names(frame, "row") == row), inside & (_names(frame, "column") == column)
+    if of_row.any() and of_column.any() and not (of_row & of_column).any():
         return None
     return find(frame, table, row, column)
+
+
+def _names(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """A column of texts as an array of objects, which is compared ten times as fast as a column of a frame."""
+    return frame[column].to_numpy(dtype=object)
 
 
 def rows(frame: pd.DataFrame, table: str) -> dict[str, str]:

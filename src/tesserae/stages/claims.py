@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from tesserae.correlating import AHEAD
 from tesserae.lineage.work import Work
 from tesserae.reporting import claims, claims_files, published
 
@@ -23,7 +24,10 @@ def run(work: Work) -> dict[str, float]:
         for cell in spec["cells"]
     }
     found = claims.evaluate_all(
-        spec["claims"],
+        [
+            claim | {"studies": [_studied(work, one) for one in claim["studies"]]} if "studies" in claim else claim
+            for claim in spec["claims"]
+        ],
         cells,
         published.load(work.sources["published"]),
         paper=spec["paper"],
@@ -33,6 +37,29 @@ def run(work: Work) -> dict[str, float]:
     )
     claims_files.write(found, work.out)
     return {word: float(count) for word, count in found["summary"].items()}
+
+
+def _studied(work: Work, study: dict[str, Any]) -> dict[str, Any]:
+    """What a study measured of a claim, as reporting/study_claims.py has it; or why it did not.
+
+    study: `title`, and `artifact` with its `predictor` and its `rival`, or the `reason` why there is none.
+    """
+    if study.get("reason"):
+        return study
+    folder, predictor = work.inputs[study["artifact"]], study["predictor"]
+    content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    names = {
+        "tokenizers": "tokenizers",
+        "r": f"{predictor}_pearson",
+        "rival": f"{study['rival']}_pearson",
+        **{name: f"{predictor}_{name}" for name in AHEAD},
+    }
+    if missing := [why for name in names.values() if (why := content.get("without", {}).get(name))]:
+        return study | {"reason": missing[0]}
+    numbers = {key: read(folder, name)[0] for key, name in names.items()}
+    ahead, *bounds = (numbers.pop(name) for name in AHEAD)
+    by_seed = content["by_seed"].get(predictor, [])
+    return study | numbers | {"ahead": ahead, "interval": bounds, "by_seed": by_seed}
 
 
 def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:

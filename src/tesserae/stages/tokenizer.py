@@ -6,6 +6,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tesserae.contracts import check_tokenizer
+from tesserae.controls.patches import fit_components
 from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.data.ragged import open_ragged
@@ -29,7 +30,8 @@ def run(work: Work) -> dict[str, float]:
     the concepts in it, "concepts" int64 (B, K), filled up with -1. With the inputs `proxy` and `codes` it has the codes
     of another tokenizer, "codes" int64 (B, N), whose decoder the network takes. With the input `teacher_features` it
     has what a frozen network says of the image: "teacher_pooled" (B, F) and "teacher_grid" (B, G * G, F). With an input
-    `start`, training goes on from its averaged weights, and the encoder stays as it is.
+    `start`, training goes on from its averaged weights, and the encoder stays as it is; with an input `continued` all
+    of the network goes on learning, and losses may have brought parts that the other one has not (its `ADDED`).
     """
     if "official" in work.spec:
         return take_official(work, check_tokenizer, lambda model: _take_first_stage(work, model))
@@ -45,6 +47,10 @@ def run(work: Work) -> dict[str, float]:
         # the tokenizer it starts from (the official code starts from the raw ones).
         weights.load_into(model, work.inputs["start"] / "weights.safetensors")
         model.freeze_encoder()
+    if "continued" in work.inputs:
+        # DECISION: likewise from averaged weights; optimizers and schedules begin anew.
+        added = getattr(model, "ADDED", ())
+        weights.load_into(model, work.inputs["continued"] / "weights.safetensors", added=added)
     prompts = open_prompts(work)
     teacher = open_teacher(shards, model.teacher_side) if (shards := work.shards("teacher_features")) else None
     concepts = open_ragged(work.inputs["concepts"], "train") if "concepts" in work.inputs else None
@@ -69,11 +75,20 @@ def run(work: Work) -> dict[str, float]:
 
 
 def _take_first_stage(work: Work, model: nn.Module) -> None:
-    """Give a network the first stage in whose latents it draws, if it does (`DrawsInLatents`)."""
+    """Give a network the first stage in whose latents it draws, if it does (`DrawsInLatents`): one that was trained, or
+    principal components of patches of the training images, which are computed here.
+    """
+    components = work.spec["model"].get("first_stage")
+    if "first_stage" not in work.inputs and not isinstance(components, dict):
+        return
+    images = open_cache(work.inputs["dataset"], "train").images
     if "first_stage" in work.inputs:
         found = load_file(work.inputs["first_stage"] / "weights.safetensors")
-        images = open_cache(work.inputs["dataset"], "train").images[:CALIBRATING]
-        model.take_first_stage(found, float_images(images, torch.device("cpu")))
+    else:
+        grid = images.shape[1] // components["patch"]
+        fitted = fit_components(images, grid, components["components"])
+        found = {"mean": fitted.mean, "basis": fitted.basis}
+    model.take_first_stage(found, float_images(images[:CALIBRATING], torch.device("cpu")))
 
 
 if __name__ == "__main__":

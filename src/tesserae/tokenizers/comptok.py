@@ -24,6 +24,7 @@ from tesserae.losses.representation import representation_loss
 from tesserae.nn.hashing import normals, seeds_of
 from tesserae.nn.latent_autoencoder import LatentAutoencoder
 from tesserae.nn.nested_dropout import draw_kept, first
+from tesserae.nn.patch_components import PatchComponents
 from tesserae.nn.patches import patchify, unpatchify
 from tesserae.nn.sizes import TransformerSize
 from tesserae.quantizers.gaussian import LOGVAR_MIN, GaussianPosterior
@@ -59,7 +60,7 @@ class CompTok(nn.Module):
     ValueError for sizes that do not fit one another.
     """
 
-    TRAINING_ONLY = ("dit.projector.",)
+    ADDED = ("composing.",)  # what a training that continues one without the three losses begins with anew
 
     def __init__(
         self,
@@ -68,15 +69,16 @@ class CompTok(nn.Module):
         patch_size: int,
         concept_tokens: int,
         token_width: int,
+        concept_positions: bool,  # whether the decoder learns which concept token is which
         drop_path: float,
         encoder: TransformerSize,
         decoder: TransformerSize,
         recogniser: TransformerSize | None,
         critic: TransformerSize | None,
         decoder_patch: int,
-        first_stage: Mapping[str, Any],  # keywords of LatentAutoencoder
+        first_stage: Mapping[str, Any],  # keywords of LatentAutoencoder, or of PatchComponents
         latent_scale: float | None,  # of the first stage's latents; None: such that their variance is 1
-        prediction: Literal["noise", "velocity"],
+        prediction: Literal["noise", "velocity", "clean"],
         diffusion_steps: int,
         null_probability: float,
         nested_start_step: int | None,  # from which each image keeps its first tokens alone; None: never
@@ -92,8 +94,7 @@ class CompTok(nn.Module):
         sampling: Sampling,
     ):
         super().__init__()
-        self.first_stage = LatentAutoencoder(**first_stage).requires_grad_(False)
-        pixels = 2 ** (len(first_stage["multipliers"]) - 1)
+        self.first_stage, pixels, channels = first_stage_of(first_stage)
         for part, side in (("encoder", patch_size), ("decoder", pixels * decoder_patch)):
             if image_size % side:
                 raise ValueError(
@@ -107,7 +108,7 @@ class CompTok(nn.Module):
             raise ValueError("guidance needs a null_probability: else the decoder never learns to do without tokens")
         self.image_size, self.tokens, self.latent_channels = image_size, concept_tokens, token_width
         self.side, self.decoder_patch = image_size // pixels, decoder_patch
-        self.grid, channels = self.side // decoder_patch, first_stage["latent_channels"]
+        self.grid = self.side // decoder_patch
         self.latent_shape = (self.grid**2, decoder_patch**2, channels)  # (P, s, C)
         self.null_probability, self.nested_start_step = null_probability, nested_start_step
         self.start, self.x0_limit, self.sampling = auxiliary_start_step, auxiliary["x0_limit"], dict(sampling)
@@ -124,6 +125,7 @@ class CompTok(nn.Module):
             **latents,
             concepts=concept_tokens,
             token_width=token_width,
+            concept_positions=concept_positions,
             aligned_block=aligned_block if self.representation else 0,
             projector_width=projector_width,
             teacher_width=CHANNELS[teacher] if self.representation else None,
@@ -144,6 +146,7 @@ class CompTok(nn.Module):
     def place_tokens(self) -> None:
         """Learned positions of what stands on a grid start as those of a grid. Not in the papers."""
         self.encoder.place_tokens()
+        self.dit.place_tokens()
         if self.composing is not None and self.composing.informs:
             self.composing.recogniser.place_tokens()
 
@@ -325,6 +328,14 @@ class CompTok(nn.Module):
     def no_weight_decay(self, name: str, parameter: nn.Parameter) -> bool:
         """Biases, gains and single vectors (Semanticist, official code); of the critic nothing is spared."""
         return parameter.ndim < 2 and not name.startswith(CRITIC)
+
+
+def first_stage_of(settings: Mapping[str, Any]) -> tuple[nn.Module, int, int]:
+    """A frozen first stage, the pixels along the side of one of its latents, and a latent's values."""
+    if "components" in settings:
+        return PatchComponents(**settings), settings["patch"], settings["components"]
+    stage = LatentAutoencoder(**settings).requires_grad_(False)
+    return stage, 2 ** (len(settings["multipliers"]) - 1), settings["latent_channels"]
 
 
 def resized(features: Tensor, side: int) -> Tensor:

@@ -16,7 +16,7 @@ from tesserae.nn.attention import Attention
 from tesserae.nn.diffusion_transformer import EMBEDDING_STD, MLP_RATIO, plain_norm
 from tesserae.nn.feedforward import MLP
 from tesserae.nn.modulation import ModulatedBlock, ModulatedLinear, TimestepEmbedder
-from tesserae.nn.positions import sincos_2d
+from tesserae.nn.positions import placed, sincos_2d
 from tesserae.nn.sizes import TransformerSize
 
 
@@ -64,7 +64,8 @@ class LatentTransformer(nn.Module):
 class ConceptDecoder(LatentTransformer):
     """Noisy latents, times and concept tokens in one sequence in which all see all; zero when it starts."""
 
-    # DECISION (D07): concept tokens have no positions, as in Semanticist's code: their order says nothing.
+    # DECISION (D07): concept tokens have no positions, as in Semanticist's code: their order says nothing. A scale may
+    # give them some.
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class ConceptDecoder(LatentTransformer):
         channels: int,
         concepts: int,
         token_width: int,
+        concept_positions: bool,
         aligned_block: int,  # 1-based; 0: nothing is aligned
         projector_width: int,
         teacher_width: int | None,
@@ -91,14 +93,25 @@ class ConceptDecoder(LatentTransformer):
         # These keep PyTorch's first weights (official code).
         self.null_cond = nn.Parameter(EMBEDDING_STD * torch.randn(1, concepts, token_width))
         self.autoenc_cond_embedder = nn.Linear(token_width, width)
+        if concept_positions:
+            self.cond_positions = nn.Parameter(EMBEDDING_STD * torch.randn(1, concepts, width))
         if aligned_block:
             self.projector = projector(width, projector_width, teacher_width)
+
+    @torch.no_grad()
+    def place_tokens(self) -> None:
+        """Learned positions of concept tokens, if there are any, start as those of a grid."""
+        if hasattr(self, "cond_positions"):
+            self.cond_positions[0] = placed(self.cond_positions.shape[-1], self.cond_positions.shape[1])
 
     def forward(self, x: Tensor, t: Tensor, tokens: Tensor, *, aligned: bool = False) -> Denoised:
         """x (B, P, s, C), t int64 (B,) or (1,), tokens (B, K, d); `aligned`: the hidden patches are wanted."""
         condition = self.t_embedder(t).expand(len(x), -1)
         patches, hidden = x.shape[1], None
-        h = torch.cat([self.embedded(x), self.autoenc_cond_embedder(tokens)], dim=1)
+        read = self.autoenc_cond_embedder(tokens)
+        if hasattr(self, "cond_positions"):
+            read = read + self.cond_positions
+        h = torch.cat([self.embedded(x), read], dim=1)
         for number, block in enumerate(self.blocks, 1):
             h = block(h, condition)
             if aligned and number == self.aligned_block:

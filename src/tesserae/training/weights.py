@@ -33,12 +33,15 @@ def load(file: Path) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def load_into(model: nn.Module, file: Path) -> None:
-    """Copy the weights in `file` into a network; ValueError if they are not all that it uses."""
+def load_into(model: nn.Module, file: Path, added: tuple[str, ...] = ()) -> None:
+    """Copy the weights in `file` into a network; ValueError if they are not all that it uses.
+
+    What starts with one of `added` may be missing in the file: it stays as it is.
+    """
     weights, kept = load_file(file), set(used(model, model.state_dict()))
-    if set(weights) != kept:
+    if odd := {name for name in set(weights) ^ kept if name in weights or not name.startswith(added)}:
         module = _described(file)["module"]
-        raise ValueError(f"{file} and {module} disagree on {sorted(set(weights) ^ kept)[:5]}; train again")
+        raise ValueError(f"{file} and {module} disagree on {sorted(odd)[:5]}; train again")
     model.load_state_dict(weights, strict=False)
 
 

@@ -6,9 +6,28 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from tesserae.config.files import Strict
+from tesserae.config.latents import Components
 from tesserae.config.parts import Tokenizer
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Tokens
 
+# Keywords that make the network, but for Q and the critic, which a training may begin with that continues another one.
+NETWORK = (
+    "image_size",
+    "patch_size",
+    "concept_tokens",
+    "token_width",
+    "concept_positions",
+    "encoder",
+    "decoder",
+    "decoder_patch",
+    "first_stage",
+    "latent_scale",
+    "prediction",
+    "diffusion_steps",
+    "aligned_block",
+    "projector_width",
+    "teacher",
+)
 OFFICIAL = "tesserae.tokenizers.comptok_weights"  # reads Semanticist's published weights
 
 Teacher = Literal["dinov2_vitb14", "lite2"]
@@ -69,12 +88,13 @@ class Recipe(Tokenizer):
     decoder_patch: int = Field(gt=0, description="of the decoder and the critic, in latents")
     concept_tokens: int = Field(gt=1)
     token_width: int = Field(gt=1)
+    concept_positions: bool = Field(False, description="whether the decoder learns positions of concept tokens")
     drop_path: float = Field(ge=0, lt=1, description="stochastic depth of the encoder's last block")
     null_probability: float = Field(ge=0, lt=1, description="of an image whose tokens the decoder does not get")
     nested_start_epoch: float | None = Field(
         None, ge=0, description="epoch from which the decoder gets the first tokens alone; null: never"
     )
-    prediction: Literal["noise", "velocity"]
+    prediction: Literal["noise", "velocity", "clean"]
     diffusion_steps: int = Field(gt=1)
     teacher: Teacher
     teacher_side: int = Field(gt=0, description="places along a side of the teacher's features")
@@ -108,13 +128,15 @@ class ScaledCriticTraining(Strict):
 
 
 class Scaled(Strict):
+    first_stage: Components | None = Field(None, description="instead of the one that a recipe names (`latents_of`)")
     latent_scale: Literal["computed"] | None = None
     patch_size: int | None = Field(None, gt=0, description="where the scale's own does not suit it")
     decoder_patch: int | None = Field(None, gt=0)
     concept_tokens: dict[int, int] = Field({}, description="the paper's value -> ours")
     token_width: int | None = Field(None, gt=1)
+    concept_positions: bool | None = None
     drop_path: float | None = Field(None, ge=0, lt=1)
-    prediction: Literal["noise", "velocity"] | None = None
+    prediction: Literal["noise", "velocity", "clean"] | None = None
     teacher: Teacher | None = None
     teacher_side: int | None = Field(None, gt=0)
     aligned_block: int | None = Field(None, gt=0)
@@ -125,7 +147,8 @@ class Scaled(Strict):
 
 
 def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
-    """Fill `model`, the keywords of CompTok, but for `first_stage` (latents.py) and what `schedule` fills.
+    """Fill `model`, the keywords of CompTok, but for a `first_stage` that is trained (latents.py) and what `schedule`
+    fills.
 
     Raises ConfigError for sizes that do not fit one another.
     """
@@ -136,6 +159,10 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     paper = recipe["concept_tokens"]
     mapped = ours.concept_tokens.get(paper.value)
     spec.set("model.concept_tokens", context.either(mapped, paper, f"systems.comptok.concept_tokens.{paper.value}"))
+    if ours.first_stage is not None:
+        for key, value in ours.first_stage.model_dump().items():
+            path = f"systems.comptok.first_stage.{key}"
+            spec.set(f"model.first_stage.{key}", context.either(value, recipe["latents_of"], path))
     for part in ("encoder", "decoder", "recogniser", "critic"):
         if recipe[part].value is None:
             spec.set(f"model.{part}", None, recipe[part].origin)
@@ -147,6 +174,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     for key in (
         "decoder_patch",
         "token_width",
+        "concept_positions",
         "drop_path",
         "prediction",
         "teacher_side",
@@ -228,6 +256,14 @@ def _faults(model: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     side, patch = model["image_size"], model["patch_size"]
     if side % patch:
         yield "patch_size", f"an image side of {side} is not divisible by patches of {patch}", "choose a divisor"
+    if stage := model.get("first_stage"):
+        covered = stage["patch"] * model["decoder_patch"]
+        if side % covered:
+            problem = f"{side} pixels are no multiple of the {covered} of a patch of latents"
+            yield "first_stage.patch", problem, "choose another one, or another decoder_patch"
+        if stage["components"] > (values := 3 * stage["patch"] ** 2):
+            problem = f"{stage['components']} components of patches of {values} values"
+            yield "first_stage.components", problem, "choose no more components than values"
     blocks = model["decoder"]["blocks"]
     if model["loss_weights"]["representation"] and model["aligned_block"] > blocks:
         problem = f"block {model['aligned_block']} is aligned, and the decoder has {blocks}"

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from tesserae.lineage.measures.base import Measure
 from tesserae.lineage.measures.concepts import Concepts
+from tesserae.lineage.measures.correlation import Correlation
 from tesserae.lineage.measures.counted import Counted
 from tesserae.lineage.measures.descents import Descents
 from tesserae.lineage.measures.features import Features
@@ -18,6 +19,7 @@ from tesserae.lineage.measures.paths import Paths
 from tesserae.lineage.measures.probe import Probe
 from tesserae.lineage.measures.settings import Settings
 from tesserae.lineage.measures.speed import Speed
+from tesserae.lineage.measures.task import Task
 
 KINDS: dict[str, type[Measure]] = {
     "images": Images,
@@ -26,6 +28,8 @@ KINDS: dict[str, type[Measure]] = {
     "lengths": Lengths,
     "objects": Objects,
     "probe": Probe,
+    "task": Task,
+    "correlation": Correlation,
     "descents": Descents,
     "paths": Paths,
     "mixtures": Mixtures,

@@ -12,6 +12,7 @@ from tesserae.config.controls import name_of, patches_of
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import Spec
+from tesserae.workflow.graph.domains import controls_of_score
 from tesserae.workflow.graph.job import Job, extended, gathered, reads_of
 from tesserae.workflow.graph.probes import control_of
 from tesserae.workflow.graph.tokenizers import tokens_stage
@@ -23,6 +24,8 @@ ROWS = {
     "control_mean": (MEAN, "Mean colour (control)"),
     "control_chance": (CHANCE, "Chance (control)"),
 }
+# Kind of such a row -> numbers that it has not.
+LACKING = {REAL: {"psnr"}, CHANCE: {"psnr", "rfid", "rfid_disjoint"}}
 
 
 class Controls(NamedTuple):
@@ -36,7 +39,7 @@ class Controls(NamedTuple):
 
     def of_row(self, row: str, value: str) -> str | None:
         """Id of what stands in a row at the foot of a table; None for what it has not, as real images no PSNR."""
-        if row not in self.rows or (ROWS[row][0], value) == (REAL, "psnr"):
+        if row not in self.rows or value in LACKING.get(ROWS[row][0], ()):
             return None
         return self.rows[row].id
 
@@ -44,7 +47,7 @@ class Controls(NamedTuple):
 def controls_of(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:
     """The controls of a job whose stage has some, among the jobs `found` so far."""
     makers = {"reconstruction": _of_reconstruction, "looks": _of_reconstruction}
-    makers |= {"metrics": _of_samples, "probe": _of_probe}
+    makers |= {"metrics": _of_samples, "probe": _of_probe, "task_score": _of_score}
     return makers[job.stage](project, job, found)
 
 
@@ -53,6 +56,11 @@ def _of_probe(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:
     looked_at = found[tokens.inputs["scenes"] if "scenes" in tokens.inputs else tokens.inputs["dataset"]]
     own, chance = control_of(project, job, tokens, found[tokens.inputs["tokenizer"]], looked_at)
     return Controls(own, {"control_chance": chance})
+
+
+def _of_score(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:
+    own, rows = controls_of_score(project, job, found)
+    return Controls(own, rows)
 
 
 def _of_reconstruction(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:

@@ -1,8 +1,9 @@
 """The graph's AvgIG and MC: of any tokenizer of any paper that a table shows, all measured alike (CompTok, Sec. 3.2).
 
-`information_gain/<tokenizer>`, `mode_connectivity/<tokenizer>`, and `swaps/<tokenizer>`, which walks in steps of whole
-tokens; and what they share: `calibration/<tokenizer>`, `pairs/<data set>`. One paper's file says how, in
-`measures.learnability`, for tokenizers of all papers; numbers of one set of images stand in one column.
+`information_gain/<tokenizer>`, `mode_connectivity/<tokenizer>`, with `-<domain>` at the end on images of a domain,
+`swaps/<tokenizer>`, which walks in steps of whole tokens, and what they share: `calibration/<tokenizer>`, `pairs/<data
+set>`. One paper's file says how, in `measures.learnability`, for tokenizers of all papers; numbers of one set of images
+stand in one column.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from tesserae.config.resolve import ResolvedRecipe, Sourced, Spec
 from tesserae.config.seeds import of_seed, seed_of
 from tesserae.config.spaces import DRAWING_STEPS, SPACES, why_not
 from tesserae.config.stages import MISSED
-from tesserae.workflow.graph.job import Job, home, reads_of
+from tesserae.workflow.graph.domains import domain_job
+from tesserae.workflow.graph.job import Job, extended, home, reads_of
 from tesserae.workflow.graph.tokenizers import data_job, dataset_job, prompts_of, side_input_jobs
 
 GAIN, CONNECTIVITY, SWAPS = "information_gain", "mode_connectivity", "swaps"
@@ -43,9 +45,11 @@ def learnability_jobs(project: Project, tokenizers: dict[str, Job], shown_ids: s
     if told is None:
         return
     for recipe in project.tokenizers.values():
-        wanted = [stage for stage in STAGES if f"{stage}/{recipe.name}" in shown_ids]
-        if wanted and why_unmeasured(project, wanted[0], recipe.name) is None:
-            yield from _jobs(project, told, recipe, tokenizers, wanted)
+        for domain in (None, *project.domains.domains):
+            called = recipe.name if domain is None else extended(recipe.name, domain)
+            wanted = [stage for stage in STAGES if f"{stage}/{called}" in shown_ids]
+            if wanted and why_unmeasured(project, wanted[0], recipe.name) is None:
+                yield from _jobs(project, told, recipe, tokenizers, wanted, domain)
 
 
 def why_unmeasured(project: Project, stage: str, name: str) -> str | None:
@@ -94,20 +98,31 @@ def _side(project: Project, told: _Told) -> Sourced:
     return project.context.mapped("image_size", _critic(project, told, "critic")["image_size"])
 
 
-def _looked_at(project: Project, told: _Told) -> Job:
+def _looked_at(project: Project, told: _Told, domain: str | None) -> Job:
+    """The images: of the paper's data set, or of a domain, on which nothing has classes."""
+    if domain is not None:
+        return domain_job(project, domain)
     name, data, _ = project.context.playing(told.settings.data, told.file, f"{WHERE}.data")
     return data_job(project, name, data, _side(project, told))
 
 
 def _jobs(
-    project: Project, told: _Told, recipe: ResolvedRecipe, tokenizers: dict[str, Job], wanted: list[str]
+    project: Project,
+    told: _Told,
+    recipe: ResolvedRecipe,
+    tokenizers: dict[str, Job],
+    wanted: list[str],
+    domain: str | None,
 ) -> Iterator[Job]:
-    looked_at = _looked_at(project, told)
+    looked_at = _looked_at(project, told, domain)
     yield looked_at
+    called = recipe.name if domain is None else extended(recipe.name, domain)
     read = {"dataset": looked_at.id, "tokenizer": tokenizers[recipe.name].id}
     if tokenizers[recipe.name].spec["model"].get("text") == "encoder":
-        yield from (job for job in side_input_jobs(project, recipe, looked_at) if job.stage == "prompts")
-        read["prompts"] = prompts_of(project, recipe, looked_at)
+        # Images of a domain have no class: they get the prompt that names none, the last one of any set.
+        classes = looked_at if domain is None else dataset_job(project, recipe)
+        yield from (job for job in side_input_jobs(project, recipe, classes) if job.stage == "prompts")
+        read["prompts"] = prompts_of(project, recipe, classes)
     if GAIN in wanted:
         calibration = _calibration(project, told, recipe, tokenizers[recipe.name])
         yield calibration
@@ -116,15 +131,16 @@ def _jobs(
             spec.set(key, _ours(project, told, key))
         spec.set("rate", told.settings.rate, f"{told.file}: {WHERE}.rate")
         spec.set("batch", *_batch(project))
-        yield _job(GAIN, recipe.name, spec, read | {"calibration": calibration.id}, home(recipe))
+        yield _job(GAIN, called, spec, read | {"calibration": calibration.id}, home(recipe))
     if CONNECTIVITY in wanted:
         pairs = _pairs(project, told, looked_at)
         yield pairs
-        yield _connectivity(project, told, recipe, tokenizers, read | {"pairs": pairs.id}, pairs.spec["classes"])
+        inputs = read | {"pairs": pairs.id}
+        yield _connectivity(project, told, recipe, called, tokenizers, inputs, pairs.spec["classes"])
     if SWAPS in wanted and why_unmeasured(project, SWAPS, recipe.name) is None:
         pairs = _pairs(project, told, looked_at)
         yield pairs
-        yield _swaps(project, told, recipe, tokenizers, read | {"pairs": pairs.id})
+        yield _swaps(project, told, recipe, called, tokenizers, read | {"pairs": pairs.id})
 
 
 def _calibration(project: Project, told: _Told, recipe: ResolvedRecipe, tokenizer: Job) -> Job:
@@ -152,6 +168,7 @@ def _connectivity(
     project: Project,
     told: _Told,
     recipe: ResolvedRecipe,
+    called: str,
     tokenizers: dict[str, Job],
     read: dict[str, str],
     classes: bool,
@@ -181,11 +198,16 @@ def _connectivity(
         spec.set(key, _ours(project, told, key))
     spec.set("points", told.settings.points, f"{told.file}: {WHERE}.points")
     spec.set("batch", *_batch(project))
-    return _job(CONNECTIVITY, recipe.name, spec, inputs, home(recipe), without)
+    return _job(CONNECTIVITY, called, spec, inputs, home(recipe), without)
 
 
 def _swaps(
-    project: Project, told: _Told, recipe: ResolvedRecipe, tokenizers: dict[str, Job], read: dict[str, str]
+    project: Project,
+    told: _Told,
+    recipe: ResolvedRecipe,
+    called: str,
+    tokenizers: dict[str, Job],
+    read: dict[str, str],
 ) -> Job:
     """One critic judges: that of the tokenizer's own seed."""
     spec, inputs = _moving(recipe), dict(read)
@@ -209,7 +231,7 @@ def _swaps(
         spec.set(key, getattr(told.settings, of_paper), f"{told.file}: {WHERE}.{of_paper}")
     spec.set("batch", *_batch(project))
     without = {} if reads_back else dict.fromkeys(MISSED, "it has no network that reads tokens back")
-    return _job(SWAPS, recipe.name, spec, inputs, home(recipe), without)
+    return _job(SWAPS, called, spec, inputs, home(recipe), without)
 
 
 def _moving(recipe: ResolvedRecipe) -> Spec:

@@ -1,7 +1,7 @@
 """What the graph asks of recipes alone, always at the scale `paper`: counts of parameters, and the settings.
 
 Of tokenizers also those that the scale `paper` does without; settings also of probes and of policies, `probe-<probe>`
-and `policy-<policy>`.
+and `policy-<policy>`, and of how AvgIG and MC are measured, `learnability`.
 """
 
 from collections.abc import Iterator
@@ -69,3 +69,7 @@ def settings_jobs(published: Project) -> Iterator[Job]:
             where = f"config/papers/{paper}.yaml: measures.policies.{name}"
             spec = {"crops": policy.crops, "whole": int(policy.whole)}
             yield Job("settings", f"policy-{name}", spec, dict.fromkeys(spec, where), papers=(paper,))
+        if (learnability := entry.measures.learnability) is not None:
+            spec = {key: value for key, value in learnability.model_dump().items() if isinstance(value, (int, float))}
+            where = f"config/papers/{paper}.yaml: measures.learnability"
+            yield Job("settings", "learnability", spec, {key: f"{where}.{key}" for key in spec}, papers=(paper,))

@@ -6,12 +6,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tesserae.config.claims import Claim, Correlation
 from tesserae.config.figures import KINDS as FIGURES
 from tesserae.config.figures import module_of
 from tesserae.config.project import Project
 from tesserae.config.shown import is_cited, number_behind
 from tesserae.config.stages import METRICS, STAGES, stage_of
-from tesserae.config.types import Figure, Table
+from tesserae.config.types import Figure, Paper, Table
+from tesserae.correlating import RIVAL
 from tesserae.workflow.graph.controls import ROWS, Controls
 from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of
 from tesserae.workflow.graph.learnability import why_unmeasured
@@ -31,10 +33,12 @@ def why_missing(project: Project, artifact: str, found: dict[str, Job], value: s
 
 
 def recipe_of(project: Project, artifact: str) -> str:
-    """The recipe behind an artifact whose name may also say at which guidance, or under which prompt or policy."""
+    """The recipe behind an artifact whose name may also say at which guidance, under which prompt or policy, or in
+    which domain.
+    """
     name = artifact.split("/")[1]
     policies = [policy for paper in project.papers.values() for policy in paper.measures.policies]
-    for variant in (*KINDS, *PROMPTS, *policies):
+    for variant in (*KINDS, *PROMPTS, *policies, *project.domains.domains):
         name = name.removesuffix(f"-{variant}")
     if stage_of(artifact) in PROBED:
         name = tokenizer_of(project, name)
@@ -201,7 +205,11 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
     claims = project.claims[paper]
     inputs: dict[str, str] = {}
     cells = []
-    for table, row, column in sorted({cell for claim in claims for cell in claim.cells()}):
+    studied = {claim.id: studies for claim in claims if (studies := _studies_of(project, entry, claim, found))}
+    inputs |= {
+        study["artifact"]: study["artifact"] for some in studied.values() for study in some if "reason" not in study
+    }
+    for table, row, column in sorted({cell for claim in claims if claim.id not in studied for cell in claim.cells()}):
         cell = {"table": table, "row": row, "column": column}
         number = number_behind(entry, table, row, column)
         if is_cited(entry, table, row):
@@ -229,7 +237,7 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
         "scale": project.scale.scale,
         "seeds": seeds_of(project),
         "cells": cells,
-        "claims": [claim.plain() for claim in claims],
+        "claims": [claim.plain() | ({"studies": studied[claim.id]} if claim.id in studied else {}) for claim in claims],
     }
     yield Job(
         "claims",
@@ -240,3 +248,20 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
         sources={"published": Path(entry.published)},
         papers=(paper,),
     )
+
+
+def _studies_of(project: Project, paper: Paper, claim: Claim, found: dict[str, Job]) -> list[dict[str, str]]:
+    """Of a claim that one column predicts another better than a third does, the studies that measure it; else none."""
+    if not isinstance(claim, Correlation):
+        return []
+    studies = []
+    for name, study in paper.studies.items():
+        columns = {number.column: key for key, number in study.predictors.items()}
+        wanted, rival = claim.correlate.column, claim.than.column
+        about = (study.table, study.against.column) == (claim.correlate.table, claim.correlate.against)
+        if study.printed or not about or wanted not in columns or columns.get(rival) != RIVAL:
+            continue
+        told = {"title": study.title, "artifact": f"correlations/{name}", "predictor": columns[wanted], "rival": RIVAL}
+        reason = why_missing(project, told["artifact"], found)
+        studies.append(told if reason is None else told | {"reason": reason})
+    return studies

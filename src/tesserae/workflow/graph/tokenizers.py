@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tesserae.config import latents, proxies
+from tesserae.config import continuing, latents, proxies
 from tesserae.config import spec as specs
 from tesserae.config.errors import ConfigError
 from tesserae.config.parts import ProxyTokenizer
@@ -212,7 +212,8 @@ def made_after(project: Project, recipe: Any, chain: tuple[str, ...] = ()) -> in
     if recipe.name in chain:
         problem = f"it is made from itself: {' from '.join([*chain, recipe.name])}"
         raise ConfigError(recipe.file, f"tokenizers.{recipe.name}", problem, "let one of them stand on its own")
-    names = {key: getattr(recipe.typed, key, None) for key in ("finetune", "proxy", "latents_of")}
+    names = {key: getattr(recipe.typed, key, None) for key in ("finetune", "continues", "proxy")}
+    names["latents_of"] = latents.named(recipe, project.scale)
     if recipe.typed.source == "official":
         names["proxy"] = None
     found = [project.tokenizer(name, recipe, key) for key, name in names.items() if name is not None]
@@ -232,6 +233,10 @@ def tokenizer_job(project: Project, recipe: Any, dataset: Job) -> Job:
         if isinstance(recipe.typed, ProxyTokenizer):
             proxies.check_start(spec, recipe, start, tokenizer_spec_of(project, start))
         inputs["start"] = f"tokenizer/{start.name}"
+    if recipe.typed.continues:
+        start = project.tokenizer(recipe.typed.continues, recipe, "continues")
+        continuing.check(spec, recipe, start, tokenizer_spec_of(project, start))
+        inputs["continued"] = f"tokenizer/{start.name}"
     return Job(
         "tokenizer",
         recipe.name,

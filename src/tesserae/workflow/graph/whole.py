@@ -17,6 +17,7 @@ from tesserae.config.types import Forecast
 from tesserae.costs.describe import describe
 from tesserae.workflow.graph.controls import Controls, controls_of
 from tesserae.workflow.graph.diagnostics import diagnostic_jobs
+from tesserae.workflow.graph.domains import domain_jobs
 from tesserae.workflow.graph.generators import evaluation_jobs, generator_job
 from tesserae.workflow.graph.job import PAPER, Job, made_of, upstream
 from tesserae.workflow.graph.learnability import STAGES as LEARNABILITY
@@ -26,6 +27,7 @@ from tesserae.workflow.graph.recipes import recipe_jobs
 from tesserae.workflow.graph.report import lineage_job, notebook_job, page_job, report_job
 from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
 from tesserae.workflow.graph.speed import throughput_jobs
+from tesserae.workflow.graph.studies import candidates, study_jobs
 from tesserae.workflow.graph.tokenizers import (
     dataset_job,
     made_after,
@@ -58,6 +60,8 @@ def jobs(project: Project) -> dict[str, Job]:
             if one.id in found and (clash := _clash(found[one.id], one)):
                 clashes[one.id] = clash
             _add(one, found)
+    for job in study_jobs(project, found):
+        _add(job, found)
     shown: list[Job] = []
     for paper in project.papers:
         shown += [
@@ -142,6 +146,8 @@ def _shown_ids(project: Project) -> set[str]:
         for figure in paper.figures.values():
             patterns = [pattern for group in figure.inputs.values() for pattern in group.values()]
             named |= {pattern.format(row=row) for pattern in patterns for row in figure.rows}
+        for study in paper.studies.values():
+            named |= {row.artifact(number) for row in candidates(project, study) for number in study.numbers.values()}
     return {one for name in named for one in made_of(project, name)}
 
 
@@ -167,6 +173,7 @@ def _made(project: Project, shown_ids: set[str]) -> Iterator[Job]:
             *token_jobs(project, recipe, tokenizer, dataset),
             *diagnostic_jobs(project, recipe, tokenizer, dataset),
             *probe_jobs(project, recipe, tokenizer, dataset, shown_ids),
+            *domain_jobs(project, recipe, tokenizer, dataset, shown_ids),
         ]
         yield from sorted(of_it, key=lambda job: order.index(job.stage))
     yield from learnability_jobs(project, tokenizers, shown_ids)
