@@ -109,6 +109,31 @@ def test_an_anchor_has_a_neighbour_of_its_class_and_one_of_another():
     assert pairs.same_class.tolist() == [True, False, True, False]
 
 
+@given(st.lists(st.integers(-1, 4), min_size=1, max_size=30), st.integers(1, 40))
+@settings(max_examples=50, deadline=None)
+def test_images_are_the_first_of_each_class_in_turn(labels, count):
+    labels = np.array(labels)
+    chosen = first_of_classes(labels, count)
+    assert len(set(chosen.tolist())) == len(chosen) == min(count, len(labels))
+    counts = np.bincount(labels[chosen] + 1, minlength=6)
+    if (labels >= 0).any():
+        there = np.bincount(labels + 1, minlength=6)
+        assert all(counts[c] in (there[c], counts.max(), counts.max() - 1) for c in range(6))
+        for label in np.unique(labels):
+            assert (
+                sorted(chosen[labels[chosen] == label]) == np.flatnonzero(labels == label)[: counts[label + 1]].tolist()
+            )
+
+
+def test_images_of_a_set_without_classes_are_evenly_spread():
+    assert first_of_classes(np.full(9, -1), 3).tolist() == [0, 4, 8]
+
+
+def test_tokens_of_different_numbers_have_no_line_between_them():
+    with pytest.raises(ValueError, match="no line joins tokens"):
+        path_losses(images_of, far_from(0.0), torch.zeros(2, 3, 1), torch.zeros(2, 4, 1))
+
+
 def test_without_labels_the_two_nearest_ones():
     pairs = similar_pairs(FEATURES, None, np.array([0]))
     assert pairs.second.tolist() == [1, 2] and pairs.same_class is None

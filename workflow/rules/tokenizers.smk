@@ -13,6 +13,7 @@ for STAGE in (
     "calibration",
     "information_gain",
     "mode_connectivity",
+    "swaps",
     "denoising",
     "concept_f1",
     "concept_examples",

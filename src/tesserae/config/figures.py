@@ -25,7 +25,7 @@ class Kind:
 
     roles: Mapping[str, Source]
     group: str | None = None  # the one group that inputs stand in; None: as many as there are panels, of any name
-    takes: frozenset[str] = frozenset()  # of `x`, `series`, `published` and `published_rows`
+    takes: frozenset[str] = frozenset()  # of `x`, `series`, `published`, `published_rows`, `pair`
 
 
 SEARCH = Source("search", ("search.json",))
@@ -34,6 +34,7 @@ SPEED = Source("throughput", ("metrics.json",))
 DAMAGED = {"images": Source("denoising", ("denoising.npz",))}
 EXAMPLES = "concept_examples"
 KEPT = {"kept": Source("kept_tokens", ("kept.npz", "metrics.json"))}
+SWAPS = Source("swaps", ("swaps.npz", "metrics.json"))
 OBJECTS = {"objects": Source("objectness", ("objectness.npz", "metrics.json"))}
 
 KINDS: dict[str, Kind] = {
@@ -76,6 +77,15 @@ KINDS: dict[str, Kind] = {
         "tokenizers",
     ),
     "neighbours": Kind({"neighbours": Source("neighbours", ("neighbours.npz", "metrics.json"))}, "tokenizers"),
+    "swaps": Kind({"swaps": SWAPS}, "tokenizers", takes=frozenset({"published", "published_rows", "pair"})),
+    "swap_curves": Kind({"swaps": SWAPS}, "tokenizers"),
+    "descents_and_paths": Kind(
+        {
+            "gain": Source("information_gain", ("metrics.json",)),
+            "paths": Source("mode_connectivity", ("paths.npz", "metrics.json")),
+        },
+        "tokenizers",
+    ),
     "clusters": Kind({"clusters": Source("latent_clusters", ("clusters.npz", "metrics.json"))}, "tokenizers"),
 }
 

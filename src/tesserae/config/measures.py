@@ -35,7 +35,7 @@ class Throughput(Strict):
 
 
 class Learnability(Strict):
-    """AvgIG and MC of tokenizers (CompTok, Sec. 3.2): how, for those of all papers alike."""
+    """AvgIG, MC and swaps of tokenizers (CompTok, Sec. 3.2, Figs. 3 to 8): how, for those of all papers alike."""
 
     data: str = Field(description="role of the images that both look at, those of its validation split")
     encoder: Literal["clip_vitb32", "embedded"] = Field(description="which features say who is similar (pooled.py)")
@@ -48,7 +48,19 @@ class Learnability(Strict):
     real_images: int = Field(gt=1, description="that say where the zero of a critic is")
     critic: str = Field(description="tokenizer recipe whose critic judges the paths of all tokenizers")
     other_critic: str = Field(description="another one, which saw other fakes: a check")
-    seed: int = Field(ge=0, description="of the choice of calibration images")
+    seed: int = Field(ge=0, description="of the choice of calibration images, and of the order in which tokens swap")
+    swap_columns: int = Field(gt=2, description="of a row of pictures, from no token of the other image to all; odd")
+    swap_pairs: int = Field(gt=0, description="of images whose tokens are swapped")
+    sensitivity_pairs: int = Field(gt=0, description="of which one token after another is swapped alone")
+    swap_shown: int = Field(gt=0, description="pairs whose pictures are kept")
+
+    @model_validator(mode="after")
+    def _with_a_middle(self) -> "Learnability":
+        if self.swap_columns % 2 == 0:
+            raise ValueError(
+                f"swap_columns: none of {self.swap_columns} columns has half of the tokens; take an odd one"
+            )
+        return self
 
 
 class Denoising(Strict):

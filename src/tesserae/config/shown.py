@@ -179,7 +179,7 @@ def wrong_figures(paper: Paper, file: Path, printed: frozenset[Cell]) -> Iterato
             continue
         kind = KINDS[figure.draw]
         yield from _wrong_inputs(figure, kind, file, f"{where}.inputs")
-        for key in ("x", "series", "published", "published_rows"):
+        for key in ("x", "series", "published", "published_rows", "pair"):
             if getattr(figure, key) not in (None, []) and key not in kind.takes:
                 takers = [other for other, found in KINDS.items() if key in found.takes]
                 yield ConfigError(

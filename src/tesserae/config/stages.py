@@ -36,6 +36,8 @@ REBUILT = (
 )  # of `evaluation`: how reconstructions are measured
 DESCENDED = ("avgig", "worse", "error_start", "error_end")  # of one kind of start (stages/information_gain.py)
 WALKED = ("mc", "mc_same", "mc_cross", "end", "worst")  # by one judge (stages/mode_connectivity.py)
+SWAPPED = ("ratio", "worst", "half_first", "half_second", "turn")  # of one order of tokens (stages/swaps.py)
+MISSED = ("missed_own", "missed_mixed", "missed_own_8bit", "missed_mixed_8bit")  # by a tokenizer that reads tokens
 OF_CHANCE = ("chance", "another", "middle", "ceiling")  # lines beside an mIoU (metrics/objectness.py)
 
 
@@ -354,6 +356,19 @@ STAGES: dict[str, Stage] = {
         values=tuple(f"{name}{judge}" for judge in ("", "_other", "_features") for name in WALKED),
         listed=(),
         colour="#01665e",
+    ),
+    "swaps": Stage(
+        "pictures of tokens mixed from two images, and what that does to them",
+        {"metrics": METRICS, "arrays": "swaps.npz"},
+        {"dataset": ALL, "tokenizer": WEIGHTS, "prompts": ALL, "pairs": ALL},
+        resumes=True,
+        numbers=METRICS,
+        values=(
+            *(f"{name}{order}" for order in ("", "_prefix") for name in SWAPPED),
+            *("end", "sensitivity", "neglected", *MISSED),
+        ),
+        listed=(),
+        colour="#80cdc1",
     ),
     "tokens": Stage(
         "images -> token cache, a part of it in each job",

@@ -82,6 +82,11 @@ class Figure(Strict):
     published_rows: list[str] = Field(
         [], description="rows of that table which the paper's figure shows and of which nothing is run"
     )
+    pair: int | None = Field(
+        None,
+        gt=0,
+        description="which pair of images is shown, of those whose pictures are kept; null: it shows no pair",
+    )
 
 
 class Decoded(Strict):
@@ -284,7 +289,7 @@ class Evaluation(Strict):
 
 
 class ScaledLearnability(Strict):
-    """How AvgIG and MC shrink. What is null stays the paper's."""
+    """How AvgIG, MC and swaps shrink. What is null stays the paper's."""
 
     encoder: Literal["clip_vitb32", "embedded"] | None = None
     anchors: int | None = Field(None, gt=0)
@@ -292,6 +297,8 @@ class ScaledLearnability(Strict):
     steps: int | None = Field(None, gt=0)
     calibration_images: int | None = Field(None, gt=1)
     real_images: int | None = Field(None, gt=1)
+    swap_pairs: int | None = Field(None, gt=0)
+    sensitivity_pairs: int | None = Field(None, gt=0)
     batch: int = Field(32, gt=0, description="images that are descended, or pairs that are walked, together")
 
 

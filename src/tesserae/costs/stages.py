@@ -405,6 +405,24 @@ def _mode_connectivity(task: Task, rates: Rates) -> Need:
     return Need(seconds, memory, 4 * 3 * pairs * spec["points"] + PAGE)
 
 
+def _swaps(task: Task, rates: Rates) -> Need:
+    """Both images of each pair encoded; at each column of two orders a decode, the features, and the critic, which is
+    left out; one decode for each token; of a tokenizer that reads tokens back, twice what a column takes.
+    """
+    (coded, part), spec = _moved(task), task.spec
+    pairs = min(spec["pairs"], 2 * task.of("pairs").spec["anchors"])
+    single, own = min(pairs, spec["sensitivity_pairs"]), _own_tokenizer(task).spec
+    tokens = tokens_of(own["module"], own["model"]).length
+    features = count("pooled", encoder=spec["encoder"], batch=spec["batch"])
+    columns = pairs * spec["columns"] * 2
+    decodes = columns + single * (tokens + 1) + (columns if spec["read_by"] else 0)
+    seconds = decodes * part * rates.seconds(coded["decode"]) + columns * rates.seconds(features["flops"])
+    seconds += 2 * (pairs + single) * rates.seconds(coded["encode"])
+    memory = 2 * coded["weights"] + features["weights"] + max(coded["peak"], features["peak"])
+    pictures = _pictures(task, 2 * spec["shown"] * (spec["columns"] + 1))
+    return Need(seconds, memory, pictures + 4 * single * tokens + PAGE)
+
+
 def _reconstruction_control(task: Task, rates: Rates) -> Need:
     """Patches are fitted and rebuilt in seconds, which are left out."""
     features = _features_of(task, rates, _split(task, "val"))
@@ -666,6 +684,7 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "calibration": _calibration,
     "information_gain": _information_gain,
     "mode_connectivity": _mode_connectivity,
+    "swaps": _swaps,
     "reconstruction_control": _reconstruction_control,
     "image_control": _image_control,
     "generation_control": _generation_control,

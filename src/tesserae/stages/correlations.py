@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tesserae.config import published
-from tesserae.correlating import AHEAD, KINDS, LEAST, RIVAL, TOLD
+from tesserae.correlating import AHEAD, KINDS, LEAST, RIVAL, TOLD, too_few
 from tesserae.lineage.measures.correlation import Correlation
 from tesserae.lineage.work import Work
 from tesserae.metrics import correlation
-from tesserae.reporting import seeds
+from tesserae.reporting import published, seeds
 from tesserae.reporting.tables import same_measure
 from tesserae.stages.shared.files import read_json
 from tesserae.stages.shared.numbers import write_numbers
@@ -64,7 +63,7 @@ def run(work: Work) -> dict[str, float]:
     else:  # too few: of these nothing is made for this alone
         rows, left_out = [Row(one["name"], one["kind"], {}) for one in spec["tokenizers"]], spec["left_out"]
     if len(rows) < LEAST:
-        why = f"{len(rows)} of {LEAST} at least"
+        why = too_few(len(rows))
         told = Told({TOLD[0]: float(len(rows))}, dict.fromkeys(TOLD[1:], why))
         return _write(work, told, measure, rows, left_out)
     told = told_of(rows, spec["predictors"])
@@ -118,7 +117,7 @@ def _printed(work: Work) -> tuple[list[Row], dict[str, str], dict[str, np.ndarra
     the numbers are rounded.
     """
     spec = work.spec
-    lines = published.read(work.sources["published"])
+    lines = published.load(work.sources["published"]).to_dict("records")
     inside = [line for line in lines if line["table"] == spec["table"] and line["printed"]]
     cells = {(line["row"], line["column"]): line for line in inside}
     columns = {"against": spec["against"], **spec["predictors"]}
@@ -203,10 +202,10 @@ def _ahead(own: np.ndarray, rival: np.ndarray, against: np.ndarray) -> float:
 
 def _tell_of_print(told: Told, rows: Sequence[Row], units: Mapping[str, np.ndarray], work: Work) -> None:
     """Add r as it is printed, and which r the rounding of the cells leaves possible."""
-    lines = {(line["table"], line["row"], line["column"]): line for line in published.read(work.sources["published"])}
+    frame = published.load(work.sources["published"])
     for key in work.spec["predictors"]:
         if key in work.spec["r"]:
-            told.values[f"{key}_printed"] = lines[work.spec["table"], *work.spec["r"][key]]["value"]
+            told.values[f"{key}_printed"] = published.lookup(frame, work.spec["table"], *work.spec["r"][key])
         else:
             told.without[f"{key}_printed"] = "not in print"
         x, y = _means(rows, key), _means(rows, "against")

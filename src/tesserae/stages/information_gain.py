@@ -18,7 +18,9 @@ from tesserae.stages.shared.numbers import write_numbers
 # steps in the tokens' own units.
 KINDS = ("", "_enc", "_raw")
 NAMES = ("avgig", "worse", "error_start", "error_end")
-APART = 2**32  # between seeds of the noise that decoders draw and those of starts: else both are the same numbers
+# Between seeds of the noise that decoders draw and those of starts: else both are the same numbers. Of a seed PyTorch
+# reads 32 bits.
+APART = 2**31
 
 
 def run(work: Work) -> dict[str, float]:
@@ -87,7 +89,13 @@ def batch(
         ours = Coordinates(*(part.to(moving.device) for part in scale))
         seeds = rows.tolist()
         if kind == "_enc":
-            start = ours.of(moving.vectors(data, rows))
+            tokens = moving.vectors(data, rows)
+            if tokens.shape[1:] != shape:
+                made, told = (f"{many} tokens of {values}" for many, values in (tokens.shape[1:], shape))
+                raise ValueError(
+                    f"it makes {made} values, and its calibration is of {told}: make both of one tokenizer"
+                )
+            start = ours.of(tokens)
         else:
             start = random_starts([APART + seed for seed in seeds], shape, ours, moving.normalised)
         if kind == "_raw":

@@ -1,6 +1,5 @@
 """Stage `mode_connectivity`: MC of a tokenizer, how real images stay between tokens of two (CompTok, Sec. 3.2.1)."""
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,11 +18,10 @@ from tesserae.metrics.mode_connectivity import (
     connectivity,
     distance_to_real,
     path_losses,
-    realism_loss,
 )
+from tesserae.stages.shared.judging import critic_of, open_pairs
 from tesserae.stages.shared.moving import Moving, bar, kept, parts, resuming
 from tesserae.stages.shared.numbers import write_numbers
-from tesserae.training import weights
 
 # What follows the names of numbers: who judges.
 CRITIC, OTHER, FEATURES = "", "_other", "_features"
@@ -80,39 +78,13 @@ def run(work: Work) -> dict[str, float]:
     return write_numbers(work, values, measure, deviation=deviation, without=without)
 
 
-def open_pairs(work: Work, images: int) -> tuple[Pairs, np.ndarray]:
-    """The pairs, and features (N, F) of all images of the set; ValueError for those of another one."""
-    folder = work.inputs["pairs"]
-    with np.load(folder / "pairs.npz") as file:
-        found = Pairs(file["first"], file["second"], file.get("same_class"))
-    features = np.load(folder / "features.npy", mmap_mode="r")
-    if len(features) != images:
-        raise ValueError(
-            f"{folder.name} are pairs of {len(features)} images, and {work.inputs['dataset'].name} has {images} "
-            "validation images: make both of one data set"
-        )
-    return found, features
-
-
 def judges_of(work: Work, moving: Moving, data: Images, features: np.ndarray) -> dict[str, Judge]:
-    """Who judges, by what follows the names of the numbers. ValueError for a tokenizer without a critic, and for one
-    that reads images of another side.
-    """
-    spec, found = work.spec, {}
-    judge: Any = importlib.import_module(spec["judged_by"])
-    chosen = np.linspace(0, len(data.images) - 1, min(spec["real_images"], len(data.images))).astype(int)
-    for name, role in spec["roles"].items():
-        model = weights.load(work.inputs[role] / "weights.safetensors").to(moving.device)
-        real = [judge.logits(model, moving.pictures(data, some)) for _, some in parts(chosen, spec["batch"])]
-        found[name] = _critic(judge.logits, model, torch.cat(real))
+    """Who judges, by what follows the names of the numbers."""
+    spec = work.spec
+    found = {name: critic_of(work, moving, data, role) for name, role in spec["roles"].items()}
     known = torch.from_numpy(np.array(features)).to(moving.device)
     found[FEATURES] = lambda images: distance_to_real(pooled_features(spec["encoder"], images), known)
     return found
-
-
-def _critic(logits: Callable[[Any, Tensor], Tensor], model: Any, real: Tensor) -> Judge:
-    """A critic as a realism loss; real: its logits of real images."""
-    return lambda images: realism_loss(logits(model, images), real)
 
 
 def walk(

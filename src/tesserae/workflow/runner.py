@@ -371,12 +371,16 @@ def _keep_replaced(plan: Plan, job: Job, chained: str) -> None:
             print(error, flush=True)
 
 
+# Small modules at the package's root that the table of stages and the plan read.
+ROOT_MODULES = ("tesserae.bits", "tesserae.correlating", "tesserae.edges", "tesserae.words")
+
+
 def _engine(name: str) -> bool:
     # The runner itself loads these; a stage that imports them has them in its fingerprint anyway.
     return (
         fingerprint.is_plumbing(name)
         or name.startswith(("tesserae.config", "tesserae.lineage", "tesserae.costs"))
-        or name in (fingerprint.PACKAGE, "tesserae.bits", "tesserae.correlating", "tesserae.edges", "tesserae.words")
+        or name in (fingerprint.PACKAGE, *ROOT_MODULES)
     )
 
 

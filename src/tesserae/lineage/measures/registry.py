@@ -13,6 +13,7 @@ from tesserae.lineage.measures.descents import Descents
 from tesserae.lineage.measures.features import Features
 from tesserae.lineage.measures.images import Images
 from tesserae.lineage.measures.lengths import Lengths
+from tesserae.lineage.measures.mixtures import Mixtures
 from tesserae.lineage.measures.objects import Objects
 from tesserae.lineage.measures.paths import Paths
 from tesserae.lineage.measures.probe import Probe
@@ -31,6 +32,7 @@ KINDS: dict[str, type[Measure]] = {
     "correlation": Correlation,
     "descents": Descents,
     "paths": Paths,
+    "mixtures": Mixtures,
     "counted": Counted,
     "settings": Settings,
     "speed": Speed,

@@ -1,8 +1,9 @@
 """The graph's AvgIG and MC: of any tokenizer of any paper that a table shows, all measured alike (CompTok, Sec. 3.2).
 
-`information_gain/<tokenizer>`, `mode_connectivity/<tokenizer>`, with `-<domain>` at the end on images of a domain, and
-what they share: `calibration/<tokenizer>`, `pairs/<data set>`. One paper's file says how, in `measures.learnability`,
-for tokenizers of all papers; numbers of one set of images stand in one column.
+`information_gain/<tokenizer>`, `mode_connectivity/<tokenizer>`, with `-<domain>` at the end on images of a domain,
+`swaps/<tokenizer>`, which walks in steps of whole tokens, and what they share: `calibration/<tokenizer>`, `pairs/<data
+set>`. One paper's file says how, in `measures.learnability`, for tokenizers of all papers; numbers of one set of images
+stand in one column.
 """
 
 from collections.abc import Iterator
@@ -16,13 +17,14 @@ from tesserae.config.project import Project
 from tesserae.config.resolve import ResolvedRecipe, Sourced, Spec
 from tesserae.config.seeds import of_seed, seed_of
 from tesserae.config.spaces import DRAWING_STEPS, SPACES, why_not
+from tesserae.config.stages import MISSED
 from tesserae.workflow.graph.domains import domain_job
 from tesserae.workflow.graph.job import Job, extended, home, reads_of
 from tesserae.workflow.graph.tokenizers import data_job, dataset_job, prompts_of, side_input_jobs
 
-GAIN, CONNECTIVITY = "information_gain", "mode_connectivity"
-STAGES = (GAIN, CONNECTIVITY)
-JUDGE = "tesserae.tokenizers.comptok_judge"
+GAIN, CONNECTIVITY, SWAPS = "information_gain", "mode_connectivity", "swaps"
+STAGES = (GAIN, CONNECTIVITY, SWAPS)
+JUDGE, READER = "tesserae.tokenizers.comptok_judge", "tesserae.tokenizers.comptok_reading"
 WHERE = "measures.learnability"
 
 
@@ -62,7 +64,7 @@ def why_unmeasured(project: Project, stage: str, name: str) -> str | None:
     if own.value != side.value:
         return f"its images have {own.value} pixels, those of the others {side.value}"
     critic = told.settings.critic
-    return f"no critic: {project.omitted[critic]}" if stage == CONNECTIVITY and critic in project.omitted else None
+    return f"no critic: {project.omitted[critic]}" if stage != GAIN and critic in project.omitted else None
 
 
 def _told(project: Project) -> _Told | None:
@@ -135,6 +137,10 @@ def _jobs(
         yield pairs
         inputs = read | {"pairs": pairs.id}
         yield _connectivity(project, told, recipe, called, tokenizers, inputs, pairs.spec["classes"])
+    if SWAPS in wanted and why_unmeasured(project, SWAPS, recipe.name) is None:
+        pairs = _pairs(project, told, looked_at)
+        yield pairs
+        yield _swaps(project, told, recipe, called, tokenizers, read | {"pairs": pairs.id})
 
 
 def _calibration(project: Project, told: _Told, recipe: ResolvedRecipe, tokenizer: Job) -> Job:
@@ -193,6 +199,39 @@ def _connectivity(
     spec.set("points", told.settings.points, f"{told.file}: {WHERE}.points")
     spec.set("batch", *_batch(project))
     return _job(CONNECTIVITY, called, spec, inputs, home(recipe), without)
+
+
+def _swaps(
+    project: Project,
+    told: _Told,
+    recipe: ResolvedRecipe,
+    called: str,
+    tokenizers: dict[str, Job],
+    read: dict[str, str],
+) -> Job:
+    """One critic judges: that of the tokenizer's own seed."""
+    spec, inputs = _moving(recipe), dict(read)
+    critic = _critic(project, told, "critic").name
+    of_same_seed = of_seed(critic, seed_of(recipe.name)[1])
+    role = "tokenizer" if of_same_seed == recipe.name else "judge"
+    inputs[role] = tokenizers[of_same_seed].id
+    spec.set("critic", critic, f"{told.file}: {WHERE}.critic")
+    spec.set("role", role, "whose critic judges")
+    spec.set("judged_by", JUDGE, "how critics judge images")
+    reads_back = getattr(recipe.typed, "recogniser", None) is not None
+    spec.set("read_by", READER if reads_back else None, "who reads tokens back from pictures")
+    for key, of_paper in (
+        ("encoder", "encoder"),
+        ("real_images", "real_images"),
+        ("pairs", "swap_pairs"),
+        ("sensitivity_pairs", "sensitivity_pairs"),
+    ):
+        spec.set(key, _ours(project, told, of_paper))
+    for key, of_paper in (("columns", "swap_columns"), ("shown", "swap_shown"), ("seed", "seed")):
+        spec.set(key, getattr(told.settings, of_paper), f"{told.file}: {WHERE}.{of_paper}")
+    spec.set("batch", *_batch(project))
+    without = {} if reads_back else dict.fromkeys(MISSED, "it has no network that reads tokens back")
+    return _job(SWAPS, called, spec, inputs, home(recipe), without)
 
 
 def _moving(recipe: ResolvedRecipe) -> Spec:
