@@ -43,6 +43,7 @@ class Learnability(Strict):
     images: int = Field(gt=0, description="that are descended to; as anchors, the first ones of each class in turn")
     steps: int = Field(gt=0, description="of a descent")
     rate: float = Field(gt=0, description="of a descent: on half the squared error, summed over an image in [0, 1]")
+    checks: bool = Field(True, description="whether AvgIG is also of own tokens, and in the tokens' own units")
     points: int = Field(gt=1, description="of a path, its ends included")
     calibration_images: int = Field(gt=1, description="of the training set: they say how large tokens are")
     real_images: int = Field(gt=1, description="that say where the zero of a critic is")

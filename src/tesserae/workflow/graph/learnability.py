@@ -17,7 +17,7 @@ from tesserae.config.project import Project
 from tesserae.config.resolve import ResolvedRecipe, Sourced, Spec
 from tesserae.config.seeds import of_seed, seed_of
 from tesserae.config.spaces import DRAWING_STEPS, SPACES, why_not
-from tesserae.config.stages import MISSED
+from tesserae.config.stages import CHECKS, DESCENDED, MISSED
 from tesserae.workflow.graph.domains import domain_job
 from tesserae.workflow.graph.job import Job, extended, home, reads_of
 from tesserae.workflow.graph.tokenizers import data_job, dataset_job, prompts_of, side_input_jobs
@@ -131,7 +131,14 @@ def _jobs(
             spec.set(key, _ours(project, told, key))
         spec.set("rate", told.settings.rate, f"{told.file}: {WHERE}.rate")
         spec.set("batch", *_batch(project))
-        yield _job(GAIN, called, spec, read | {"calibration": calibration.id}, home(recipe))
+        checks, without = _ours(project, told, "checks"), {}
+        if domain is not None:
+            checks = Sourced(False, "of a domain's images AvgIG alone")
+        spec.set("kinds", ["", *(CHECKS if checks.value else ())], checks.origin)
+        if not checks.value:
+            names = [f"{name}{kind}" for kind in CHECKS for name in DESCENDED]
+            without = dict.fromkeys(names, "not at this scale" if domain is None else "not of domains")
+        yield _job(GAIN, called, spec, read | {"calibration": calibration.id}, home(recipe), without)
     if CONNECTIVITY in wanted:
         pairs = _pairs(project, told, looked_at)
         yield pairs
