@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from snakemake.utils import min_version
 from tesserae.config.errors import ConfigError
-from tesserae.workflow import engine, home, launch, own_code, rights, runs, space, staleness, warm
+from tesserae.workflow import engine, events, home, launch, own_code, rights, runs, space, staleness, warm
 from tesserae.workflow.plan import open_plan, read_plan
 
 min_version("9.27")
@@ -75,7 +75,9 @@ include: "workflow/rules/papers.smk"
 onstart:
     if workflow.is_main_process:
         try:
-            launch.begin(PLAN, STATUSES, [launch.job_id(job) for job in workflow.dag.needrun_jobs()], config.get("confirm"))
+            JOBS = [launch.job_id(job) for job in workflow.dag.needrun_jobs()]
+            launch.begin(PLAN, STATUSES, JOBS, config.get("confirm"))
+            events.begun([job for job in JOBS if job in PLAN.jobs], workflow)
         except (ConfigError, launch.Unconfirmed) as error:
             raise WorkflowError(str(error))
         if workflow.executor_plugin.name == "slurm":

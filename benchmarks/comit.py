@@ -93,7 +93,8 @@ def same_weights(theirs: nn.Module, size: dict[str, Any], mask: str) -> comit.CO
                 "unconditional_probability": 0.1,
             },
             "times": {"mean": 0.0, "std": 1.0},
-            "loss_weights": {"srepa": 0.0, "repa": 0.0},
+            "perceptual": "none",
+            "loss_weights": {"srepa": 0.0, "repa": 0.0, "perceptual": 0.0, "spread": 0.0},
             "teacher": None,
             "policy": {"order": "global", "crops": 1, "whole": True},
             "sampling": {

@@ -228,7 +228,8 @@ COMIT: dict[str, Any] = {
     },
     "times": {"mean": -0.5, "std": 1.0},
     "teacher": None,
-    "loss_weights": {"srepa": 0.0, "repa": 0.0},
+    "perceptual": "none",
+    "loss_weights": {"srepa": 0.0, "repa": 0.0, "perceptual": 0.0, "spread": 0.0},
     "policy": {"order": "global", "crops": 1, "whole": True},
     "sampling": {
         "steps": 3,

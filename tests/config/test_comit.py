@@ -53,7 +53,7 @@ def test_the_paper_as_it_is(projects):
 @pytest.mark.parametrize(
     ("recipe", "told"),
     [
-        ("comit_b_nosrepa", {"loss_weights": {"srepa": 0.0, "repa": 0.5}}),
+        ("comit_b_nosrepa", {"loss_weights": {"srepa": 0.0, "repa": 0.5, "perceptual": 0.0, "spread": 0.0}}),
         ("comit_b_m", {"message_tokens": 128, "codebook_size": 15360}),
         ("comit_b_s", {"message_tokens": 64, "codebook_size": 1000}),
         ("comit_xl", {"transformer": {"width": 1152, "blocks": 28, "heads": 16}}),

@@ -75,9 +75,9 @@ def test_published_weights_need_no_steps():
 
 
 @pytest.mark.parametrize("scale", ["smoke", "pocket", "desk"])
-def test_small_scales_predict_velocities_and_compute_how_large_latents_are(scale):
+def test_small_scales_predict_clean_latents_and_compute_how_large_latents_are(scale):
     model = spec_of("comptok", scale)["model"]
-    assert (model["prediction"], model["latent_scale"], model["teacher"]) == ("velocity", None, "lite2")
+    assert (model["prediction"], model["latent_scale"], model["teacher"]) == ("clean", None, "lite2")
     assert model["auxiliary_start_step"] < model["transport_steps"]
 
 

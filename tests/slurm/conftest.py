@@ -16,6 +16,7 @@ import pytest
 
 from tesserae.config.stages import STAGES
 from tesserae.lineage import manifest as manifests
+from tesserae.workflow import events
 from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 from tests.slurm.cluster import Cluster, Unavailable, running
@@ -81,6 +82,8 @@ class Run:
         driver = project.root / "snakemake.py.txt"
         driver.write_text(SNAKEMAKE)
         self.file = project.root / f"run-{time.monotonic_ns()}.log"
+        self.events = self.file.with_suffix(".events")
+        self.events.touch()
         with open(self.file, "w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, driver, "--profile", "workflow/profiles/slurm", *arguments, "--config", "scale=smoke"],
@@ -90,6 +93,7 @@ class Run:
                     "PYTHONPATH": str(project.root / "src"),
                     "MLFLOW_TRACKING_URI": "",
                     "SLURM_CONF": cluster.environment["SLURM_CONF"],
+                    events.VARIABLE: str(self.events),
                 },
                 stdout=log,
                 stderr=log,

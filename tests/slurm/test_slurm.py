@@ -1,6 +1,7 @@
 """The smoke pipeline through sbatch, and jobs that come to the end of their time meanwhile."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +9,8 @@ from contextlib import ExitStack
 import pytest
 import yaml
 
+from tesserae.workflow import events
+from tesserae.workflow.under_way import UnderWay
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import Run, Site, fresh, fresh_toys, started
 
@@ -31,8 +34,9 @@ def runs(cluster: Cluster, tmp_path_factory) -> Iterator[dict[str, tuple[Site, R
     with ExitStack() as stack:
         begun = {}
 
-        def begin(name: str, site: Site, *wanted: str, retries: str = "3") -> None:
-            begun[name] = site, stack.enter_context(site.run(*wanted, options=("--retries", retries)))
+        def begin(name: str, site: Site, *wanted: str, retries: str = "3", seen: bool = False) -> None:
+            options = ("--retries", retries, *(["--logger", "tesserae"] if seen else []))
+            begun[name] = site, stack.enter_context(site.run(*wanted, options=options))
 
         begin(
             "toys",
@@ -40,6 +44,7 @@ def runs(cluster: Cluster, tmp_path_factory) -> Iterator[dict[str, tuple[Site, R
             REFERENCE,
             TOKENIZER,
             retries="1",
+            seen=True,
         )
         for processes in (1, 2):
             slow = slow_training(Site(fresh(tmp_path_factory.mktemp("slow")), cluster), processes)
@@ -109,7 +114,7 @@ def test_other_jobs_get_more_time_and_at_last_a_clear_error(runs):
     site, run = runs["toys"]
     assert run.end() != 0
     site.verify(REFERENCE)
-    minutes = re.findall(r"recipe=emoji_few-32\n    resources: .*runtime=(\d+)", run.log)
+    minutes = re.findall(r"recipe=emoji_few-32\n[\d:]+ \|     resources: .*runtime=(\d+)", run.log)
     assert list(dict.fromkeys(minutes)) == ["1", "2"]
     jobs = re.findall(r"submitted with SLURM jobid (\d+) .*rule_tokenizer", run.log)
     assert len(jobs) == 2
@@ -117,6 +122,31 @@ def test_other_jobs_get_more_time_and_at_last_a_clear_error(runs):
         assert f"SLURM-job '{job}' failed, SLURM status is: 'TIMEOUT'" in run.log
         assert "DUE TO TIME LIMIT" in site.slurm_log(TOKENIZER, job)
     site.nothing_landed(TOKENIZER)
+
+
+def test_a_view_of_a_run_on_a_cluster_knows_what_waits_and_what_failed(runs):
+    """From the events of the run before: a job waits in the queue until its log begins."""
+    site, run = runs["toys"]
+    run.end()
+    told = [event for line in events.Lines(run.events).new() if (event := events.parsed(line))]
+    view = UnderWay(site.root)
+    view.apply(told[0])
+    assert told[0]["event"] == "begun" and view.remote and view.room == 100 and set(view.jobs) == {REFERENCE, TOKENIZER}
+    happened = [(event["event"], event["job"]) for event in told if event.get("job") in view.jobs]
+    assert happened.count(("started", TOKENIZER)) == 2 == happened.count(("failed", TOKENIZER))
+    assert happened.count(("started", REFERENCE)) == 2 and happened.count(("finished", REFERENCE)) == 1
+    first = next(event for event in told if event["event"] == "started")
+    view.apply(first)
+    log = view.running[first["job"]].log
+    written = log.stat()
+    os.utime(log, (first["at"] - 60, first["at"] - 60))
+    assert view.waits(first["job"])
+    os.utime(log, (written.st_atime, written.st_mtime))
+    assert not view.waits(first["job"])
+    for event in told[1:]:
+        view.apply(event)
+    assert [*view.failed] == [TOKENIZER] and [*view.done] == [REFERENCE] and not view.running
+    assert all("TIMEOUT" in event["message"] for event in told if event["event"] == "failed")
 
 
 def test_the_smoke_pipeline_through_sbatch_makes_the_numbers_of_a_laptop(runs):

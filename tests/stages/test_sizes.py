@@ -67,7 +67,8 @@ def test_a_transformer_that_is_all_of_a_network_has_the_proportions_of_table_5()
             **{"rate": 1.0, "spread": 0.5, "most": 9, "uniform": False},
             **{"whole_probability": 0.55, "unconditional_probability": 0.18},
         },
-        **{"times": {"mean": -0.5, "std": 1.0}, "loss_weights": {"srepa": 0.5, "repa": 0.5}},
+        **{"times": {"mean": -0.5, "std": 1.0}, "perceptual": "none"},
+        "loss_weights": {"srepa": 0.5, "repa": 0.5, "perceptual": 0.0, "spread": 0.0},
         **{"policy": {"order": "global", "crops": 1, "whole": True}, "teacher": "dinov2_vitb14"},
         "sampling": {
             **{"steps": 10, "guidance": 7.5, "solver": "euler"},

@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from tesserae.costs import networks
 from tesserae.costs.networks import training
 from tesserae.encoders.first_stage import FIRST_STAGES, load_autoencoder, sd_vae
-from tesserae.nn.message_transformer import allowed, biased
+from tesserae.nn.first_weights import start_narrow
+from tesserae.nn.message_transformer import allowed, biased, smoothed
 from tesserae.tokenizers import comit_drawing as drawing
 from tesserae.tokenizers import comit_looking as looking
-from tesserae.tokenizers.comit import build
+from tesserae.tokenizers.comit import build, spread_loss
 from tesserae.tokenizers.comit_looking import Policy
 from tesserae.tokenizers.comit_weights import DEFAULTS, load_official, read_official
 from tests import golden
@@ -38,7 +39,7 @@ PAPER = TINY | {
     "looks": TINY["looks"] | {"most": 9},
 }
 B = {"width": 768, "blocks": 12, "heads": 12}
-WEIGHED = {"teacher": "lite2", "loss_weights": {"srepa": 0.5, "repa": 0.25}}
+WEIGHED = {"teacher": "lite2", "loss_weights": TINY["loss_weights"] | {"srepa": 0.5, "repa": 0.25}}
 FEATURES = 120  # of lite2
 WHOLE = Policy("global", 1, True)
 
@@ -377,7 +378,7 @@ def test_codes_of_a_policy_that_ends_at_a_crop_are_drawn_from_there():
 
 def test_losses_by_the_papers_names_and_what_they_reach():
     batch = with_teacher()
-    for weights in ({}, WEIGHED, WEIGHED | {"loss_weights": {"srepa": 0.0, "repa": 0.25}}):
+    for weights in ({}, WEIGHED, WEIGHED | {"loss_weights": TINY["loss_weights"] | {"repa": 0.25}}):
         model = tiny(**weights)
         assert model.teacher_side == (4 if weights else 0)
         named = {name.split(".")[0] for name, _ in model.named_parameters()}
@@ -392,6 +393,63 @@ def test_losses_by_the_papers_names_and_what_they_reach():
         assert held == {
             f"predictor.{n}" for n in ("y_pos_offset", "c_final_layer.linear.weight", "c_final_layer.linear.bias")
         }
+
+
+def test_what_the_paper_has_not_is_added_only_where_it_weighs_something():
+    looks = TINY["looks"] | {"most": 1, "whole_probability": 1.0}
+    images, added = {"images": some_images(4, 32)}, {"perceptual": 0.5, "spread": 0.25}
+    model = tiny(looks=looks, perceptual="lite2", loss_weights=TINY["loss_weights"] | added, predicts="image")
+    terms, plain = (
+        losses_of(one, images)["autoencoder"]
+        for one in (model, tiny(looks=looks, perceptual="lite2", predicts="image"))
+    )
+    assert set(terms) == {"flow_matching", *added} and set(plain) == {"flow_matching"}
+    assert terms["flow_matching"].item() == plain["flow_matching"].item()
+    with torch.no_grad():
+        values = model.values(images["images"], torch.zeros(4, 2), model.empty.expand(4, -1, -1))
+    assert terms["spread"].item() == pytest.approx(0.25 * spread_loss(values).item(), rel=1e-5)
+    said = model.predictor.final_layer.linear
+    terms["perceptual"].backward(retain_graph=True)
+    assert said.weight.grad.abs().sum() > 0  # reaches what draws
+    model.zero_grad()
+    terms["spread"].backward()
+    assert said.weight.grad is None and model.predictor.r_final_layer.linear.weight.grad.abs().sum() > 0  # what says
+
+
+def test_spread_is_least_where_levels_are_taken_alike():
+    values = torch.randn(2000, 16, 4, generator=seeded(0))
+    assert spread_loss(values).item() < 1e-3
+    assert spread_loss(torch.zeros(8, 16, 4)).item() == 1.0
+    assert spread_loss(values + 3).item() == pytest.approx(9, rel=0.05)
+    quantizer = tiny().quantizer
+    _, counts = quantizer.codes(quantizer(values)).unique(return_counts=True)
+    assert len(counts) > 990  # of 1,000
+
+
+def test_narrow_first_weights_let_each_token_say_what_its_patch_shows():
+    transformer = {"width": 64, "blocks": 2, "heads": 4}
+    model, found = tiny(fill=False, message_tokens=16, transformer=transformer, gate_start=1.0), []
+    images = some_images(1, 32).repeat(17, 1, 1, 1)
+    for patch in range(16):
+        images[patch, :, patch // 4 * 8 :, patch % 4 * 8 :][:, :8, :8] *= -1
+    network, empty = model.predictor, model.empty.expand(17, -1, -1)
+    for _ in range(2):
+        told = network.embedded_offset(torch.zeros(17, 2)), network.embedded_message(empty)
+        with torch.no_grad():
+            ((_, maps),) = network.attention(network.embedded_image(images), torch.ones(1), *told, [0], "causal")
+            values = model.values(images, torch.zeros(17, 2), empty)
+        looked = maps[:, :, 33:, 1:17].mean((0, 1)).argmax(1)  # of each of the buffer's tokens, the patch
+        moved = (values[:16] - values[16:]).square().sum(2).argmax(1)  # of each patch, the token that notices it most
+        found.append([(most == torch.arange(16)).sum().item() for most in (looked, moved)])
+        start_narrow(model)
+    before, after = found
+    assert max(before) < 8 and after[0] == 16 and after[1] > 12
+
+
+def test_smooth_kernels_keep_means_and_lose_checkerboards():
+    flat, board = torch.ones(2, 3, 8, 8), (torch.arange(8)[:, None] + torch.arange(8)) % 2 * 2.0 - 1
+    torch.testing.assert_close(smoothed(flat), flat)
+    assert smoothed(board.expand(2, 3, 8, 8)).norm() < 0.1 * board.expand(2, 3, 8, 8).norm()
 
 
 def test_the_losses_numbers():
@@ -474,7 +532,16 @@ def test_an_unconditional_image_has_the_empty_message_and_its_own_offset():
         ({"policy": {"order": "global", "crops": 2, "whole": True}}, "a policy of 2 crops"),
         ({"policy": {"order": "adaptive", "crops": 2, "whole": True}}, "nobody knows where the last look was"),
         ({"representation_layer": 2}, "representation layer 2 of 2 blocks"),
-        ({"loss_weights": {"srepa": 0.5, "repa": 0.0}}, "need a teacher"),
+        ({"loss_weights": TINY["loss_weights"] | {"srepa": 0.5}}, "need a teacher"),
+        (
+            {
+                "first_stage": "sd_vae_mse",
+                "patch_size": 1,
+                "perceptual": "lite2",
+                "loss_weights": TINY["loss_weights"] | {"perceptual": 0.1},
+            },
+            "a perceptual loss compares images, and sd_vae_mse draws latents",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, problem):

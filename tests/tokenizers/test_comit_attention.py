@@ -33,7 +33,8 @@ def made(mask: str = "causal", steps: int = 10) -> COMiT:
         looks={"rate": 1, "spread": 0.5, "most": 5, "uniform": False}
         | {"whole_probability": 0.5, "unconditional_probability": 0.2},
         times={"mean": -0.5, "std": 1.0},
-        loss_weights={"srepa": 0.0, "repa": 0.0},
+        perceptual="none",
+        loss_weights={"srepa": 0.0, "repa": 0.0, "perceptual": 0.0, "spread": 0.0},
         teacher=None,
         policy=POLICY,
         sampling={

@@ -41,7 +41,13 @@ PAPER = GOLDEN["model"] | {
     "first_stage": KL16,
     "aligned_block": 8,
     "teacher_side": 16,
-    "loss_weights": {"representation": 1.0, "information": 1.0, "swapped_information": 1.0, "adversarial": 1.0},
+    "loss_weights": {
+        "variance": 1.0,
+        "representation": 1.0,
+        "information": 1.0,
+        "swapped_information": 1.0,
+        "adversarial": 1.0,
+    },
     "auxiliary_start_step": 62_500,
     "transport_steps": 250_000,
 }

@@ -1,6 +1,8 @@
 """`tesserae reproduce`: bring what a user looks at up to date, and say what was checked."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -28,11 +30,17 @@ LOOKED_AT = (*MAKES_NOTHING, *MAKES_PART, "dryrun", "report", "report_after_run"
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--remake", metavar="NAMES", help="Make these again: artifacts, tables, or `libraries`; comma-separated.")
 @click.option("--confirm", metavar="TOKEN", help="Agree to an expensive run, as `tesserae reproduce` asked for it.")
+@click.option("--plain", is_flag=True, help="Show what Snakemake says, instead of a view of the run.")
 @paper_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def reproduce(
-    settings: dict, remake: str | None, confirm: str | None, papers: tuple[str, ...], arguments: tuple[str, ...]
+    settings: dict,
+    remake: str | None,
+    confirm: str | None,
+    plain: bool,
+    papers: tuple[str, ...],
+    arguments: tuple[str, ...],
 ) -> None:
     """Bring everything up to date, or some papers, tables or artifacts.
 
@@ -49,7 +57,7 @@ def reproduce(
     given = {"scale": settings["scale"], "remake": remake, "confirm": confirm}
     options = _parsed(arguments)
     if any(getattr(options, name) for name in MAKES_NOTHING) or (options.report and not options.report_after_run):
-        sys.exit(_snakemake(root, arguments, given))
+        sys.exit(_plainly(root, arguments, given))
     wanted_again = remake_of(plan, remake)
     try:
         targets = [*launch.papers(plan, papers), *options.targets]
@@ -86,7 +94,7 @@ def reproduce(
         click.echo(f"Snakemake's own dry run would follow; it has to write into {root}, which you may not")
         return
     if options.dryrun:
-        sys.exit(_snakemake(root, arguments, given))
+        sys.exit(_plainly(root, arguments, given))
     try:
         launch.confirm(plan, statuses, list(run), confirm)
     except launch.Unconfirmed as question:
@@ -99,7 +107,7 @@ def reproduce(
         click.echo(here.line)
     follower = following.start_follower(root, plan.scale) if run else None
     try:
-        failed = _snakemake(root, (*arguments, *here.options), given)
+        failed = (_plainly if plain or not run else _watched(plan, statuses))(root, (*arguments, *here.options), given)
     finally:
         if follower:
             following.stop(follower)
@@ -169,17 +177,70 @@ def _parsed(arguments: tuple[str, ...]):
     return get_argument_parser().parse_args(list(arguments))
 
 
-def _snakemake(root: Path, arguments: tuple[str, ...], given: dict[str, str | None]) -> int:
-    """Run Snakemake in the project folder; its exit code. Ctrl-C is for Snakemake, which ends its jobs and its lock."""
-    command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "rules", "host"]
+def _command(arguments: tuple[str, ...], given: dict[str, str | None], *more: str) -> list[str]:
+    command = [sys.executable, "-m", "snakemake", *arguments, *more]
     if any(given.values()):
         command += ["--config", *(f"{key}={value}" for key, value in given.items() if value)]
-    with subprocess.Popen(command, cwd=root) as process:
+    return command
+
+
+def _plainly(root: Path, arguments: tuple[str, ...], given: dict[str, str | None]) -> int:
+    """Run Snakemake in the project folder; its exit code. Ctrl-C is for Snakemake, which ends its jobs and its lock."""
+    with subprocess.Popen(_command(arguments, given, "--quiet", "rules", "host"), cwd=root) as process:
         while True:
             try:
                 return process.wait()
             except KeyboardInterrupt:
                 continue
+
+
+def _watched(plan, statuses):
+    """The same with a view of the run."""
+    from tesserae.cli.view import View
+    from tesserae.workflow import events, staleness
+
+    def run(root: Path, arguments: tuple[str, ...], given: dict[str, str | None]) -> int:
+        files = events.begin(root, plan.scale)
+        view = View(plan, files, lambda name: staleness.seconds(plan, statuses, name))
+        command = _command(arguments, given, "--logger", "tesserae", "--quiet", "host")
+        environment = {**os.environ, events.VARIABLE: str(files.events)}
+        # Into the file itself, not through this process: whoever ends the view does not end the run.
+        with open(files.log, "ab") as log:
+            process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)
+        with process, _noting_signals(process, view):
+            while process.poll() is None:
+                view.look()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(view.every)
+        view.close()
+        return process.returncode
+
+    return run
+
+
+@contextlib.contextmanager
+def _noting_signals(process: subprocess.Popen, view):
+    """Whoever asks this process to stop means the run, which ends in order; the view stays until it has.
+
+    Ctrl-C reaches Snakemake from the terminal, SIGTERM through us. A lost terminal (SIGHUP) ends both.
+    """
+
+    def stop(number: int, _) -> None:
+        if number == signal.SIGTERM:
+            process.terminate()
+            view.note("Asked to stop: nothing new begins, what runs is waited for")
+        else:
+            view.note("Asked to stop: jobs end, trainings save their state")
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _sync_if_new(root: Path, scale: str) -> None:

@@ -29,6 +29,8 @@ from tesserae.nn.sizes import TransformerSize
 
 TIME_UNIT = 1000.0  # times in [0, 1] are embedded as if they counted steps (official code)
 
+PLACED_BLOCKS, SHARPNESS = 2, 10.0  # of `place_tokens`: found by trial (docs/small_scales.md)
+
 Mask = Literal["causal", "additive_one"]
 
 
@@ -124,6 +126,32 @@ def _gated(x: Tensor, added: Tensor, sizes: list[int], of_image: Tensor, of_mess
     return x + torch.cat([offset, of_image * image, of_message * message], dim=1)
 
 
+def smoothed(kernels: Tensor) -> Tensor:
+    """Kernels (D, C, p, p) without most of their fine structure: a coefficient of the cosine transform of frequencies
+    (a, b), in half periods of a patch, is divided by 1 + a^2 + b^2.
+    """
+    side = kernels.shape[-1]
+    frequencies = torch.arange(side, device=kernels.device)
+    basis = torch.cos(math.pi / side * frequencies[:, None] * (frequencies + 0.5))
+    basis = F.normalize(basis.to(kernels.dtype), dim=1)
+    damping = 1 + frequencies[:, None] ** 2 + frequencies**2
+    return basis.T @ (basis @ kernels @ basis.T / damping) @ basis
+
+
+def place_reader(table: Tensor, size: int) -> Tensor:
+    """A map (h, D) for queries and keys of h = `size` values that are alike where positions of a table (N, D) are.
+
+    Its rows are the table's principal directions, so that each weighs the same, up to those that hardly differ.
+    """
+    centred = table - table.mean(dim=0)
+    _, scales, directions = torch.linalg.svd(centred, full_matrices=False)
+    weights = SHARPNESS * scales / (scales**2 + 1)
+    found = torch.zeros(size, table.shape[1], dtype=table.dtype, device=table.device)
+    kept = min(size, int((scales > 1e-3 * scales[0]).sum()))
+    found[:kept] = weights[:kept, None] * directions[:kept]
+    return found
+
+
 class NormedLinear(nn.Module):
     """Norm without parameters, Linear: (B, N, D) -> (B, N, outputs)."""
 
@@ -210,6 +238,30 @@ class MessageTransformer(nn.Module):
                     nn.init.constant_(head.bias.view(6, -1)[gate], gate_start)
         nn.init.zeros_(self.final_layer.adaLN_modulation[1].weight)
         nn.init.zeros_(self.final_layer.linear.weight)
+
+    @torch.no_grad()
+    def place_tokens(self) -> None:
+        """First weights of a narrow network, after those of nn/first_weights.py, where messages have a place at first.
+
+        With the paper's first weights what a message says of an image is a hundredth of what it says anyhow: all images
+        share a code, and 16 tokens say the same. So here the positions of message and buffer start as those of the
+        patches; all buffer tokens as nearly nothing, to which what they read is added; the first blocks' attention as
+        one from equal to equal positions (mimetic initialisation, arXiv 2305.09828); and kernels of patches as smooth
+        ones, which noise hardly passes. All of it is learned from then on.
+        """
+        width, patches = self.pos_embed.shape[2], self.grid**2
+        nearest = ((torch.arange(self.message_tokens) + 0.5) * patches / self.message_tokens).long()
+        places = self.pos_embed[:, nearest.to(self.pos_embed.device)]
+        for positions in (self.r_pos_embed, self.r_to_pos_embed):
+            positions.mul_(EMBEDDING_STD).add_(places)  # a little apart, if several are of one patch
+        self.r_to_token.mul_(EMBEDDING_STD)
+        self.x_embedder.proj.weight.copy_(smoothed(self.x_embedder.proj.weight))
+        for block in self.blocks[:PLACED_BLOCKS]:
+            size = width // block.attn.heads
+            found = place_reader(self.pos_embed[0], size)
+            queries, keys, _ = block.attn.qkv.weight.view(3, block.attn.heads, size, width)
+            queries.copy_(found)
+            keys.copy_(found)
 
     # ---- what is read ---------------------------------------------------------------------------------------------
 

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tesserae.diffusion.flow import draw_logit_normal_times, draw_noise, path, path_velocity
+from tesserae.diffusion.flow import draw_logit_normal_times, draw_noise, path, path_velocity, per_sample
 from tesserae.encoders.first_stage import FIRST_STAGES, FirstStage
 from tesserae.encoders.teachers import CHANNELS
+from tesserae.losses.perceptual import perceptual_loss
 from tesserae.losses.representation import projector
 from tesserae.nn.hashing import normals, seeds_of
 from tesserae.nn.message_transformer import Mask, MessageTransformer, Seen
@@ -34,6 +35,8 @@ from tesserae.tokenizers.comit_looking import Look, Policy
 class LossWeights(TypedDict):
     srepa: float
     repa: float
+    perceptual: float
+    spread: float  # how far values of a message are from mean 0 and deviation 1, before they are rounded
 
 
 class Looks(TypedDict):
@@ -57,15 +60,28 @@ class Told(NamedTuple):
 
     vectors: Tensor  # (B, M, d), of codes
     offsets: Tensor  # (B, 2)
+    values: Tensor | None = None  # (B, M, d), before they were rounded: of the update that has a gradient
+
+
+def spread_loss(values: Tensor) -> Tensor:
+    """How far each value of a message, (B, M, d) before rounding, is from mean 0 and deviation 1 over images: 0-d.
+
+    Of normal values nearly all levels are taken alike (finite scalar quantisation squashes them by a tanh), so this is
+    the range that codes have. 0 where mean and deviation are such; 1 where all images have the same value, 0.
+    """
+    std, mean = torch.std_mean(values.float(), dim=0, correction=0)
+    return mean.square().mean() + (std - 1).square().mean()
 
 
 class COMiT(nn.Module):
     """The tokenizer and its losses.
 
-    A frozen first stage, if any, is in no state dict and is read at first use. Projectors to a teacher's features are
-    there only where their loss has a weight. Raises ValueError for sizes and policies that do not fit one another.
+    A frozen first stage, if any, is in no state dict and is read at first use, as are networks of a perceptual loss.
+    Projectors to a teacher's features are there only where their loss has a weight. The paper has neither a perceptual
+    loss nor one of the values' spread. Raises ValueError for sizes and policies that do not fit one another.
     """
 
+    ALIGNED = ("srepa", "repa")  # losses that need a teacher
     TRAINING_ONLY = ("srepa.", "repa.")  # prefixes of what is not part of the tokenizer
 
     def __init__(
@@ -88,6 +104,7 @@ class COMiT(nn.Module):
         looks: Looks,
         times: Times,
         loss_weights: LossWeights,
+        perceptual: Literal["lpips", "lite2", "none"],
         teacher: str | None,  # one of encoders.teachers.CHANNELS; None where no loss needs it
         policy: Mapping[str, Any],
         sampling: Sampling,
@@ -103,8 +120,14 @@ class COMiT(nn.Module):
             raise ValueError(f"order {self.policy.order}: of codes alone nobody knows where the last look was")
         if math.prod(levels) != codebook_size:
             raise ValueError(f"levels {list(levels)} make {math.prod(levels)} codes, not {codebook_size}")
-        if any(loss_weights.values()) and teacher is None:
+        aligned = [name for name in self.ALIGNED if loss_weights[name]]
+        if aligned and teacher is None:
             raise ValueError("losses srepa and repa need a teacher: name one, or weigh both 0")
+        self.perceptual_loss = perceptual_loss(perceptual, loss_weights["perceptual"])
+        if self.perceptual_loss is not None and first_stage != "pixels":
+            raise ValueError(
+                f"a perceptual loss compares images, and {first_stage} draws latents: choose none, or pixels"
+            )
         self.image_size, self.crop, self.predicts, self.sampling = image_size, crop, predicts, sampling
         self.vocabulary, self.tokens = codebook_size, message_tokens
         self.looks, self.times, self.loss_weights = looks, times, dict(loss_weights)
@@ -123,10 +146,13 @@ class COMiT(nn.Module):
             mask=mask,
             gate_start=gate_start,
         )
-        self.teacher_side = self.predictor.grid if any(loss_weights.values()) else 0
-        for name, weight in loss_weights.items():
-            if weight:
-                setattr(self, name, projector(transformer["width"], projector_width, CHANNELS[teacher]))
+        self.teacher_side = self.predictor.grid if aligned else 0
+        for name in aligned:
+            setattr(self, name, projector(transformer["width"], projector_width, CHANNELS[teacher]))
+
+    def place_tokens(self) -> None:
+        """First weights of a narrow network (nn/first_weights.py)."""
+        self.predictor.place_tokens()
 
     # ---- looking --------------------------------------------------------------------------------------------------
 
@@ -138,11 +164,15 @@ class COMiT(nn.Module):
 
     def rewritten(self, pieces: Tensor, offsets: Tensor, vectors: Tensor) -> Tensor:
         """Messages (B, M, d) after a look at latents of pieces (B, C, h, h): vectors of codes, with a gradient."""
+        return self.quantizer(self.values(pieces, offsets, vectors))
+
+    def values(self, pieces: Tensor, offsets: Tensor, vectors: Tensor) -> Tensor:
+        """The same before they are rounded, float32 (B, M, d)."""
         network = self.predictor
         clean = torch.ones(1, device=pieces.device)
         told = network.embedded_offset(offsets), network.embedded_message(vectors)
         seen = network.read(network.embedded_image(pieces), clean, *told, buffer=True)
-        return self.quantizer(network.message(seen))
+        return network.message(seen)
 
     def told(self, images: Tensor, policy: Policy, rng: torch.Generator | None = None) -> Told:
         """Messages about images (B, 3, S, S) by a policy; `rng` draws latents afresh, if anything of them is drawn."""
@@ -213,7 +243,9 @@ class COMiT(nn.Module):
 
     def _field(self, told: Told, guidance: float) -> drawing.Velocity:
         projection = self.sampling["projection"]
-        return drawing.field(self.predictor, self.predicts, *told, self.empty, guidance, projection)
+        return drawing.field(
+            self.predictor, self.predicts, told.vectors, told.offsets, self.empty, guidance, projection
+        )
 
     @property
     def attention_blocks(self) -> int:
@@ -265,7 +297,8 @@ class COMiT(nn.Module):
     # ---- training -------------------------------------------------------------------------------------------------
 
     def losses(self, batch: dict, step: int, rng: torch.Generator) -> Iterator[tuple]:
-        """Weighted terms of the one update: "flow_matching", and where they have a weight "srepa" and "repa".
+        """Weighted terms of the one update: "flow_matching", and where they have a weight "perceptual" (of the image
+        as it is foreseen), "spread", "srepa" and "repa".
 
         With them come, to be watched, the number of looks, and usage and perplexity of codes. batch["images"]
         (B, 3, S, S) in [-1, 1]; with a teacher its features of these very images, batch["teacher_pooled"] (B, W) and
@@ -282,9 +315,15 @@ class COMiT(nn.Module):
         noise = draw_noise(latents.float(), rng)
         x = path(latents.float(), noise, t)
         seen = self._sketched(x, t, vectors, told.offsets)
-        velocity = drawing.as_velocity(self.predictor.velocity(seen), x, t, self.predicts)
+        said = self.predictor.velocity(seen)
+        velocity = drawing.as_velocity(said, x, t, self.predicts)
         with torch.autocast(images.device.type, enabled=False):
             terms = {"flow_matching": F.mse_loss(velocity, path_velocity(latents.float(), noise))}
+            if self.perceptual_loss is not None:
+                foreseen = said.float() if self.predicts == "image" else x + (1 - per_sample(t, x)) * velocity
+                terms["perceptual"] = self.loss_weights["perceptual"] * self.perceptual_loss(images.float(), foreseen)
+            if self.loss_weights["spread"]:
+                terms["spread"] = self.loss_weights["spread"] * spread_loss(told.values)
             terms |= self.alignment(batch, seen)
         yield "autoencoder", terms, {"looks": torch.tensor(float(looks)), **codebook_health(codes, self.vocabulary)}
 
@@ -302,7 +341,8 @@ class COMiT(nn.Module):
             offsets = torch.zeros_like(at.places) if place is None else at.places - place
             pieces, place = self.first_stage.encode(at.pieces, rng), at.places
             if number == looks - 1:
-                return Told(self.rewritten(pieces, offsets, vectors), -place)
+                values = self.values(pieces, offsets, vectors)
+                return Told(self.quantizer(values), -place, values)
             kind = images.device.type
             # Under autocast, weights that were cast without a gradient would be kept for the pass that needs one.
             precision = {"enabled": torch.is_autocast_enabled(kind), "dtype": torch.get_autocast_dtype(kind)}

@@ -112,7 +112,7 @@ class CompTok(nn.Module):
         self.latent_shape = (self.grid**2, decoder_patch**2, channels)  # (P, s, C)
         self.null_probability, self.nested_start_step = null_probability, nested_start_step
         self.start, self.x0_limit, self.sampling = auxiliary_start_step, auxiliary["x0_limit"], dict(sampling)
-        self.representation = loss_weights["representation"]
+        self.variance, self.representation = loss_weights["variance"], loss_weights["representation"]
         self.teacher_side = teacher_side if self.representation else 0
         self.scale_is_computed = latent_scale is None
         self.register_buffer("latent_scale", torch.tensor(latent_scale or 1.0))
@@ -295,7 +295,9 @@ class CompTok(nn.Module):
         with torch.autocast(latents.device.type, enabled=False):
             # DECISION (D13): Eq. 5 prints the first term alone; the second teaches the variance (Semanticist's code).
             found = self.diffusion.losses(seen.output, latents, t, noise)
-            terms = {"mse": found.mse.mean(), "vb": found.vb.mean()}
+            terms = {"mse": found.mse.mean()}
+            if self.variance:
+                terms["vb"] = self.variance * found.vb.mean()
             if projected is not None:
                 aligned = resized(projected.float(), self.teacher_side)
                 # 1 more than the official code's, which has -cos: the same gradient.

@@ -28,6 +28,7 @@ from tesserae.tokenizers.comptok_encoder import Recogniser
 class LossWeights(TypedDict):
     """Weight 0 leaves a term out, and nothing else."""
 
+    variance: float  # of the part of Eq. 5 that it does not print
     representation: float
     information: float  # L_MI, Eq. 6
     swapped_information: float  # L_MI^swap, Eq. 8

@@ -14,6 +14,10 @@ from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Toke
 OFFICIAL = "tesserae.tokenizers.comit_weights"  # reads published weights
 POLICIES = True  # images can be looked at in several ways
 
+ALIGNED = (
+    "srepa",
+    "repa",
+)  # losses that a teacher has a part in; where they weigh nothing, no scale gives them a weight
 PIXELS = {"pixels": 1, "sd_vae_mse": 8, "sd_vae_ema": 8}  # of a latent's side
 
 Levels = list[Annotated[int, Field(gt=1)]]
@@ -22,6 +26,8 @@ Levels = list[Annotated[int, Field(gt=1)]]
 class LossWeights(Strict):
     srepa: float = Field(ge=0, description="lambda_S, of the message's states against the teacher's pooled features")
     repa: float = Field(ge=0, description="lambda_R, of the image's states against the teacher's features of patches")
+    perceptual: float = Field(ge=0, description="of the image as it is foreseen; the paper has no such loss")
+    spread: float = Field(ge=0, description="of values before rounding, from mean 0 and deviation 1; nor this one")
 
 
 class Looks(Strict):
@@ -70,6 +76,9 @@ class Recipe(Tokenizer):
     projector_width: int = Field(gt=0, description="of the hidden layers between states and the teacher's features")
     looks: Looks
     times: Times
+    perceptual: Literal["lpips", "lite2", "none"] = Field(
+        description="network of that loss; only where pixels are drawn"
+    )
     teacher: Literal["dinov2_vitb14", "lite2"] = Field(description="frozen network whose features states resemble")
     loss_weights: LossWeights
     policy: Policy = Field(description="at use")
@@ -97,6 +106,8 @@ class ScaledTimes(Strict):
 class ScaledWeights(Strict):
     srepa: float | None = Field(None, ge=0, description="of recipes that have such a loss")
     repa: float | None = Field(None, ge=0, description="likewise")
+    perceptual: float | None = Field(None, ge=0)
+    spread: float | None = Field(None, ge=0)
 
 
 class ScaledSampling(Strict):
@@ -116,6 +127,7 @@ class Scaled(Strict):
     projector_width: int | None = Field(None, gt=0)
     looks: ScaledLooks = ScaledLooks()
     times: ScaledTimes = ScaledTimes()
+    perceptual: Literal["lpips", "lite2", "none"] | None = None
     teacher: Literal["dinov2_vitb14", "lite2"] | None = None
     loss_weights: ScaledWeights = ScaledWeights()
     sampling: ScaledSampling = ScaledSampling()
@@ -133,6 +145,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
         "gate_start",
         "representation_layer",
         "projector_width",
+        "perceptual",
     ):
         spec.set(f"model.{key}", context.scaled("comit", recipe, key))
     for key in ("posterior", "mask"):
@@ -154,7 +167,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
         weight = recipe[f"loss_weights.{key}"]
         spec.set(
             f"model.loss_weights.{key}",
-            context.scaled("comit", recipe, f"loss_weights.{key}") if weight.value else weight,
+            weight if key in ALIGNED and not weight.value else context.scaled("comit", recipe, f"loss_weights.{key}"),
         )
     found = teacher(recipe, context)
     spec.set("model.teacher", found if found else Sourced(None, recipe["loss_weights.srepa"].origin))
@@ -183,8 +196,8 @@ def _looks(recipe: ResolvedRecipe, context: Context, key: str) -> Sourced:
 
 def teacher(recipe: ResolvedRecipe, context: Context) -> Sourced | None:
     """The network whose features a recipe aligns with; None where both losses weigh nothing."""
-    weights = [context.scaled("comit", recipe, f"loss_weights.{key}").value for key in LossWeights.model_fields]
-    paper = [recipe[f"loss_weights.{key}"].value for key in LossWeights.model_fields]
+    weights = [context.scaled("comit", recipe, f"loss_weights.{key}").value for key in ALIGNED]
+    paper = [recipe[f"loss_weights.{key}"].value for key in ALIGNED]
     aligns = any(ours and theirs for ours, theirs in zip(weights, paper, strict=True))
     return context.scaled("comit", recipe, "teacher") if aligns else None
 
@@ -203,6 +216,8 @@ def _faults(model: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield key, f"{what} of {size} is not divisible by the {patch} pixels of a patch", "choose a multiple"
     if crop > side - 2:  # of 3 x 3 crops no two are alike
         yield "crop", f"3 x 3 crops of {crop} pixels do not fit into images of {side}", f"choose {side - 2} at most"
+    if model["perceptual"] != "none" and model["loss_weights"]["perceptual"] and model["first_stage"] != "pixels":
+        yield "perceptual", f"a loss between images, and {model['first_stage']} draws latents", "choose none, or pixels"
     width, heads = model["transformer"]["width"], model["transformer"]["heads"]
     if width % heads or width % 4:
         yield "size", f"a width of {width} is not divisible by {heads} heads and by 4", "choose another width"

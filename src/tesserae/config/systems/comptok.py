@@ -34,6 +34,7 @@ Teacher = Literal["dinov2_vitb14", "lite2"]
 
 
 class LossWeights(Strict):
+    variance: float = Field(1.0, ge=0, description="of what teaches the variance, which only `ddpm` draws with")
     representation: float = Field(ge=0, description="of REPA")
     information: float = Field(ge=0, description="of L_MI; 0 leaves this term out, and so for the others")
     swapped_information: float = Field(ge=0, description="of L_MI^swap")
@@ -116,6 +117,10 @@ class Recipe(Tokenizer):
         return self
 
 
+class ScaledWeights(Strict):
+    variance: float | None = Field(None, ge=0)
+
+
 class ScaledAuxiliary(Strict):
     start_fraction: float | None = Field(None, ge=0, lt=1)
     batch_fraction: float | None = Field(None, gt=0, le=1)
@@ -141,6 +146,7 @@ class Scaled(Strict):
     teacher_side: int | None = Field(None, gt=0)
     aligned_block: int | None = Field(None, gt=0)
     projector_width: int | None = Field(None, gt=0)
+    loss_weights: ScaledWeights = ScaledWeights()
     auxiliary: ScaledAuxiliary = ScaledAuxiliary()
     critic_training: ScaledCriticTraining = ScaledCriticTraining()
     sampling: Sampling | None = None
@@ -187,7 +193,7 @@ def describe(spec: Spec, recipe: ResolvedRecipe, context: Context) -> None:
     aligned = teacher(recipe, context)
     spec.set("model.teacher", aligned or Sourced(None, recipe["loss_weights.representation"].origin))
     for term in LossWeights.model_fields:
-        spec.set(f"model.loss_weights.{term}", recipe[f"loss_weights.{term}"])
+        spec.set(f"model.loss_weights.{term}", context.scaled("comptok", recipe, f"loss_weights.{term}"))
     for key in Auxiliary.model_fields:
         if key != "start_fraction":
             spec.set(f"model.auxiliary.{key}", context.scaled("comptok", recipe, f"auxiliary.{key}"))
@@ -268,5 +274,7 @@ def _faults(model: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     if model["loss_weights"]["representation"] and model["aligned_block"] > blocks:
         problem = f"block {model['aligned_block']} is aligned, and the decoder has {blocks}"
         yield "aligned_block", problem, "choose one of them"
+    if model["sampling"]["method"] == "ddpm" and not model["loss_weights"]["variance"]:
+        yield "loss_weights.variance", "ddpm draws with a variance that nothing teaches", "say more than 0, or use ddim"
     if model["sampling"]["guidance"] != 1 and not model["null_probability"]:
         yield "null_probability", "guidance, and a decoder that never learns to do without tokens", "say more than 0"
