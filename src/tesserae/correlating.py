@@ -20,3 +20,8 @@ TOLD = (
     *(f"{predictor}_{number}" for predictor in PREDICTORS for number in NUMBERS),
     *(f"{predictor}_{number}" for predictor in PREDICTORS if predictor != RIVAL for number in AHEAD),
 )
+
+
+def too_few(count: int) -> str:
+    """Why there is no number of so many tokenizers, as it stands in its place."""
+    return f"{count} of {LEAST} needed"

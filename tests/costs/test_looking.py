@@ -2,11 +2,12 @@
 
 import pytest
 
+from tesserae.costs import networks
 from tesserae.costs.assumed import STARTED
 from tesserae.costs.counts import count
 from tesserae.costs.stages import Task, need
 from tests.costs.test_concepts import ASKED, COUNTED
-from tests.small import COMIT
+from tests.small import COMIT, FLEXTOK_LIKE
 
 IMAGES = 6
 MODULE = "tesserae.tokenizers.comit"
@@ -46,3 +47,16 @@ def test_a_point_of_a_sweep_costs_its_own_passes(coded):
     passes = (2 * 3) + (2 * 1) + (2 * 6) + (1 * 3) + (2 * 3)  # the recipe's own; steps; guidance, of which 1 is none
     one = coded["encode"] + coded["decode"] * passes / (2 * 3)
     assert seconds("drawing_sweep", swept) == pytest.approx(IMAGES * one)
+
+
+@pytest.mark.parametrize(
+    ("module", "model", "drawn"),
+    [(MODULE, COMIT, "sampling"), ("tesserae.tokenizers.flextok_like", FLEXTOK_LIKE, "flow")],
+)
+def test_steps_that_are_alike_are_counted_once(monkeypatch, module, model, drawn):
+    model = model | {drawn: model[drawn] | {"steps": 6}}
+    told = networks.coding(module, model, 2)
+    monkeypatch.setattr(networks, "FEW", 6)
+    each = networks.coding(module, model, 2)
+    assert told["decode"] == pytest.approx(each["decode"])
+    assert told["peak"] == pytest.approx(each["peak"], rel=1e-3)  # all times of a drawing are a few numbers more

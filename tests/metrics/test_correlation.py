@@ -145,7 +145,7 @@ def test_rounding_cannot_move_r_out_of_its_range(seed):
 def test_numbers_without_a_correlation_are_refused():
     x, y = some(6)
     for one, other, why in (
-        (x[:3], y[:3], "3 of 4 at least"),
+        (x[:3], y[:3], "3 of 4 needed"),
         ([*x[:5], np.nan], y, "not finite"),
         ([*x[:5], np.inf], y, "not finite"),
         (np.full(6, 0.1), y, "all alike"),

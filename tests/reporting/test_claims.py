@@ -360,6 +360,15 @@ def test_the_stage_reads_metrics_and_what_searches_selected(tmp_path, printed):
     assert {path.name for path in job.out.iterdir()} == {"claims.json", "claims.md", "claims.html", "metrics.json"}
 
 
+def test_a_number_that_one_seed_could_not_measure_is_not_run(tmp_path, printed):
+    job = work(tmp_path, printed)
+    told = {"values": {}, "without": {"fid": "diverged, of 3 of 5 images"}, "measure": {}}
+    (tmp_path / "metrics/b-seed2/metrics.json").write_text(json.dumps(told))
+    assert run(job)["not run"] == 1
+    found = json.loads((job.out / "claims.json").read_text())["claims"][0]
+    assert found["reason"] == "diverged, of 3 of 5 images (B)" and found["effect"] is None
+
+
 def test_the_stage_refuses_numbers_that_are_not_there(tmp_path, printed):
     job = work(tmp_path, printed)
     job.spec["cells"][0]["value"] = "kid"

@@ -67,11 +67,11 @@ def test_one_seed_decides_nothing(printed):
 
 
 def test_what_was_not_run_says_why(printed):
-    nothing = {"title": "MAR-B", "reason": "2 of 4 at least"}
+    nothing = {"title": "MAR-B", "reason": "2 of 4 needed"}
     found = judged(printed, nothing)
-    assert (found["verdict"], found["reason"], found["effect"]) == ("not run", "MAR-B (2 of 4 at least)", None)
+    assert (found["verdict"], found["reason"], found["effect"]) == ("not run", "MAR-B (2 of 4 needed)", None)
     beside = judged(printed, study(0.3, 0.1, 0.5), nothing)
-    assert beside["verdict"] == "reproduced" and beside["reason"].endswith("; not run: MAR-B (2 of 4 at least)")
+    assert beside["verdict"] == "reproduced" and beside["reason"].endswith("; not run: MAR-B (2 of 4 needed)")
 
 
 def test_a_correlation_of_the_wrong_sign_is_pointed_out(printed):
@@ -84,12 +84,12 @@ def test_a_correlation_of_the_wrong_sign_is_pointed_out(printed):
 
 def test_the_pages_show_each_study(printed):
     told = (
-        claim(study(0.3, 0.1, 0.5), {"title": "MAR-B", "reason": "2 of 4 at least"}),
+        claim(study(0.3, 0.1, 0.5), {"title": "MAR-B", "reason": "2 of 4 needed"}),
         claim(study(0.3, 0.1, 0.5), study(0.2, 0.1, 0.3, title="DiT-B")),
     )
     found = claims.evaluate_all(told, {}, printed, paper="p", title="P", scale="desk", seeds=[1, 2, 3])
     html, markdown = claims_files.to_html(found), claims_files.to_markdown(found)
-    for text in ("|r| of Medical AvgIG, SiT-B, 6 tokenizers", "2 of 4 at least", "0.917", "no correlation mixes two"):
+    for text in ("|r| of Medical AvgIG, SiT-B, 6 tokenizers", "2 of 4 needed", "0.917", "no correlation mixes two"):
         assert text in html, text
     assert "correlations/SiT-B" in html and "<p>DiT-B</p>" in html and "first to last" not in html
     assert "no correlation mixes two" in markdown and markdown.count("reproduced: ") == 2
@@ -106,7 +106,7 @@ def test_the_stage_reads_what_a_study_measured(tmp_path, printed):
     values |= {"avgig_ahead": 0.7, "avgig_ahead_low": 0.4, "avgig_ahead_high": 0.9}
     inputs = {
         "correlations/one": artifact("one", values=values, by_seed={"avgig": [0.6, 0.8]}),
-        "correlations/few": artifact("few", values={"tokenizers": 2.0}, without={"avgig_pearson": "2 of 4 at least"}),
+        "correlations/few": artifact("few", values={"tokenizers": 2.0}, without={"avgig_pearson": "2 of 4 needed"}),
     }
     about = {"predictor": "avgig", "rival": "rfid"}
     studies = [{"title": name, "artifact": f"correlations/{name}", **about} for name in ("one", "few")]
@@ -121,4 +121,4 @@ def test_the_stage_reads_what_a_study_measured(tmp_path, printed):
     assert run(job)["reproduced"] == 1
     (found,) = json.loads((job.out / "claims.json").read_text())["claims"]
     assert found["effect"]["interval"] == [0.4, 0.9] and found["effect"]["differences"] == [0.6, 0.8]
-    assert "not run: few (2 of 4 at least), none (at desk)" in found["reason"] and "wrong way" in found["reason"]
+    assert "not run: few (2 of 4 needed), none (at desk)" in found["reason"] and "wrong way" in found["reason"]

@@ -142,7 +142,7 @@ def test_of_too_few_there_is_no_number(tmp_path, many):
     job.inputs.clear()  # nothing is made for these
     found = told(job)
     assert found["values"] == {"tokenizers": many}
-    assert set(found["without"].values()) == {f"{many} of 4 at least"} and len(found["without"]) == len(TOLD) - 1
+    assert set(found["without"].values()) == {f"{many} of 4 needed"} and len(found["without"]) == len(TOLD) - 1
 
 
 def test_a_tokenizer_without_a_number_is_left_out(tmp_path):
@@ -153,7 +153,7 @@ def test_a_tokenizer_without_a_number_is_left_out(tmp_path):
     lacking["mode_connectivity/c.seed2"] = "not finite"
     (tmp_path / "fewer").mkdir()
     fewer = told(made(tmp_path / "fewer", numbers(), without=lacking))
-    assert fewer["values"] == {"tokenizers": 3} and fewer["without"]["mc_pearson"] == "3 of 4 at least"
+    assert fewer["values"] == {"tokenizers": 3} and fewer["without"]["mc_pearson"] == "3 of 4 needed"
 
 
 def test_what_does_not_vary_has_no_correlation(tmp_path):

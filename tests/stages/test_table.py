@@ -7,6 +7,7 @@ import pytest
 
 from tesserae.config.figures import module_of
 from tesserae.reporting import published, style, table_csv
+from tesserae.reporting.seeds import SeedError
 from tesserae.stages import figure, table
 from tests.reporting.synthetic import metrics, search
 from tests.stages.works import work
@@ -51,6 +52,25 @@ def test_a_table_shows_means_over_the_seeds_and_says_what_is_not_run(tmp_path, p
     assert "| Two | 2.65 | too dear |" in (job.out / "table.md").read_text()
     with pytest.raises(KeyError, match="metrics/two"):
         table.run(work("table", tmp_path, spec | {"missing": []}, inputs=job.inputs, published=printed))
+
+
+def test_a_number_that_could_not_be_measured_has_a_reason_and_no_other_seed_stands_for_it(tmp_path, printed):
+    failed = metrics(40.0, 2.0)
+    failed["values"].pop("fid")
+    found = {"metrics/one": metrics(40.0, 2.0), "metrics/one.seed2": failed | {"without": {"fid": "diverged, of 2"}}}
+    spec = {
+        **{"source": "Table 1", "title": "T", "scale": "smoke", "seeds": [1, 2]},
+        "rows": [["one", "One"]],
+        "columns": [{"name": "MAR FID", "direction": "lower", "value": "fid", "artifact": "metrics/{row}"}],
+    }
+    job = work("table", tmp_path, spec, inputs=left(tmp_path, found, "metrics.json"), published=printed)
+    assert table.run(job) == {}
+    text = (job.out / "table.md").read_text()
+    assert "| One | 3.31 | diverged, of 2 |" in text and "- No number (diverged, of 2): One." in text
+    assert "Not run at scale" not in text
+    (job.inputs["metrics/one.seed2"] / "metrics.json").write_text(json.dumps(failed))
+    with pytest.raises(SeedError, match="different values"):
+        table.run(job)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tesserae.correlating import LEAST
+from tesserae.correlating import LEAST, too_few
 
 LEVEL = 0.95  # of intervals
 
@@ -168,7 +168,7 @@ def checked(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"one number of each is needed, of both as many: {x.shape} and {y.shape}")
     if len(x) < LEAST:
-        raise Unfit(f"{len(x)} of {LEAST} at least")
+        raise Unfit(too_few(len(x)))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise Unfit("one is not finite")
     if still(x) or still(y):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tesserae.correlating import AHEAD, KINDS, LEAST, RIVAL, TOLD
+from tesserae.correlating import AHEAD, KINDS, LEAST, RIVAL, TOLD, too_few
 from tesserae.lineage.measures.correlation import Correlation
 from tesserae.lineage.work import Work
 from tesserae.metrics import correlation
@@ -63,7 +63,7 @@ def run(work: Work) -> dict[str, float]:
     else:  # too few: of these nothing is made for this alone
         rows, left_out = [Row(one["name"], one["kind"], {}) for one in spec["tokenizers"]], spec["left_out"]
     if len(rows) < LEAST:
-        why = f"{len(rows)} of {LEAST} at least"
+        why = too_few(len(rows))
         told = Told({TOLD[0]: float(len(rows))}, dict.fromkeys(TOLD[1:], why))
         return _write(work, told, measure, rows, left_out)
     told = told_of(rows, spec["predictors"])

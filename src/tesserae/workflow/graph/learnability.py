@@ -1,9 +1,9 @@
 """The graph's AvgIG and MC: of any tokenizer of any paper that a table shows, all measured alike (CompTok, Sec. 3.2).
 
-`information_gain/<tokenizer>`, `mode_connectivity/<tokenizer>`, with `-<domain>` at the end on images of a domain, and
-`swaps/<tokenizer>`, which walks in steps of whole tokens; and what they share: `calibration/<tokenizer>`,
-`pairs/<data set>`. One paper's file says how, in `measures.learnability`, for tokenizers of all papers; numbers of one
-set of images stand in one column.
+`information_gain/<tokenizer>`, `mode_connectivity/<tokenizer>`, with `-<domain>` at the end on images of a domain,
+`swaps/<tokenizer>`, which walks in steps of whole tokens, and what they share: `calibration/<tokenizer>`, `pairs/<data
+set>`. One paper's file says how, in `measures.learnability`, for tokenizers of all papers; numbers of one set of images
+stand in one column.
 """
 
 from collections.abc import Iterator
@@ -140,7 +140,7 @@ def _jobs(
     if SWAPS in wanted and why_unmeasured(project, SWAPS, recipe.name) is None:
         pairs = _pairs(project, told, looked_at)
         yield pairs
-        yield _swaps(project, told, recipe, tokenizers, read | {"pairs": pairs.id})
+        yield _swaps(project, told, recipe, called, tokenizers, read | {"pairs": pairs.id})
 
 
 def _calibration(project: Project, told: _Told, recipe: ResolvedRecipe, tokenizer: Job) -> Job:
@@ -202,7 +202,12 @@ def _connectivity(
 
 
 def _swaps(
-    project: Project, told: _Told, recipe: ResolvedRecipe, tokenizers: dict[str, Job], read: dict[str, str]
+    project: Project,
+    told: _Told,
+    recipe: ResolvedRecipe,
+    called: str,
+    tokenizers: dict[str, Job],
+    read: dict[str, str],
 ) -> Job:
     """One critic judges: that of the tokenizer's own seed."""
     spec, inputs = _moving(project, told, recipe), dict(read)
@@ -226,7 +231,7 @@ def _swaps(
         spec.set(key, getattr(told.settings, of_paper), f"{told.file}: {WHERE}.{of_paper}")
     spec.set("batch", *_batch(project))
     without = {} if reads_back else dict.fromkeys(MISSED, "it has no network that reads tokens back")
-    return _job(SWAPS, recipe.name, spec, inputs, home(recipe), without)
+    return _job(SWAPS, called, spec, inputs, home(recipe), without)
 
 
 def _moving(project: Project, told: _Told, recipe: ResolvedRecipe) -> Spec:
