@@ -28,7 +28,6 @@ AT_INFERENCE = {
     "gan_start_step": None,
     "filtering": {"order": "score"},  # a part of a setting; the others ask what an image shows, which cannot be counted
 }
-DESCENTS = ("random", "own tokens", "own units")  # of each image (stages/information_gain.py)
 GRAPH = 12  # what a decode with a gradient holds, in peaks of one without: about a Transformer's blocks
 ORDERS = 5  # of patches (stages/selection.py)
 DECODING = ("dataset", "masks", "scenes", "domain")  # stages that decode files, on cores
@@ -383,13 +382,13 @@ def _calibration(task: Task, rates: Rates) -> Need:
 
 
 def _information_gain(task: Task, rates: Rates) -> Need:
-    """Three descents of each image; a step is a decode, a second one where steps are evaluated again, and its gradient,
-    which is two more. Of the graph of a step nothing is counted but what a decode holds, layer by layer.
+    """A descent of each kind for each image; a step is a decode, a second one where steps are evaluated again, and its
+    gradient, which is two more. Of the graph of a step nothing is counted but what a decode holds, layer by layer.
     """
     (coded, part), spec = _moved(task), task.spec
-    decodes = len(DESCENTS) * spec["images"] * spec["steps"] * (3 if part == 1 else 4)
+    decodes = len(spec["kinds"]) * spec["images"] * spec["steps"] * (3 if part == 1 else 4)
     seconds = decodes * part * rates.seconds(coded["decode"]) + spec["images"] * rates.seconds(coded["encode"])
-    kept = 4 * len(DESCENTS) * spec["images"] * (spec["steps"] + 1)
+    kept = 4 * len(spec["kinds"]) * spec["images"] * (spec["steps"] + 1)
     return Need(seconds, coded["weights"] + GRAPH * coded["peak"], kept + PAGE)
 
 
