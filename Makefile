@@ -24,16 +24,19 @@ quick: .venv/.ready  ## the same road at smoke scale, for a first look
 
 environment: .venv/.ready  ## .venv alone
 
-# Four parts side by side, also on two cores: the tests of SLURM mostly wait, and a smoke run has two jobs at a time.
+# Four parts side by side, also on two cores: the tests of SLURM mostly wait, and a smoke run has two jobs at a time. That
+# of smoke takes longest, one test after the other, so that the others take the time that it leaves.
 PARTS := smoke slurm workflow
 test: .venv/.ready  ## the whole test suite, its parts side by side
 	@$(MAKE) --no-print-directory --keep-going -j4 $(PARTS:%=test-%) test-rest
 
+test-slurm test-workflow test-rest: NICE := nice -n 5
+
 $(PARTS:%=test-%): test-%: .venv/.ready
-	@$(BIN)/python -m pytest tests/$*
+	@$(NICE) $(BIN)/python -m pytest tests/$*
 
 test-rest: .venv/.ready
-	@$(BIN)/python -m pytest $(PARTS:%=--ignore tests/%)
+	@$(NICE) $(BIN)/python -m pytest $(PARTS:%=--ignore tests/%)
 
 lint: .venv/.ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check src tests benchmarks \

@@ -334,7 +334,7 @@ def test_the_numbers_of_a_recipe_are_known_before_they_are_counted():
     project = read_project(ROOT, "paper")
     recipes = {name: found for section in SECTIONS for name, found in getattr(project, section).items()}
     recipes |= project.every_tokenizer
-    others = {f"probe-{name}" for name in project.probes.probes}
+    others = {f"probe-{name}" for name in project.probes.probes} | {"learnability"}
     others |= {f"policy-{name}" for paper in project.papers.values() for name in paper.measures.policies}
     for job in settings_jobs(project):
         assert job.recipe in others or settings(job.spec).keys() <= set(stated(recipes[job.recipe])), job.recipe

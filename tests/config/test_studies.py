@@ -88,27 +88,39 @@ def test_a_study_is_of_printed_or_of_measured_numbers(said, why):
         Study.model_validate(said)
 
 
-def test_tokenizers_of_one_study_share_their_generator(smoke):
+@pytest.fixture(scope="module")
+def shown(smoke):
+    return {f"metrics/{name}-cfg" for name in smoke.every_generator}
+
+
+def test_a_generator_that_nothing_shows_is_in_no_study(smoke, shown):
+    study = Study.model_validate(SIT)
+    names = {row.generator for row in candidates(smoke, study, shown)}
+    fewer = candidates(smoke, study, shown - {"metrics/sit_b_joint-cfg"})
+    assert names - {row.generator for row in fewer} == {"sit_b_joint"}
+
+
+def test_tokenizers_of_one_study_share_their_generator(smoke, shown):
     """All that its recipe says but the tokenizer, so that an edit of one recipe takes it out of the study."""
     study = Study.model_validate(SIT)
-    names = [row.generator for row in candidates(smoke, study)]
+    names = [row.generator for row in candidates(smoke, study, shown)]
     assert {"sit_b_joint", "sit_b_sd_vae", "sit_b_gamma4"} <= {*names}
     assert all(name.startswith("sit_b_") for name in names)
     longer = dict(smoke.every_generator)
     leaves = longer["sit_b_baseline"].leaves
     other = leaves | {"training.epochs": leaves["training.epochs"]._replace(value=7)}
     longer["sit_b_baseline"] = replace(longer["sit_b_baseline"], leaves=other)
-    left = [row.generator for row in candidates(replace(smoke, every_generator=longer), study)]
+    left = [row.generator for row in candidates(replace(smoke, every_generator=longer), study, shown)]
     assert {*names} - {*left} == {"sit_b_baseline"}
     elsewhere = replace(smoke, every_generator={})  # the paper is not run
-    assert candidates(elsewhere, study) == []
-    mar = candidates(smoke, Study.model_validate(SIT | {"generator": "mar_b_joint"}))
+    assert candidates(elsewhere, study, shown) == []
+    mar = candidates(smoke, Study.model_validate(SIT | {"generator": "mar_b_joint"}), shown)
     assert "mar_b_system" not in [row.generator for row in mar]  # another head, more epochs
 
 
-def test_images_of_one_study_have_one_side(smoke):
-    taok = Study.model_validate(SIT | {"generator": "maskgit_tatok_b56"})
-    sides = {smoke.every_tokenizer[row.tokenizer]["image_size"].value for row in candidates(smoke, taok)}
+def test_images_of_one_study_have_one_side(smoke, shown):
+    of_tatok = Study.model_validate(SIT | {"generator": "maskgit_tatok_b56"})
+    sides = {smoke.every_tokenizer[row.tokenizer]["image_size"].value for row in candidates(smoke, of_tatok, shown)}
     assert sides == {336}
 
 

@@ -45,6 +45,7 @@ class Learnability(Strict):
     rate: float = Field(gt=0, description="of a descent: on half the squared error, summed over an image in [0, 1]")
     checks: bool = Field(True, description="whether AvgIG is also of own tokens, and in the tokens' own units")
     points: int = Field(gt=1, description="of a path, its ends included")
+    drawing_steps: int = Field(gt=0, description="in which decoders that draw do so")
     calibration_images: int = Field(gt=1, description="of the training set: they say how large tokens are")
     real_images: int = Field(gt=1, description="that say where the zero of a critic is")
     critic: str = Field(description="tokenizer recipe whose critic judges the paths of all tokenizers")

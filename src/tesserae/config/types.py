@@ -296,6 +296,7 @@ class ScaledLearnability(Strict):
     images: int | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)
     checks: bool | None = None
+    drawing_steps: int | None = Field(None, gt=0)
     calibration_images: int | None = Field(None, gt=1)
     real_images: int | None = Field(None, gt=1)
     swap_pairs: int | None = Field(None, gt=0)

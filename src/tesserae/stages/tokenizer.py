@@ -87,7 +87,7 @@ def _take_first_stage(work: Work, model: nn.Module) -> None:
     else:
         grid = images.shape[1] // components["patch"]
         fitted = fit_components(images, grid, components["components"])
-        found = {"mean": fitted.mean, "basis": fitted.basis}
+        found = {"mean": fitted.mean, "basis": fitted.basis, "std": fitted.variances.sqrt()}
     model.take_first_stage(found, float_images(images[:CALIBRATING], torch.device("cpu")))
 
 

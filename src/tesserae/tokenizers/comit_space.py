@@ -1,4 +1,4 @@
-"""How COMiT's codes move (`TokenSpace` in contracts.py): as their vectors, drawn in ten steps without guidance.
+"""How COMiT's codes move (`TokenSpace` in contracts.py): as their vectors, drawn in few steps without guidance.
 
 Shapes: B images, M codes of d values.
 """
@@ -23,9 +23,9 @@ def normalised(model: Any, vectors: Tensor) -> Tensor:
     return vectors
 
 
-def images(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
+def images(model: Any, vectors: Tensor, *, seeds: list[int], steps: int = STEPS) -> Tensor:
     """Vectors (B, M, d) of the recipe's own policy -> images (B, 3, S, S), from noise of each image's seed."""
     shape = model.predictor.channels, model.side, model.side
     noise = draw_streams(noise_streams(seeds), shape).to(vectors.device)
     told = Told(vectors, model._offsets(vectors[..., 0]))
-    return model.drawn(told, steps=STEPS, guidance=1.0, noise=noise)
+    return model.drawn(told, steps=steps, guidance=1.0, noise=noise)

@@ -1,4 +1,4 @@
-"""How the tokens of CompTok and of Semanticist move (`TokenSpace` in contracts.py): decoded in ten deterministic steps.
+"""How the tokens of CompTok and of Semanticist move (`TokenSpace` in contracts.py): decoded in few deterministic steps.
 
 Shapes: B images, K tokens of d values; latents of C channels, as (B, P, s, C), P patches of s values.
 """
@@ -23,16 +23,16 @@ def normalised(model: Any, vectors: Tensor) -> Tensor:
     return spread_of_one(vectors)
 
 
-def images(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
+def images(model: Any, vectors: Tensor, *, seeds: list[int], steps: int = STEPS) -> Tensor:
     """Vectors (B, K, d) -> images (B, 3, S, S), from noise of each image's seed."""
-    return model.images(latents(model, vectors, seeds=seeds))
+    return model.images(latents(model, vectors, seeds=seeds, steps=steps))
 
 
-def latents(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
+def latents(model: Any, vectors: Tensor, *, seeds: list[int], steps: int = STEPS) -> Tensor:
     """Vectors (B, K, d) -> latents (B, P, s, C).
 
     Noise is drawn as a map of latents: the same for every decoder of latents of this shape.
     """
     channels = model.latent_shape[2]
     noise = draw_streams(noise_streams(seeds), (channels, model.side, model.side)).to(vectors.device)
-    return model.fast_latents(vectors, model.squares(noise), STEPS)
+    return model.fast_latents(vectors, model.squares(noise), steps)

@@ -1,5 +1,5 @@
 """How codes move that a flow decodes, of the families of FlexTok and of SelfTok (`TokenSpace` in contracts.py): as what
-they stand for, decoded in ten of Euler's steps without guidance.
+they stand for, decoded in few of Euler's steps without guidance.
 
 Shapes: B images, N tokens of d values.
 """
@@ -26,7 +26,7 @@ def normalised(model: Any, vectors: Tensor) -> Tensor:
     return F.normalize(vectors, dim=-1) if getattr(model.quantize, "l2", False) else vectors
 
 
-def images(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
+def images(model: Any, vectors: Tensor, *, seeds: list[int], steps: int = STEPS) -> Tensor:
     """Vectors (B, N, d) -> images (B, 3, S, S), from noise of each image's seed, drawn as a map of pixels."""
     side = model.grid * model.patch_size
     noise = draw_streams(noise_streams(seeds), (3, side, side)).to(vectors.device)
@@ -35,5 +35,5 @@ def images(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
         t = t.expand(len(x))
         return model.velocity(x, t, model.shown(vectors, t, None))
 
-    times = torch.linspace(0, 1, STEPS + 1, device=vectors.device)
+    times = torch.linspace(0, 1, steps + 1, device=vectors.device)
     return unpatchify(euler(velocity, patchify(noise, model.patch_size), times), model.patch_size, model.grid)

@@ -1,6 +1,6 @@
 """The graph's studies: over which tokenizers a number is correlated with what is to predict it, at this scale."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,12 +8,14 @@ from tesserae.config import spec as specs
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import ResolvedRecipe
+from tesserae.config.stages import stage_of
 from tesserae.config.studies import Number, Study
 from tesserae.correlating import KINDS, LEAST
 from tesserae.workflow.graph.job import Job, reads_of, roles_of_seeds, seeds_of
-from tesserae.workflow.graph.shown import why_missing
+from tesserae.workflow.graph.shown import recipe_of, why_missing
 
 STAGE = "correlations"
+GENERATED = ("search", "metrics", "throughput")  # stages of which tables and figures show generators
 RESAMPLES = 10_000  # the second digit of an interval's ends stays
 
 
@@ -27,8 +29,8 @@ class Row(NamedTuple):
         return number.artifact.format(tokenizer=self.tokenizer, generator=self.generator)
 
 
-def study_jobs(project: Project, found: Mapping[str, Job]) -> Iterator[Job]:
-    """A job for each study of every paper, among the jobs `found` so far.
+def study_jobs(project: Project, found: Mapping[str, Job], shown: Collection[str]) -> Iterator[Job]:
+    """A job for each study of every paper, among the jobs `found` so far; shown: ids that tables and figures name.
 
     One of fewer tokenizers than LEAST reads nothing: nothing is made for it alone, and it says how many there are.
     """
@@ -40,7 +42,7 @@ def study_jobs(project: Project, found: Mapping[str, Job]) -> Iterator[Job]:
                 sources = {"published": Path(described.published)}
                 yield Job(STAGE, name, spec, sources=sources, papers=(paper,))
                 continue
-            rows, left_out = rows_of(project, study, found)
+            rows, left_out = rows_of(project, candidates(project, study, shown), study, found)
             enough = len(rows) >= LEAST
             inputs = {} if not enough else dict(sorted(_inputs(project, study, rows).items()))
             spec |= {
@@ -63,10 +65,12 @@ def _printed_r(study: Study) -> dict[str, list[str]]:
     return {key: [number.r.row, number.r.column] for key, number in study.predictors.items() if number.r}
 
 
-def rows_of(project: Project, study: Study, found: Mapping[str, Job]) -> tuple[list[Row], dict[str, str]]:
+def rows_of(
+    project: Project, candidates: Iterable[Row], study: Study, found: Mapping[str, Job]
+) -> tuple[list[Row], dict[str, str]]:
     """The tokenizers of a study of which this scale measures every number; and of the others, why not."""
     rows, left_out = [], {}
-    for row in candidates(project, study):
+    for row in candidates:
         reasons = dict.fromkeys(
             _why_not(project, row.artifact(number), number, found) for number in study.numbers.values()
         )
@@ -77,18 +81,23 @@ def rows_of(project: Project, study: Study, found: Mapping[str, Job]) -> tuple[l
     return rows, left_out
 
 
-def candidates(project: Project, study: Study) -> list[Row]:
-    """The tokenizers that a study is about, whether or not this scale does without them."""
+def candidates(project: Project, study: Study, shown: Collection[str]) -> list[Row]:
+    """The tokenizers that a study is about, whether or not this scale does without them.
+
+    Of generators those of which a table or figure shows anything, among the ids `shown`: for a study more samples may
+    be drawn, and no generator is trained.
+    """
     if study.generator is None:
         return [Row(name, None) for name in study.tokenizers]
     if study.generator not in project.every_generator:  # of a paper that is not run
         return []
     wanted = project.every_generator[study.generator]
     side = _side(project, wanted)
+    told = {recipe_of(project, artifact) for artifact in shown if stage_of(artifact) in GENERATED}
     return [
         Row(recipe.typed.tokenizer, name)
         for name, recipe in project.every_generator.items()
-        if _settings(recipe) == _settings(wanted) and _side(project, recipe) == side
+        if name in told and _settings(recipe) == _settings(wanted) and _side(project, recipe) == side
     ]
 
 

@@ -60,7 +60,7 @@ def jobs(project: Project) -> dict[str, Job]:
             if one.id in found and (clash := _clash(found[one.id], one)):
                 clashes[one.id] = clash
             _add(one, found)
-    for job in study_jobs(project, found):
+    for job in study_jobs(project, found, shown_ids):
         _add(job, found)
     shown: list[Job] = []
     for paper in project.papers:
@@ -137,7 +137,7 @@ def _remedy(wanted: str, found: dict[str, Job]) -> str:
 
 
 def _shown_ids(project: Project) -> set[str]:
-    """Ids of the artifacts that tables and figures name, of all seeds."""
+    """Ids of the artifacts that tables and figures name, and what studies ask of the same recipes, of all seeds."""
     named = set()
     for paper in project.papers.values():
         for table in paper.tables.values():
@@ -146,8 +146,9 @@ def _shown_ids(project: Project) -> set[str]:
         for figure in paper.figures.values():
             patterns = [pattern for group in figure.inputs.values() for pattern in group.values()]
             named |= {pattern.format(row=row) for pattern in patterns for row in figure.rows}
-        for study in paper.studies.values():
-            named |= {row.artifact(number) for row in candidates(project, study) for number in study.numbers.values()}
+    for study in [study for paper in project.papers.values() for study in paper.studies.values()]:
+        rows = candidates(project, study, named)
+        named |= {row.artifact(number) for row in rows for number in study.numbers.values()}
     return {one for name in named for one in made_of(project, name)}
 
 
