@@ -235,7 +235,8 @@ class TokenSpace(Protocol):
         """Vectors (B, M, C) -> images (B, 3, S, S), about [-1, 1], not clamped, with a gradient to the vectors.
 
         A decoder that draws does so from the seed of each image; of another shape of noise nobody draws. An image
-        depends on its own vectors and seed alone.
+        depends on its own vectors and seed alone. A module of such decoders has STEPS, a number of steps, and a keyword
+        `steps` in its place.
         """
 
 
