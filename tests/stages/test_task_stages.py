@@ -14,7 +14,7 @@ from torch import nn
 from tesserae.lineage.measures.registry import problem
 from tesserae.metrics import task_scores
 from tesserae.reporting.tables import same_measure
-from tesserae.stages import domain, reference, task_control, task_network, task_score
+from tesserae.stages import domain, patch_coder, reference, task_control, task_network, task_score
 from tesserae.task_networks import unet
 from tests.data.test_domains import job as domain_job
 from tests.stages.works import work
@@ -98,11 +98,11 @@ def scored(model: nn.Module, folder: Path, monkeypatch, made, *, prompts: Path |
     return done.out
 
 
-def controlled(kind: dict, folder: Path, made, dataset: Path | None = None, **more) -> Path:
+def controlled(kind: dict, folder: Path, made, coder: Path | None = None, **more) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     inputs = {"domain": made.domain, "reference": made.reference, "task_network": made.network}
     spec = SCORED | {"network": {key: made.spec[key] for key in ("module", "training")}, "control": kind} | more
-    done = work("task_control", folder, spec, inputs=inputs | ({} if dataset is None else {"dataset": dataset}))
+    done = work("task_control", folder, spec, inputs=inputs | ({} if coder is None else {"patch_coder": coder}))
     task_control.run(done)
     return done.out
 
@@ -205,8 +205,14 @@ def test_prompts_name_no_class(made, tmp_path, monkeypatch):
     ],
 )
 def test_controls_are_scored_as_tokenizers_are(control, made, tmp_path, monkeypatch):
-    of_another = made["text"].domain  # what a tokenizer learned from is of another domain
-    found = read(controlled(control, tmp_path / "c", made["remote_sensing"], of_another, seed=0))
+    (tmp_path / "coder").mkdir()
+    # What a tokenizer learned from is of another domain.
+    coder = work(
+        "patch_coder", tmp_path / "coder", {"control": control, "seed": 0}, inputs={"dataset": made["text"].domain}
+    )
+    if control["kind"] != "mean":
+        patch_coder.run(coder)
+    found = read(controlled(control, tmp_path / "c", made["remote_sensing"], coder.out))
     tokenizer = read(scored(Same(), tmp_path / "same", monkeypatch, made["remote_sensing"]))
     assert found["values"].keys() | {"rfid_floor"} == tokenizer["values"].keys()
     differ = {key for key in found["measure"] if found["measure"][key] != tokenizer["measure"].get(key)}

@@ -63,7 +63,9 @@ def test_a_score_brings_its_domain_its_network_and_controls(project):
     assert network.origins["training.steps"].startswith("config/scales/smoke.yaml: domains.networks.medical")
     control = found["task_control/medical-emoji_few-32-64x8"]
     assert control.spec["control"] == {"kind": "components", "grid": 8, "components": 8}
-    assert control.inputs["dataset"] == "dataset/emoji_few-32"  # what the tokenizer learned from
+    coder = found[control.inputs["patch_coder"]]
+    assert coder.id == "patch_coder/emoji_few-32-64x8" and coder.spec == {"control": control.spec["control"]}
+    assert coder.inputs == {"dataset": "dataset/emoji_few-32"}  # what the tokenizer learned from
     table = found["table/detok_scored"].spec
     assert table["controls"] == {score.id: control.id}
     assert table["control_rows"] == ["control_real", "control_mean", "control_chance"]
@@ -128,6 +130,10 @@ def test_costs_are_those_of_what_is_run():
     )
     network = Task("task_network/it", spec | {"training": training}, (domain,), ASKED)
     chance = need(Task("task_control/it", {"control": {"kind": "chance"}}, (domain, network), ASKED), COUNTED)
+    coder = {"kind": "centres", "grid": 2, "centres": 9}
+    dataset = Task("dataset/it", {"train_images": 60, "val_images": 40, "image_size": 16}, (), ASKED)
+    fitted = need(Task("patch_coder/it", {"control": coder, "seed": 0}, (dataset,), ASKED), COUNTED)
+    assert fitted.seconds == pytest.approx(2 * 60 * 4 * 9 * 192 * 31, rel=1e-3)
     assert longer.seconds - short.seconds > 10 * 8 * (short.seconds - chance.seconds) / (10 * 8 + 40) * 0.9
     assert need(domain, COUNTED).disk > 100 * 4 * 16**2
     published = Task("task_network/it", spec | {"training": None}, (domain,), ASKED)

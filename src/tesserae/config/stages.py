@@ -513,11 +513,17 @@ STAGES: dict[str, Stage] = {
         control="task_control",
         colour="#ffff99",
     ),
+    "patch_coder": Stage(
+        "images -> a closed-form tokenizer, with which domains are encoded too",
+        {"coder": "coder.npz"},
+        {"dataset": ("train_images.npy", "train_labels.npy", "index.json")},
+        seeded=False,
+        colour="#ffed6f",
+    ),
     "task_control": Stage(
         "what decoded images have to beat at a domain's task: a closed-form tokenizer, mean colours, chance",
         {"metrics": METRICS},
-        {"dataset": ("train_images.npy", "train_labels.npy", "index.json"), "domain": ANSWERED}
-        | {"reference": ("train.npz", "val.npz"), "task_network": WEIGHTS},
+        {"domain": ANSWERED, "patch_coder": ALL} | {"reference": ("train.npz", "val.npz"), "task_network": WEIGHTS},
         seeded=False,
         numbers=METRICS,
         values=(*SCORED, "psnr", "rfid", "rfid_disjoint"),
