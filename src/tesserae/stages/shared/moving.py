@@ -21,7 +21,7 @@ from tesserae.data.floats import float_images
 from tesserae.lineage.work import Work
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.side_inputs import open_prompts
-from tesserae.stages.shared.tokenizers import encode
+from tesserae.stages.shared.tokenizers import draws_in_steps, encode
 from tesserae.training import weights
 
 
@@ -37,7 +37,7 @@ class Moving:
     @property
     def drawn(self) -> dict[str, int]:
         """Keywords of decoders that draw; those that do not know no steps."""
-        return {"steps": self.steps} if hasattr(self.space, "STEPS") else {}
+        return {"steps": self.steps} if draws_in_steps(self.space) else {}
 
     def pictures(self, data: Images, rows: np.ndarray) -> Tensor:
         """Some images (B, 3, S, S) of a set."""
