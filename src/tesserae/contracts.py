@@ -4,7 +4,8 @@ A network meets them by having the members (duck typing): no model imports this 
 `check_generator` hold a class to them before it is trained. What a network has beyond them is its own affair.
 
 Every module of a network also has `build(model)`, which makes it from a spec's `model` settings; a network lists in
-`TRAINING_ONLY` the prefixes of weights that are not saved. `losses` may ask for more (training/loop.py).
+`TRAINING_ONLY` the prefixes of weights that are not saved, `ADDED` of those that a training that continues another one
+may begin with anew. `losses` may ask for more (training/loop.py).
 
 Nothing here computes: a check refuses a network or leaves it as it is. That is why this file is no part of any
 fingerprint (lineage/fingerprint.py, PLUMBING); helpers that act on a network are in stages/shared/tokenizers.py.
@@ -234,7 +235,8 @@ class TokenSpace(Protocol):
         """Vectors (B, M, C) -> images (B, 3, S, S), about [-1, 1], not clamped, with a gradient to the vectors.
 
         A decoder that draws does so from the seed of each image; of another shape of noise nobody draws. An image
-        depends on its own vectors and seed alone.
+        depends on its own vectors and seed alone. A module of such decoders has STEPS, a number of steps, and a keyword
+        `steps` in its place.
         """
 
 

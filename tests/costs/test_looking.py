@@ -49,6 +49,24 @@ def test_a_point_of_a_sweep_costs_its_own_passes(coded):
     assert seconds("drawing_sweep", swept) == pytest.approx(IMAGES * one)
 
 
+def test_avgig_takes_four_decodes_of_few_steps_for_each_step_and_mc_one_for_each_point(coded):
+    counts = {"train_images": 1, "val_images": IMAGES, "image_size": 32, "classes": 2}
+    dataset = Task("dataset/x", counts, (), ASKED)
+    own = Task("tokenizer/x", {"module": MODULE, "model": COMIT}, (dataset,), ASKED)
+    critic = Task("tokenizer/a", {"module": MODULE, "model": COMIT | {"depth": 1}}, (dataset,), ASKED)
+    pairs = Task("pairs/x", {"encoder": "embedded", "anchors": 3, "batch": 2}, (dataset,), ASKED)
+    drawn = coded["decode"] * 10 / (2 * COMIT["sampling"]["steps"])
+    told = {"batch": 2, "drawing_steps": 10}
+    spec = told | {"images": 4, "steps": 5, "kinds": ["", "_enc"]}
+    found = need(Task("information_gain/x", spec, (dataset, critic, own), ASKED), COUNTED)
+    assert found.seconds - STARTED == pytest.approx(2 * 4 * 5 * 4 * drawn + 4 * coded["encode"])
+    spec = told | {"points": 11, "encoder": "embedded"}
+    found = need(Task("mode_connectivity/x", spec, (dataset, critic, pairs, own), ASKED), COUNTED)
+    features = COUNTED.seconds(count("pooled", encoder="embedded", batch=2)["flops"])
+    assert found.seconds - STARTED == pytest.approx(2 * 3 * (2 * coded["encode"] + 11 * (drawn + features)))
+    assert need(pairs, COUNTED).seconds - STARTED == pytest.approx(IMAGES * features)
+
+
 @pytest.mark.parametrize(
     ("module", "model", "drawn"),
     [(MODULE, COMIT, "sampling"), ("tesserae.tokenizers.flextok_like", FLEXTOK_LIKE, "flow")],

@@ -101,6 +101,25 @@ def test_a_wrong_count_fails_with_one_message(project: Path, monkeypatch: pytest
     assert "expected 1,2" in result.stderr or "expected 1,3" in result.stderr
 
 
+def test_sets_of_domains_are_looked_at_as_well(project: Path):
+    root, file = made(project, "chestx_det"), project / "config/domains.yaml"
+    change(
+        file,
+        lambda content: content["sets"]["chestx_det"].update(
+            counts={"train": 4, "val": 2}, train_images=4, val_images=2
+        ),
+    )
+    result = run(project, "check", "chestx_det", "--deep")
+    assert result.exit_code == 0 and "files that can be decoded" in result.output, result.output
+    (root / "train_data/train3.png").write_bytes(b"no image")
+    result = run(project, "check", "chestx_det", "--deep")
+    assert result.exit_code == 1 and "train3.png: expected an image file that can be decoded" in result.stderr
+    change(file, lambda content: content["sets"]["chestx_det"].update(counts={"train": 3025, "val": 2}))
+    result = run(project, "check", "chestx_det")
+    assert result.exit_code == 1 and "expected 3,025 train; found 4" in result.stderr
+    assert "chestx_det" in run(project, "list").output
+
+
 def test_every_problem_has_a_message(project: Path):
     root = made(project, "imagenet")
     shutil.rmtree(root / "val" / "n02102040")

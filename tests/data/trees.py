@@ -142,3 +142,19 @@ def llava_next(root: Path, shards: int = 2, rows: int = 5) -> None:
             "image", pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
         )
         pq.write_table(table, root / f"data/train-{shard:05d}-of-{shards:05d}.parquet", row_group_size=2)
+
+
+def chestx_det(root: Path) -> None:
+    """Four images to learn from and two to look at, of 40 x 40 pixels; the second of each shows nothing."""
+    for split, folder, count in (("train", "train_data", 4), ("test", "test_data/test", 2)):
+        entries = []
+        for number in range(count):
+            name = f"{split}{number}.png"
+            outline = [[10, 20], [29, 20], [29, 29], [10, 29]]
+            shown = number != 1
+            entries.append(
+                {"file_name": name, "syms": ["Nodule"] * shown, "boxes": [[10, 20, 29, 29]] * shown}
+                | {"polygons": [outline] * shown}
+            )
+            picture(root / folder / name, number, (40, 40), "L")
+        write(root / f"ChestX_Det_{split}.json", entries)

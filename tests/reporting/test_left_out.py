@@ -82,6 +82,10 @@ def content(stage: str, file: str, values: set[str]) -> object:
         }
         record |= {"kind": "probe", "prompt": "none", "latents": {"probe": "codes"}.get(stage, "patches")}
         return {"values": dict.fromkeys(STAGES[stage].values, 1.5), "measure": record, "measure_id": "ab"}
+    if file == "metrics.json" and stage in ("task_score", "task_control"):
+        record = {"kind": "task", "network": "U-Net", "reference": "land val", "samples": 9}
+        record |= {"latents": "patches"} if stage == "task_control" else {}
+        return {"values": dict.fromkeys(STAGES[stage].values, 1.5), "measure": record, "measure_id": "ab"}
     if file == "metrics.json" and stage in ("metrics", "reconstruction", *CONTROL_STAGES):
         found = control(50.0, 2.0) if stage in CONTROL_STAGES else metrics(50.0, 2.0)
         return found | {
@@ -89,7 +93,13 @@ def content(stage: str, file: str, values: set[str]) -> object:
         }
     if file == "metrics.json":
         told = dict.fromkeys((*STAGES[stage].values, *sorted(values)), 1.5)
-        return {"values": told, "measure": {"kind": "counted", "counted": stage, "first": 3}, "measure_id": "ab"}
+        more = {"curves": {"avgig": [0.3, 0.2]}} if stage == "information_gain" else {}
+        return {
+            **more,
+            "values": told,
+            "measure": {"kind": "counted", "counted": stage, "first": 3, "samples": 9},
+            "measure_id": "ab",
+        }
     concepts = {"concepts": SHARED["concepts"], "names": np.array(["bird", ""]), "prompted": np.array(False)}
     levels = {"taus": np.array([0.0, 0.5]), "ratios": np.array([0.0, 0.5]), "gamma": np.array(3.0)}
     return {
@@ -104,6 +114,11 @@ def content(stage: str, file: str, values: set[str]) -> object:
             **{**concepts, "images": SHARED["images"], "fires": np.zeros((2, 3, 4, 4), bool)},
             **{"found": pictures(2, 3), "has": np.ones((2, 3), bool), "frequency": np.array([0.1, 0.2])},
         },
+        "shown.npz": {
+            **{"originals": SHARED["originals"], "reconstructions": pictures(2)},
+            **{"true": np.ones((2, 8, 8), np.uint8), "found": np.zeros((2, 8, 8), np.uint8)},
+        },
+        "paths.npz": {"losses": np.full((3, 5), 0.7)},
         "clusters.npz": {
             **{**concepts, "labels": np.array([0, 1, 1]), "classes": np.array([0, 1, 1])},
             **{"points": np.zeros((3, 2), np.float32), "frequency": np.array([0.1, 0.2])},
@@ -117,6 +132,8 @@ def made(job: Job, folder: Path, values: dict[str, set[str]]) -> dict[str, Path]
         (folder / name).mkdir(parents=True, exist_ok=True)
         for file in job.reads[name]:
             found = content(name.partition("/")[0], file, values.get(name, set()))
+            if name.startswith("task_control/") and name.endswith("-real"):  # a row of its own, of all of an image
+                found["measure"].pop("latents")
             if file.endswith(".json"):
                 (folder / name / file).write_text(json.dumps(found))
             elif isinstance(found, dict):
@@ -168,6 +185,7 @@ def test_every_figure_keeps_its_shape_and_says_why_in_its_places(planned, full, 
         figure.run(job_of(job, tmp_path))
         assert job.spec["rows"] == full[job.id].spec["rows"]
         told = texts(drawn[-1]) + [axes.get_title(loc="left").replace("\n", " ") for axes in drawn[-1].axes]
+        told.append(drawn[-1].get_supxlabel())
         if any(cell["reason"] == WHY for cell in job.spec["missing"]):
             assert any(WHY in text for text in told), job.id
         drawn[-1].canvas.draw()
@@ -177,6 +195,7 @@ def test_every_figure_keeps_its_shape_and_says_why_in_its_places(planned, full, 
 
 # Kinds with panels of all rows together, or of one row each.
 SAID_ONCE = ("guidance_curves", "quality_and_speed", "token_sweep", "truncation", "drawing_sweep", "bottleneck")
+SAID_ONCE += ("swap_curves", "descents_and_paths")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -186,12 +205,14 @@ def test_a_figure_of_any_kind_of_which_nothing_is_run_is_empty_places(kind, tmp_
     rows = [["one", "One"], ["two", "Two"]]
     spec = {
         **{"draw": kind, "module": module_of(kind), "scale": "pocket", "seeds": [1], "source": "Figure 1"},
+        **{"title": "A figure"},
         **{
             "rows": rows,
             "inputs": dict.fromkeys(groups, roles),
             "published": None,
             "published_rows": [],
             "series": None,
+            "pair": None,
         },
         "x": {"label": "ratio", "values": {"one": 0.3, "two": 0.7}},
         "missing": [

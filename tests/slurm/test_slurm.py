@@ -13,8 +13,8 @@ from tesserae.workflow import events
 from tesserae.workflow.under_way import UnderWay
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import Run, Site, fresh, fresh_toys, started
+from tests.workflow.conftest import cut_to_one_row
 
-ROW = "joint"  # of Table 1: its tokenizer, and the generators that learn its tokens
 DATASET, REFERENCE, TOKENIZER = "dataset/emoji_few-32", "reference/emoji_few-32", "tokenizer/detok_sb_joint"
 
 # A line for a training: three seconds for each microbatch of each step, until the test opens the gate.
@@ -49,7 +49,7 @@ def runs(cluster: Cluster, tmp_path_factory) -> Iterator[dict[str, tuple[Site, R
         for processes in (1, 2):
             slow = slow_training(Site(fresh(tmp_path_factory.mktemp("slow")), cluster), processes)
             begin(f"training in {processes}", slow, TOKENIZER)
-        begin("row", one_row(Site(fresh(tmp_path_factory.mktemp("row")), cluster)))
+        begin("row", row(Site(fresh(tmp_path_factory.mktemp("row")), cluster)))
         yield begun
 
 
@@ -73,20 +73,9 @@ def slow_training(site: Site, processes: int) -> Site:
     return site
 
 
-def one_row(site: Site) -> Site:
-    """The real stages, cut down to one row and to samples with guidance; the tokenizer is trained in two processes."""
-    site.toys.edit("config/config.yaml", "papers: [detok, concepttok, tatok, comit]", "papers: [detok]")
-    file = site.root / "config/papers/detok.yaml"
-    paper = yaml.safe_load(file.read_text())
-    paper["tables"] = {"table_1": paper["tables"]["table_1"]}
-    for kind in ("tables", "figures"):
-        for shown in paper[kind].values():
-            shown["rows"] = {name: title for name, title in shown["rows"].items() if name.endswith(ROW)}
-        paper[kind] = {name: shown for name, shown in paper[kind].items() if shown["rows"]}
-    columns = paper["tables"]["table_1"]["columns"]
-    paper["tables"]["table_1"]["columns"] = {name: told for name, told in columns.items() if "w/o CFG" not in name}
-    paper["front"] = {"table": "table_1", "figure": next(iter(paper["figures"]))}
-    file.write_text(yaml.safe_dump(paper, sort_keys=False))
+def row(site: Site) -> Site:
+    """The real stages, cut down; the tokenizer is trained in two processes."""
+    cut_to_one_row(site.toys)
     scale = site.root / "config/scales/smoke.yaml"
     smoke = yaml.safe_load(scale.read_text())
     smoke["tokenizer_training"]["microbatches"] = 2

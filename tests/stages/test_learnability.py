@@ -20,7 +20,16 @@ from tests.tokenizers.test_comptok import TINY, weighing
 
 COUNT, CLASSES = 12, 3
 MODULES = {"space": "tesserae.tokenizers.comptok_space", "judged_by": "tesserae.tokenizers.comptok_judge"}
-GAIN = {"images": 5, "steps": 2, "rate": 1e-2, "batch": 3, "drawing_steps": 10, "calibration_images": 8, **MODULES}
+GAIN = {
+    "images": 5,
+    "steps": 2,
+    "rate": 1e-2,
+    "batch": 3,
+    "drawing_steps": 10,
+    "calibration_images": 8,
+    "kinds": ["", "_enc", "_raw"],
+    **MODULES,
+}
 WALK = {"batch": 3, "points": 3, "drawing_steps": 10, "real_images": 5, "encoder": "embedded", **MODULES}
 WALK |= {"critic": "full", "other_critic": "other", "roles": {"": "judge", "_other": "other_judge"}}
 
@@ -105,6 +114,13 @@ def test_avgig_of_all_starts(made):
         assert found["images"].tolist() == [0, 1, 2, 3, 4] and found["errors"].shape == (3, 5)
         assert (found["errors"][0] != found["errors_enc"][0]).all()
         np.testing.assert_allclose(found["errors"][0], found["errors_raw"][0], rtol=1e-5)  # the same start
+
+
+def test_avgig_of_random_starts_alone(made):
+    told = job("information_gain", made[0], GAIN | {"kinds": [""]}, made[1] | made[2])
+    values = information_gain.run(told)
+    assert set(values) == {"avgig", "avgig_literal", "worse", "error_start", "error_end"}
+    assert set(np.load(told.out / "descents.npz")) == {"images", "errors"}
 
 
 def test_an_interrupted_descent_goes_on_where_it_was(made, monkeypatch):

@@ -1,6 +1,7 @@
 """A paper's notebook is the same file whenever it is executed on the same results."""
 
 import copy
+import re
 
 import nbformat
 import pytest
@@ -25,3 +26,9 @@ def test_two_executions_leave_the_same_bytes(paper):
         found.append(nbformat.writes(executed))
     assert found[0] == found[1] and '"id": "injected-parameters"' in found[0]
     assert len({cell["id"] for cell in executed.cells}) == len(executed.cells)
+
+
+def test_a_page_asks_nothing_of_the_network():
+    page = notebook.page_of(nbformat.read(ROOT / "notebooks/detok.ipynb", as_version=4))
+    assert "<script" not in page and not re.search(r"(?:src|href)=[\"']?(?:https?:)?//(?!arxiv)", page)
+    assert "l-DeTok" in page

@@ -138,13 +138,13 @@ def test_what_is_not_finite_has_no_number(job, monkeypatch):
 def test_what_q_reads_in_a_picture():
     model, tokens = tiny().requires_grad_(False), torch.randn(3, 4, 3, generator=seeded())
     tokens = comptok.spread_of_one(tokens)
-    before, after = comptok_reading.missed(model, tokens, seeds=[0, 1, 2])
-    alone = comptok_reading.missed(model, tokens[1:2], seeds=[1])
+    before, after = comptok_reading.missed(model, tokens, seeds=[0, 1, 2], steps=10)
+    alone = comptok_reading.missed(model, tokens[1:2], seeds=[1], steps=10)
     torch.testing.assert_close(torch.stack(alone), torch.stack((before, after))[:, 1:2], rtol=1e-2, atol=1e-3)
     assert (before != after).all()
     model.composing.recogniser.forward = lambda maps: torch.zeros(3, 4, 3)
-    for missed in comptok_reading.missed(model, tokens, seeds=[0, 1, 2]):
+    for missed in comptok_reading.missed(model, tokens, seeds=[0, 1, 2], steps=10):
         torch.testing.assert_close(missed, torch.ones(3))  # blind
     blind = comptok.build(TINY | weighing(information=0.0, swapped_information=0.0))
     with pytest.raises(ValueError, match="trained without L_MI"):
-        comptok_reading.missed(blind, tokens, seeds=[0, 1, 2])
+        comptok_reading.missed(blind, tokens, seeds=[0, 1, 2], steps=10)

@@ -479,14 +479,14 @@ def test_the_losses_numbers():
 @pytest.mark.parametrize("autocast", [False, True])
 def test_only_the_last_look_has_a_gradient(autocast):
     model, images, graphs = tiny(), some_images(3, 32), []
-    rewritten = model.rewritten
+    values = model.values
 
     def watched(pieces, offsets, vectors):
-        found = rewritten(pieces, offsets, vectors)
+        found = values(pieces, offsets, vectors)
         graphs.append((vectors.requires_grad, found.requires_grad))
         return found
 
-    model.rewritten = watched
+    model.values = watched
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         told = model.looked(images, 3, seeded())
     assert graphs == [(False, False), (False, False), (False, True)]

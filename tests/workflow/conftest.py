@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tesserae.config.figures import KINDS
 from tesserae.config.project import EQUIVALENTS
@@ -19,6 +20,7 @@ from tests.conftest import ROOT
 # An MLflow server that is not there, so that `tesserae reproduce` says so and goes on. To show a toy in MLflow takes
 # longer than all else that a run of toys does, and to show a whole smoke run 23 s; tests of tracking have stores.
 NO_STORE = "http://127.0.0.1:1"
+ROW = "joint"  # of Table 1 of l-DeTok: its tokenizer, and the generators that learn its tokens
 
 
 @dataclass
@@ -204,3 +206,19 @@ def toys_in(root: Path) -> Toys:
         (root / f"src/tesserae/stages/{stage}.py").write_text(toy(stage))
     (root / EQUIVALENTS).write_text("equivalents: []\n")  # what was reviewed of the real ones says nothing of toys
     return Toys(root)
+
+
+def cut_to_one_row(project: Copy) -> None:
+    """Leave one paper, one row of its first table, without the numbers of samples without guidance, and its figures."""
+    project.edit("config/config.yaml", "papers: [detok, concepttok, tatok, comit]", "papers: [detok]")
+    file = project.root / "config/papers/detok.yaml"
+    paper = yaml.safe_load(file.read_text(encoding="utf-8"))
+    paper["tables"] = {"table_1": paper["tables"]["table_1"]}
+    for kind in ("tables", "figures"):
+        for shown in paper[kind].values():
+            shown["rows"] = {name: title for name, title in shown["rows"].items() if name.endswith(ROW)}
+        paper[kind] = {name: shown for name, shown in paper[kind].items() if shown["rows"]}
+    columns = paper["tables"]["table_1"]["columns"]
+    paper["tables"]["table_1"]["columns"] = {name: told for name, told in columns.items() if "w/o CFG" not in name}
+    paper["front"] = {"table": "table_1", "figure": next(iter(paper["figures"]))}
+    file.write_text(yaml.safe_dump(paper, sort_keys=False), encoding="utf-8")

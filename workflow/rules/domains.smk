@@ -3,6 +3,7 @@ for STAGE in (
     "domain",
     "task_network",
     "task_score",
+    "patch_coder",
     "task_control",
 ):
     rule:

@@ -117,9 +117,9 @@ def render(report: Report) -> "RenderableType":
     verified = f"{report.artifacts} artifacts, {report.files} files, {_size(report.bytes)}"
     if report.clean:
         parts.append(Text(f"Clean: {verified} verified; every hash is what the manifests say.", style="green"))
-        parts.append(Text(UNSEEN, style="dim"))
     else:
         parts.append(Text(f"Not clean. {verified} were looked at.", style="red"))
+    parts.append(Text(UNSEEN, style="dim"))
     return Group(*parts)
 
 

@@ -16,7 +16,7 @@ def data() -> None:
 @data.command("list")
 @click.pass_obj
 def show(settings: dict) -> None:
-    """Print the data sets of config/datasets.yaml, and which of them are there."""
+    """Print the data sets of config/datasets.yaml and config/domains.yaml, and which of them are there."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -47,7 +47,8 @@ def check(settings: dict, name: str, size: int, deep: bool) -> None:
 
     datasets, root = _configured(settings)
     if name not in datasets:
-        raise click.ClickException(f"no data set is called {name!r}; config/datasets.yaml has {', '.join(datasets)}")
+        known = f"config/datasets.yaml and config/domains.yaml have {', '.join(datasets)}"
+        raise click.ClickException(f"no data set is called {name!r}; {known}")
     project, entry = settings["root"], datasets[name]
     place = _place(project, root, entry)
     if place is None:
@@ -78,14 +79,18 @@ def check(settings: dict, name: str, size: int, deep: bool) -> None:
 
 
 def _configured(settings: dict) -> tuple[dict, Path | None]:
-    """The data sets by name, and data.root."""
+    """The data sets by name, those sets of domains that are files as well, and data.root."""
+    from tesserae.config.domains import Domains
     from tesserae.config.errors import ConfigError
     from tesserae.config.files import read_yaml, validated
     from tesserae.config.types import Datasets, Settings
 
     project, file, user = settings["root"], Path("config/datasets.yaml"), Path("config/config.yaml")
+    others = Path("config/domains.yaml")
     try:
         datasets = validated(Datasets, read_yaml(project / file), file).datasets
+        sets = validated(Domains, read_yaml(project / others), others).sets
+        datasets |= {name: entry for name, entry in sets.items() if hasattr(entry, "root")}
         root = validated(Settings, read_yaml(project / user), user).data.root
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
@@ -100,9 +105,12 @@ def _place(project: Path, root: Path | None, entry) -> Path | None:
 
 
 def _provider(entry, place: Path):
-    """The provider of an entry of config/datasets.yaml, as the dataset stage opens it."""
+    """The provider of an entry, as the stage `dataset` or `domain` opens it."""
+    from tesserae.data.domains import DOMAINS, open_domain
     from tesserae.data.providers import open_provider
 
+    if entry.provider in DOMAINS:
+        return open_domain(entry.provider, root=place, **entry.model_dump(exclude={"provider", "root", "counts"}))
     described = {"provider", "root", "corpus", "counts", "train_images", "val_images"}
     kept = entry.model_dump(exclude=described)
     if entry.provider == "emoji":

@@ -86,6 +86,7 @@ KINDS: dict[str, Kind] = {
         },
         "tokenizers",
     ),
+    "task_pictures": Kind({"shown": Source("task_score", ("shown.npz", "metrics.json"))}, "tokenizers"),
     "clusters": Kind({"clusters": Source("latent_clusters", ("clusters.npz", "metrics.json"))}, "tokenizers"),
 }
 

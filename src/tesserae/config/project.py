@@ -109,7 +109,10 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
     probes, domains = _read(Probes, root, PROBES), _read(Domains, root, DOMAINS)
-    problems = [*_wrong_probes(scale_, scale_file, probes, datasets), *_wrong_domains(scale_, scale_file, domains)]
+    problems = [
+        *_wrong_probes(scale_, scale_file, probes, datasets),
+        *_wrong_domains(scale_, scale_file, domains, datasets),
+    ]
     if problems:
         raise together(problems)
     read: dict[str, Paper] = {}
@@ -274,8 +277,10 @@ def _wrong_probes(scale: Scale, file: Path, probes: Probes, datasets: Datasets) 
             yield ConfigError(file, key, problem, f"one of {', '.join(sorted(known))}")
 
 
-def _wrong_domains(scale: Scale, file: Path, domains: Domains) -> Iterator[ConfigError]:
+def _wrong_domains(scale: Scale, file: Path, domains: Domains, datasets: Datasets) -> Iterator[ConfigError]:
     """Domains of a scale that there are not, sets that nobody described or of another task, and networks likewise."""
+    if both := sorted(domains.sets.keys() & datasets.datasets.keys()):
+        yield ConfigError(DOMAINS, f"sets.{both[0]}", "also a data set of config/datasets.yaml", "rename one")
     for part, entries in (("data", scale.domains.data), ("networks", scale.domains.networks)):
         for name, entry in entries.items():
             key = f"domains.{part}.{name}"

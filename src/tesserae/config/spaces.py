@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-DRAWING_STEPS = 10  # in which decoders that draw do so here (D14): STEPS of their modules
-
 SPACES = {
     "detok": "tesserae.tokenizers.token_space",
     "kl_vae": "tesserae.tokenizers.token_space",

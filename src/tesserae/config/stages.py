@@ -35,6 +35,7 @@ REBUILT = (
     "measured_at",
 )  # of `evaluation`: how reconstructions are measured
 DESCENDED = ("avgig", "worse", "error_start", "error_end")  # of one kind of start (stages/information_gain.py)
+CHECKS = ("_enc", "_raw")  # what follows these names: starts at an image's own tokens, steps in the tokens' own units
 WALKED = ("mc", "mc_same", "mc_cross", "end", "worst")  # by one judge (stages/mode_connectivity.py)
 SWAPPED = ("ratio", "worst", "half_first", "half_second", "turn")  # of one order of tokens (stages/swaps.py)
 MISSED = ("missed_own", "missed_mixed", "missed_own_8bit", "missed_mixed_8bit")  # by a tokenizer that reads tokens
@@ -343,7 +344,7 @@ STAGES: dict[str, Stage] = {
         {"dataset": ALL, "domain": IMAGES, "tokenizer": WEIGHTS, "prompts": ALL, "calibration": ALL},
         resumes=True,
         numbers=METRICS,
-        values=(*(f"{name}{kind}" for kind in ("", "_enc", "_raw") for name in DESCENDED), "avgig_literal"),
+        values=(*(f"{name}{kind}" for kind in ("", *CHECKS) for name in DESCENDED), "avgig_literal"),
         listed=(),
         colour="#35978f",
     ),
@@ -512,11 +513,17 @@ STAGES: dict[str, Stage] = {
         control="task_control",
         colour="#ffff99",
     ),
+    "patch_coder": Stage(
+        "images -> a closed-form tokenizer, with which domains are encoded too",
+        {"coder": "coder.npz"},
+        {"dataset": ("train_images.npy", "train_labels.npy", "index.json")},
+        seeded=False,
+        colour="#ffed6f",
+    ),
     "task_control": Stage(
         "what decoded images have to beat at a domain's task: a closed-form tokenizer, mean colours, chance",
         {"metrics": METRICS},
-        {"dataset": ("train_images.npy", "train_labels.npy", "index.json"), "domain": ANSWERED}
-        | {"reference": ("train.npz", "val.npz"), "task_network": WEIGHTS},
+        {"domain": ANSWERED, "patch_coder": ALL} | {"reference": ("train.npz", "val.npz"), "task_network": WEIGHTS},
         seeded=False,
         numbers=METRICS,
         values=(*SCORED, "psnr", "rfid", "rfid_disjoint"),

@@ -295,6 +295,8 @@ class ScaledLearnability(Strict):
     anchors: int | None = Field(None, gt=0)
     images: int | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)
+    checks: bool | None = None
+    drawing_steps: int | None = Field(None, gt=0)
     calibration_images: int | None = Field(None, gt=1)
     real_images: int | None = Field(None, gt=1)
     swap_pairs: int | None = Field(None, gt=0)

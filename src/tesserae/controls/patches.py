@@ -31,6 +31,7 @@ class Components(NamedTuple):
 
     mean: Tensor  # (D,)
     basis: Tensor  # (D, K), orthonormal; K = 0 keeps the mean alone
+    variances: Tensor  # (K,), of each over all training patches
     discarded: float  # squared error of a training patch, summed over its values: the eigenvalues of what is left out
 
     def rebuilt(self, patches: Tensor) -> Tensor:
@@ -87,7 +88,8 @@ def fit_components(images: np.ndarray, grid: int, components: int, device: str |
     values, vectors = torch.linalg.eigh(squares.cpu() / count - torch.outer(mean, mean).cpu())  # ascending
     kept = len(values) - components
     basis = vectors[:, kept:].flip(1).float().to(device)
-    return Components(mean.float(), basis, float(values[:kept].clamp(min=0).sum()))
+    variances = values[kept:].flip(0).clamp(min=0).float().to(device)
+    return Components(mean.float(), basis, variances, float(values[:kept].clamp(min=0).sum()))
 
 
 def fit_centres(images: np.ndarray, grid: int, centres: int, seed: int, device: str | torch.device = "cpu") -> Centres:

@@ -28,12 +28,12 @@ AT_INFERENCE = {
     "gan_start_step": None,
     "filtering": {"order": "score"},  # a part of a setting; the others ask what an image shows, which cannot be counted
 }
-DESCENTS = ("random", "own tokens", "own units")  # of each image (stages/information_gain.py)
 GRAPH = 12  # what a decode with a gradient holds, in peaks of one without: about a Transformer's blocks
 ORDERS = 5  # of patches (stages/selection.py)
 DECODING = ("dataset", "masks", "scenes", "domain")  # stages that decode files, on cores
 EMBEDDED = 600  # validation images of the embedded corpus, about, drawn once
 KEPT = 2  # checkpoints of a training (training/state.py)
+FITTED, LEAST, PER_CENTRE, ROUNDS = 10_000, 8_192, 32, 30  # of k-means (controls/patches.py)
 SOME_CLASSES = 8  # of pixels
 PHRASES = {"minilm": 384, "t5": 768}  # width of the text encoders
 CLASSES = {"inception-v3-compat": 1008, "embedded": 1000}  # logits of the extractors
@@ -382,13 +382,13 @@ def _calibration(task: Task, rates: Rates) -> Need:
 
 
 def _information_gain(task: Task, rates: Rates) -> Need:
-    """Three descents of each image; a step is a decode, a second one where steps are evaluated again, and its gradient,
-    which is two more. Of the graph of a step nothing is counted but what a decode holds, layer by layer.
+    """A descent of each kind for each image; a step is a decode, a second one where steps are evaluated again, and its
+    gradient, which is two more. Of the graph of a step nothing is counted but what a decode holds, layer by layer.
     """
     (coded, part), spec = _moved(task), task.spec
-    decodes = len(DESCENTS) * spec["images"] * spec["steps"] * (3 if part == 1 else 4)
+    decodes = len(spec["kinds"]) * spec["images"] * spec["steps"] * (3 if part == 1 else 4)
     seconds = decodes * part * rates.seconds(coded["decode"]) + spec["images"] * rates.seconds(coded["encode"])
-    kept = 4 * len(DESCENTS) * spec["images"] * (spec["steps"] + 1)
+    kept = 4 * len(spec["kinds"]) * spec["images"] * (spec["steps"] + 1)
     return Need(seconds, coded["weights"] + GRAPH * coded["peak"], kept + PAGE)
 
 
@@ -574,8 +574,22 @@ def _task_score(task: Task, rates: Rates) -> Need:
     return Need(seconds, memory, shown + PAGE)
 
 
+def _patch_coder(task: Task, rates: Rates) -> Need:
+    """Distances of patches from all centres, in every round of k-means and once for each centre that is begun with; of
+    principal components seconds are left out.
+    """
+    control = task.spec["control"]
+    values = 3 * (_side(task) // control["grid"]) ** 2
+    if control["kind"] == "components":
+        return Need(0.0, disk=4 * values * (1 + control["components"]) + PAGE)
+    centres = control["centres"]
+    points = min(min(FITTED, _split(task, "train")) * control["grid"] ** 2, max(LEAST, PER_CENTRE * centres))
+    flops = {"bf16": 0.0, "fp32": 2.0 * points * centres * values * (ROUNDS + 1)}
+    return Need(rates.seconds(flops), 4 * 2**26 + 4 * points * values, 4 * centres * values + PAGE)
+
+
 def _task_control(task: Task, rates: Rates) -> Need:
-    """Network and extractor; fitting and coding patches takes seconds, which are left out."""
+    """Network and extractor; coding patches takes seconds, which are left out."""
     if task.spec["control"]["kind"] == "chance":
         return Need(0.0, disk=PAGE)
     network, images = _answering(task.of("task_network")), _domain_images(task)
@@ -703,6 +717,7 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "domain": _domain,
     "task_network": _task_network,
     "task_score": _task_score,
+    "patch_coder": _patch_coder,
     "task_control": _task_control,
     "generator": _training,
     "search_samples": _search_samples,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tesserae.data.base import open_image, ordered_map, read_annotations, read_image, some
+from tesserae.data.base import damage, open_image, ordered_map, read_annotations, read_image, some
 from tesserae.data.domains import Answer, DomainSet, chosen
 from tesserae.data.errors import DataError
 from tesserae.data.transforms import center_crop
@@ -121,6 +121,13 @@ class ChestXDet(DomainSet):
     def counts(self) -> dict[str, int]:
         """Of the whole set."""
         return {split: len(found) for split, found in self.findings.items()}
+
+    def decodable(self) -> list[str]:
+        return [self.places[split][name] for split, found in self.findings.items() for name in found]
+
+    def damaged(self, workers: int = 1) -> Iterator[DataError | None]:
+        tree = self.tree
+        return ordered_map(lambda key: damage(tree / key), self.decodable(), workers)
 
     def keys(self, split: str) -> list[str]:
         return [self.places[split].get(name, f"{FOLDERS[split]}/{name}") for name in self.names[split]]

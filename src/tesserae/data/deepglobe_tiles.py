@@ -80,6 +80,12 @@ class DeepGlobeTiles(DomainSet):
         """Of the whole set."""
         return self.whole.counts()
 
+    def decodable(self) -> list[str]:
+        return self.whole.decodable()
+
+    def damaged(self, workers: int = 1) -> Iterator[DataError | None]:
+        return self.whole.damaged(workers)
+
     def keys(self, split: str) -> list[str]:
         return [f"{tile.image}#{tile.number}" for tile in self.tiles[split]]
 

@@ -77,6 +77,12 @@ class TextOcrWords(DomainSet):
         """Of the whole set."""
         return self.whole.counts()
 
+    def decodable(self) -> list[str]:
+        return self.whole.decodable()
+
+    def damaged(self, workers: int = 1) -> Iterator[DataError | None]:
+        return self.whole.damaged(workers)
+
     def keys(self, split: str) -> list[str]:
         return [f"{place.image}#{number}" for number, place in enumerate(self.places[split])]
 

@@ -14,9 +14,6 @@ from tesserae.metrics.mode_connectivity import first_of_classes
 from tesserae.stages.shared.moving import Moving, bar, kept, parts, resuming
 from tesserae.stages.shared.numbers import write_numbers
 
-# What follows the names of the numbers: of random starts, of an image's own tokens (App. C), and of random starts with
-# steps in the tokens' own units.
-KINDS = ("", "_enc", "_raw")
 NAMES = ("avgig", "worse", "error_start", "error_end")
 # Between seeds of the noise that decoders draw and those of starts: else both are the same numbers. Of a seed PyTorch
 # reads 32 bits.
@@ -29,7 +26,8 @@ def run(work: Work) -> dict[str, float]:
     metrics.json: `avgig`, bits per value of an image over the run, the mean over images (D29), and `avgig_literal`, the
     same as Eq. 15 prints it, bits of a step of all values; `worse`, percent of images further away in the end;
     `error_start` and `error_end`, mean squared errors in [0, 1]. The first, `worse` and errors also of descents from
-    an image's own tokens, `avgig_enc`, and in the tokens' own units, `avgig_raw`. Beside the values `curves`: mean
+    an image's own tokens (App. C), `avgig_enc`, and of random starts with steps in the tokens' own units, `avgig_raw`,
+    where the spec's `kinds` name them: what follows the names of the numbers. Beside the values `curves`: mean
     squared errors after each step (T + 1,), by the same names. `without`: names of numbers that there are not, since a
     descent diverged or tokens do not change, with the reason.
 
@@ -49,12 +47,12 @@ def run(work: Work) -> dict[str, float]:
     )
     if scale.still:
         reason = f"{len(scale.still)} of {shape[1]} channels of its tokens never change"
-        names = [f"{name}{kind}" for kind in KINDS for name in NAMES]
+        names = [f"{name}{kind}" for kind in spec["kinds"] for name in NAMES]
         np.savez_compressed(work.out / "descents.npz", images=rows)
         return write_numbers(work, {}, measure, without=dict.fromkeys([*names, "avgig_literal"], reason), curves={})
     found: dict[str, Descent] = {}
-    with resuming(work), bar(work.title, len(KINDS) * len(rows) * spec["steps"], "step") as moved:
-        for kind in KINDS:
+    with resuming(work), bar(work.title, len(spec["kinds"]) * len(rows) * spec["steps"], "step") as moved:
+        for kind in spec["kinds"]:
             errors = []
             for first, some in parts(rows, spec["batch"]):
                 made = kept(work, f"{kind}-{first}", batch(moving, data, some, kind, scale, shape, spec, moved))

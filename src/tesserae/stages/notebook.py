@@ -8,6 +8,13 @@ from nbconvert import HTMLExporter
 
 from tesserae.lineage.work import Work
 
+# nbconvert's page, without what it fetches from a public server: scripts for widgets, formulas and diagrams, of which
+# there are none here.
+WITHOUT_SCRIPTS = "{% extends 'lab/index.html.j2' %}" + "".join(
+    f"{{% block {name} %}}{{% endblock %}}"
+    for name in ("html_head_js", "html_head_js_mathjax", "html_head_js_mermaidjs", "jupyter_widgets")
+)
+
 
 def run(work: Work) -> None:
     """Writes notebook.ipynb and notebook.html. Fails, naming the cell, if a cell does."""
@@ -23,8 +30,13 @@ def run(work: Work) -> None:
     )
     _without_chance(executed)
     nbformat.write(executed, work.out / "notebook.ipynb")
-    page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(executed)
-    (work.out / "notebook.html").write_text(page, encoding="utf-8")
+    (work.out / "notebook.html").write_text(page_of(executed), encoding="utf-8")
+
+
+def page_of(executed: nbformat.NotebookNode) -> str:
+    """An executed notebook as a page of HTML that asks nothing of the network."""
+    exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True, raw_template=WITHOUT_SCRIPTS)
+    return exporter.from_notebook_node(executed)[0]
 
 
 def _without_chance(executed: nbformat.NotebookNode) -> None:

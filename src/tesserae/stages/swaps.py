@@ -125,7 +125,7 @@ def mixed(mixing: Mixing, some: np.ndarray, moved: Callable[[int], object]) -> C
                 column[f"second{name}"] = mixing.likeness(seen, mixing.pairs.second[some])
                 if spec["read_by"] is not None and order == "random":
                     reader = importlib.import_module(spec["read_by"])
-                    found_back = reader.missed(mixing.moving.model, tokens, seeds=some.tolist())
+                    found_back = reader.missed(mixing.moving.model, tokens, seeds=some.tolist(), **mixing.moving.drawn)
                     column |= dict(zip(("missed", "missed_8bit"), found_back, strict=True))
                 column = {key: value.double().cpu() for key, value in column.items()}
                 column[f"pictures{name}"] = to_uint8(images, mode="round").cpu()[shown]

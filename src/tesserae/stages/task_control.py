@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tesserae.controls.patches import MeanColour, PatchCoder, cut, fit_centres, fit_components, joined
+from tesserae.controls.patches import Centres, Components, MeanColour, PatchCoder, cut, joined
 from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.data.resizing import resized
@@ -51,7 +51,7 @@ def _rebuilt(work: Work, device: torch.device) -> tuple[np.ndarray, torch.Tensor
     """Validation images uint8 (N, S, S, 3) as the control leaves them, and the PSNR of each (N,)."""
     spec, control = work.spec, work.spec["control"]
     images, grid = open_cache(work.inputs["domain"], "val").images, control["grid"]
-    coder, rebuilt, ratios = _fitted(work, device), np.empty_like(images), []
+    coder, rebuilt, ratios = _opened(work, device), np.empty_like(images), []
     for part in slices(len(images), spec["batch"], work.title):
         seen = resized(images[part], spec["side"])
         decoded = to_uint8(joined(coder.rebuilt(cut(seen, grid, device)), grid), mode=spec["rounding"])
@@ -60,14 +60,15 @@ def _rebuilt(work: Work, device: torch.device) -> tuple[np.ndarray, torch.Tensor
     return rebuilt, torch.cat(ratios)
 
 
-def _fitted(work: Work, device: torch.device) -> PatchCoder:
-    control = work.spec["control"]
-    if control["kind"] == "mean":
+def _opened(work: Work, device: torch.device) -> PatchCoder:
+    """The control's coder: of a mean colour nothing is fitted."""
+    if work.spec["control"]["kind"] == "mean":
         return MeanColour()
-    images = open_cache(work.inputs["dataset"], "train").images
-    if control["kind"] == "components":
-        return fit_components(images, control["grid"], control["components"], device)
-    return fit_centres(images, control["grid"], control["centres"], work.spec["seed"], device)
+    with np.load(work.inputs["patch_coder"] / "coder.npz") as file:
+        arrays = {name: torch.from_numpy(file[name]).to(device) for name in file.files}
+    if "centres" in arrays:
+        return Centres(**arrays)
+    return Components(**arrays | {"discarded": float(arrays["discarded"])})
 
 
 def _kept(control: dict[str, Any]) -> str:

@@ -49,8 +49,7 @@ def run(work: Work) -> dict[str, float]:
         model.freeze_encoder()
     if "continued" in work.inputs:
         # DECISION: likewise from averaged weights; optimizers and schedules begin anew.
-        added = getattr(model, "ADDED", ())
-        weights.load_into(model, work.inputs["continued"] / "weights.safetensors", added=added)
+        weights.load_to_continue(model, work.inputs["continued"] / "weights.safetensors")
     prompts = open_prompts(work)
     teacher = open_teacher(shards, model.teacher_side) if (shards := work.shards("teacher_features")) else None
     concepts = open_ragged(work.inputs["concepts"], "train") if "concepts" in work.inputs else None
@@ -87,7 +86,7 @@ def _take_first_stage(work: Work, model: nn.Module) -> None:
     else:
         grid = images.shape[1] // components["patch"]
         fitted = fit_components(images, grid, components["components"])
-        found = {"mean": fitted.mean, "basis": fitted.basis}
+        found = {"mean": fitted.mean, "basis": fitted.basis, "std": fitted.variances.sqrt()}
     model.take_first_stage(found, float_images(images[:CALIBRATING], torch.device("cpu")))
 
 

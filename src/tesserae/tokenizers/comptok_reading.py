@@ -15,7 +15,7 @@ LEVELS = 255
 
 
 @torch.no_grad()
-def missed(model: CompTok, vectors: Tensor, *, seeds: list[int]) -> tuple[Tensor, Tensor]:
+def missed(model: CompTok, vectors: Tensor, *, seeds: list[int], steps: int) -> tuple[Tensor, Tensor]:
     """Tokens (B, K, d) as Q reads them back: mean squared errors over that of one that reads nothing, (B,) each.
 
     First of the latents that are decoded; then of the pictures, rounded to 8 bits and encoded by the first stage.
@@ -23,7 +23,7 @@ def missed(model: CompTok, vectors: Tensor, *, seeds: list[int]) -> tuple[Tensor
     """
     if model.composing is None or not model.composing.informs:
         raise ValueError("this tokenizer reads no tokens back: it was trained without L_MI and L_MI^swap")
-    decoded, blind = latents(model, vectors, seeds=seeds), (vectors.shape[-1] - 1) / vectors.shape[-1]
+    decoded, blind = latents(model, vectors, seeds=seeds, steps=steps), (vectors.shape[-1] - 1) / vectors.shape[-1]
     pictures = ((model.images(decoded).clamp(-1, 1) * 0.5 + 0.5) * LEVELS).round() / LEVELS * 2 - 1
     read = (model.composing.recogniser(model.maps(x)).float() for x in (decoded, model.latents(pictures)))
     before, after = ((found - vectors).square().flatten(1).mean(dim=1) / blind for found in read)

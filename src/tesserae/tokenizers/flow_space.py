@@ -1,5 +1,5 @@
 """How codes move that a flow decodes, of the families of FlexTok and of SelfTok (`TokenSpace` in contracts.py): as what
-they stand for, decoded in ten of Euler's steps without guidance.
+they stand for, decoded in few of Euler's steps without guidance.
 
 Shapes: B images, N tokens of d values.
 """
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tesserae.diffusion.integrators import draw_streams, euler, noise_streams
+from tesserae.diffusion.recomputing import fits, recomputed
 from tesserae.nn.patches import patchify, unpatchify
 
 STEPS = 10  # DECISION (D14): as of every decoder that draws
@@ -26,7 +27,7 @@ def normalised(model: Any, vectors: Tensor) -> Tensor:
     return F.normalize(vectors, dim=-1) if getattr(model.quantize, "l2", False) else vectors
 
 
-def images(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
+def images(model: Any, vectors: Tensor, *, seeds: list[int], steps: int = STEPS) -> Tensor:
     """Vectors (B, N, d) -> images (B, 3, S, S), from noise of each image's seed, drawn as a map of pixels."""
     side = model.grid * model.patch_size
     noise = draw_streams(noise_streams(seeds), (3, side, side)).to(vectors.device)
@@ -35,5 +36,8 @@ def images(model: Any, vectors: Tensor, *, seeds: list[int]) -> Tensor:
         t = t.expand(len(x))
         return model.velocity(x, t, model.shown(vectors, t, None))
 
-    times = torch.linspace(0, 1, STEPS + 1, device=vectors.device)
-    return unpatchify(euler(velocity, patchify(noise, model.patch_size), times), model.patch_size, model.grid)
+    times = torch.linspace(0, 1, steps + 1, device=vectors.device)
+    decoder = {"width": model.decoder.x_embedder.out_features, "blocks": len(model.decoder.blocks)}
+    kept = fits(steps, len(vectors), tokens=model.grid**2 + vectors.shape[1], **decoder)
+    drawn = euler(velocity if kept else recomputed(velocity), patchify(noise, model.patch_size), times)
+    return unpatchify(drawn, model.patch_size, model.grid)

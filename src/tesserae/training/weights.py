@@ -45,6 +45,11 @@ def load_into(model: nn.Module, file: Path, added: tuple[str, ...] = ()) -> None
     model.load_state_dict(weights, strict=False)
 
 
+def load_to_continue(model: nn.Module, file: Path) -> None:
+    """As `load_into`, of a network that another one continues: the file may lack what that one adds (its `ADDED`)."""
+    load_into(model, file, added=getattr(model, "ADDED", ()))
+
+
 def _described(file: Path) -> dict[str, Any]:
     with safe_open(file, framework="pt") as opened:
         header = (opened.metadata() or {}).get(_KEY)

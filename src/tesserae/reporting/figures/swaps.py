@@ -13,12 +13,11 @@ import numpy as np
 
 from tesserae.lineage.work import Work
 from tesserae.reporting import seeds, style
-from tesserae.reporting.drawing import FigureError, Row, draw_sheet, left_out, note
+from tesserae.reporting.drawing import FigureError, Row, draw_sheet, empty_sheet, left_out, note
 from tesserae.reporting.figure_inputs import first_seeds, read
 
 CITED = "cited by the paper, not run here"
 ORDERS = {"pictures": "any first", "pictures_prefix": "first ones first"}  # arrays -> which tokens change first
-EMPTY = 9  # columns of a sheet of which nothing was run
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 Arrays = Mapping[str, np.ndarray]
@@ -34,7 +33,6 @@ def draw(work: Work, stem: Path) -> None:
         numbers={label: seeds.over_seeds(found) for label, found in numbers.items() if found},
         cited=spec["published_rows"],
         pair=spec["pair"] or 1,
-        title=spec["title"],
         scale=spec["scale"],
     )
 
@@ -44,7 +42,6 @@ def plot(
     *,
     tokenizers: Mapping[str, Arrays | str],
     scale: str,
-    title: str,
     pair: int = 1,
     numbers: Mapping[str, Mapping[str, Any]] = NONE,
     cited: Sequence[str] = (),
@@ -63,16 +60,17 @@ def plot(
     fewer = {label: arrays for label, arrays in found.items() if label not in shown}
     reasons |= {label: f"this scale keeps pictures of {len(arrays['first'])} pairs" for label, arrays in fewer.items()}
     _same_pair(shown, pair)
-    heads = [""] * (EMPTY + 2)
-    if shown:
-        heads = ["A", *map(_fraction, next(iter(shown.values()))["shares"]), "B"]
+    title = f"More and more tokens of one image in another, pair {pair} (scale {scale})"
+    if not shown:
+        return empty_sheet(stem, {label: reasons[label] for label in (*cited, *tokenizers)}, title)
+    heads = ["A", *map(_fraction, next(iter(shown.values()))["shares"]), "B"]
     rows: list[tuple[str, Row]] = []
     for name, order in ORDERS.items():
         for label in (*cited, *tokenizers):
             row = reasons[label] if label in reasons else _row(shown[label], name, pair)
             rows.append((f"{label}\n{order}", row))
     with style.look():
-        figure = draw_sheet(rows, heads, f"{title} (scale {scale})", breaks=len(cited) + len(tokenizers))
+        figure = draw_sheet(rows, heads, title, breaks=len(cited) + len(tokenizers))
         notes = [
             "Columns: the share of the tokens that are those of B, from none to all, each at its place; a column has "
             "those of the one before. Any first: in one random order for all; first ones first: from the first one on",

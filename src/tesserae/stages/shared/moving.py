@@ -21,7 +21,7 @@ from tesserae.data.floats import float_images
 from tesserae.lineage.work import Work
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.side_inputs import open_prompts
-from tesserae.stages.shared.tokenizers import encode
+from tesserae.stages.shared.tokenizers import draws_in_steps, encode
 from tesserae.training import weights
 
 
@@ -32,9 +32,12 @@ class Moving:
         self.device = pick_device(work.device)
         self.model: Any = weights.load(work.inputs["tokenizer"] / "weights.safetensors").to(self.device)
         self.space, self.prompts = importlib.import_module(work.spec["space"]), open_prompts(work)
-        drawn, told = getattr(self.space, "STEPS", None), work.spec.get("drawing_steps")
-        if None not in (drawn, told) and drawn != told:
-            raise ValueError(f"{work.spec['space']} draws in {drawn} steps, and not in {told} (config/spaces.py)")
+        self.steps = work.spec.get("drawing_steps")  # None where nothing is decoded
+
+    @property
+    def drawn(self) -> dict[str, int]:
+        """Keywords of decoders that draw; those that do not know no steps."""
+        return {"steps": self.steps} if draws_in_steps(self.space) else {}
 
     def pictures(self, data: Images, rows: np.ndarray) -> Tensor:
         """Some images (B, 3, S, S) of a set."""
@@ -54,7 +57,7 @@ class Moving:
 
     def images_of(self, seeds: list[int]) -> Callable[[Tensor], Tensor]:
         """Vectors (B, M, C) -> images (B, 3, S, S), from the noise of B seeds if the decoder draws."""
-        return lambda vectors: self.space.images(self.model, vectors, seeds=seeds)
+        return lambda vectors: self.space.images(self.model, vectors, seeds=seeds, **self.drawn)
 
 
 def parts(rows: np.ndarray, batch: int) -> Iterator[tuple[int, np.ndarray]]:

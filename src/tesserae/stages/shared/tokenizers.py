@@ -33,6 +33,11 @@ def attends_to_images(tokenizer: Any) -> bool:
     return hasattr(tokenizer, "message_attention")
 
 
+def draws_in_steps(space: ModuleType) -> bool:
+    """Whether images of a token space are drawn in steps, whose number it is told (`TokenSpace`)."""
+    return hasattr(space, "STEPS")
+
+
 def says_code_vectors(tokenizer: Any) -> bool:
     """Whether it says itself what its codes stand for (`OfCodeVectors`)."""
     return hasattr(tokenizer, "code_vectors")

@@ -33,9 +33,10 @@ class Controls(NamedTuple):
 
     own: Job
     rows: Mapping[str, Job]
+    before: tuple[Job, ...] = ()  # what it is made from, if nothing else needs it
 
     def jobs(self) -> list[Job]:
-        return [self.own, *self.rows.values()]
+        return [*self.before, self.own, *self.rows.values()]
 
     def of_row(self, row: str, value: str) -> str | None:
         """Id of what stands in a row at the foot of a table; None for what it has not, as real images no PSNR."""
@@ -59,8 +60,8 @@ def _of_probe(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:
 
 
 def _of_score(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:
-    own, rows = controls_of_score(project, job, found)
-    return Controls(own, rows)
+    beside = controls_of_score(project, job, found)
+    return Controls(beside.own, beside.rows, (beside.coder,))
 
 
 def _of_reconstruction(project: Project, job: Job, found: Mapping[str, Job]) -> Controls:

@@ -6,7 +6,7 @@ Only those are made that something shows.
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tesserae.config import spec as specs
 from tesserae.config.controls import name_of, patches_of
@@ -111,36 +111,48 @@ def _network(project: Project, name: str, domain: Job) -> Job:
     return Job("task_network", name, spec.values, spec.origins, inputs, reads, weights=weights)
 
 
-def controls_of_score(project: Project, job: Job, found: Mapping[str, Job]) -> tuple[Job, dict[str, Job]]:
-    """Of a score: a closed-form tokenizer of as much, fitted on what the tokenizer learned from; and what all share."""
-    tokenizer = found[job.inputs["tokenizer"]]
-    dataset, network = found[tokenizer.inputs["dataset"]], job.inputs["task_network"]
-    size = patches_of(tokens_of(tokenizer.spec["module"], tokenizer.spec["model"]), dataset.spec["image_size"])
-    domain = network.partition("/")[2]
+class ScoreControls(NamedTuple):
+    """What stands beside a score."""
 
-    def control(name: str, what: dict[str, Any], origin: str) -> Job:
+    own: Job  # a closed-form tokenizer of as much
+    coder: Job  # which is fitted on what the tokenizer learned from
+    rows: dict[str, Job]  # what all of a domain share
+
+
+def controls_of_score(project: Project, job: Job, found: Mapping[str, Job]) -> ScoreControls:
+    tokenizer = found[job.inputs["tokenizer"]]
+    dataset, domain = found[tokenizer.inputs["dataset"]], job.inputs["task_network"].partition("/")[2]
+    size = patches_of(tokens_of(tokenizer.spec["module"], tokenizer.spec["model"]), dataset.spec["image_size"])
+    coder = _coder(project, dataset, size, f"{tokenizer.id} (as much as these tokens keep)")
+
+    def control(name: str, what: dict[str, Any], origin: str, side: Job, inputs: dict[str, str]) -> Job:
         spec = Spec()
         for key in ("extractor", "layer", "rounding", "batch"):
             spec.set(key, job.spec[key], job.origins[key])
         for key, value in job.spec["network"].items():
             spec.set(f"network.{key}", value, job.origins[f"network.{key}"])
-        # What stands beside all tokenizers sees images as they are, whatever one tokenizer's side.
-        own = what["kind"] in ("components", "centres")
-        side = dataset if own else found[job.inputs["domain"]]
         spec.set("side", side.spec["image_size"], side.origins["image_size"])
-        if what["kind"] == "centres":
-            seed = specs.evaluation(project.context, "seed")
-            spec.set("seed", seed.values["seed"], seed.origins["seed"])
         spec.set("control", what, origin)
-        inputs = {role: job.inputs[role] for role in ("domain", "reference", "task_network")}
-        inputs |= {"dataset": dataset.id} if own else {}
+        inputs = {role: job.inputs[role] for role in ("domain", "reference", "task_network")} | inputs
         reads = reads_of("task_control", inputs)
         return Job("task_control", f"{domain}-{name}", spec.values, spec.origins, inputs, reads)
 
-    own = control(f"{dataset.recipe}-{name_of(size)}", size, f"{tokenizer.id} (as much as these tokens keep)")
+    own = control(coder.recipe, size, coder.origins["control"], dataset, {"patch_coder": coder.id})
+    images = found[job.inputs["domain"]]  # what all share sees them as they are, whatever one tokenizer's side
     rows = {
-        "control_real": control(REAL, {"kind": REAL}, "original images"),
-        "control_mean": control(MEAN, {"kind": MEAN, "grid": 1}, "one colour for each image"),
-        "control_chance": control(CHANCE, {"kind": CHANCE}, "what is right without looking"),
+        "control_real": control(REAL, {"kind": REAL}, "original images", images, {}),
+        "control_mean": control(MEAN, {"kind": MEAN, "grid": 1}, "one colour for each image", images, {}),
+        "control_chance": control(CHANCE, {"kind": CHANCE}, "what is right without looking", images, {}),
     }
-    return own, rows
+    return ScoreControls(own, coder, rows)
+
+
+def _coder(project: Project, dataset: Job, size: dict[str, Any], origin: str) -> Job:
+    spec = Spec()
+    spec.set("control", size, origin)
+    if size["kind"] == "centres":
+        seed = specs.evaluation(project.context, "seed")
+        spec.set("seed", seed.values["seed"], seed.origins["seed"])
+    inputs = {"dataset": dataset.id}
+    name = f"{dataset.recipe}-{name_of(size)}"
+    return Job("patch_coder", name, spec.values, spec.origins, inputs, reads_of("patch_coder", inputs))

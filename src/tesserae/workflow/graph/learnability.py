@@ -16,8 +16,8 @@ from tesserae.config.measures import Learnability
 from tesserae.config.project import Project
 from tesserae.config.resolve import ResolvedRecipe, Sourced, Spec
 from tesserae.config.seeds import of_seed, seed_of
-from tesserae.config.spaces import DRAWING_STEPS, SPACES, why_not
-from tesserae.config.stages import MISSED
+from tesserae.config.spaces import SPACES, why_not
+from tesserae.config.stages import CHECKS, DESCENDED, MISSED
 from tesserae.workflow.graph.domains import domain_job
 from tesserae.workflow.graph.job import Job, extended, home, reads_of
 from tesserae.workflow.graph.tokenizers import data_job, dataset_job, prompts_of, side_input_jobs
@@ -126,12 +126,19 @@ def _jobs(
     if GAIN in wanted:
         calibration = _calibration(project, told, recipe, tokenizers[recipe.name])
         yield calibration
-        spec = _moving(recipe)
+        spec = _moving(project, told, recipe)
         for key in ("images", "steps", "calibration_images"):
             spec.set(key, _ours(project, told, key))
         spec.set("rate", told.settings.rate, f"{told.file}: {WHERE}.rate")
         spec.set("batch", *_batch(project))
-        yield _job(GAIN, called, spec, read | {"calibration": calibration.id}, home(recipe))
+        checks, without = _ours(project, told, "checks"), {}
+        if domain is not None:
+            checks = Sourced(False, "of a domain's images AvgIG alone")
+        spec.set("kinds", ["", *(CHECKS if checks.value else ())], checks.origin)
+        if not checks.value:
+            names = [f"{name}{kind}" for kind in CHECKS for name in DESCENDED]
+            without = dict.fromkeys(names, "not at this scale" if domain is None else "not of domains")
+        yield _job(GAIN, called, spec, read | {"calibration": calibration.id}, home(recipe), without)
     if CONNECTIVITY in wanted:
         pairs = _pairs(project, told, looked_at)
         yield pairs
@@ -145,7 +152,7 @@ def _jobs(
 
 def _calibration(project: Project, told: _Told, recipe: ResolvedRecipe, tokenizer: Job) -> Job:
     """Of the images that a tokenizer learned from."""
-    dataset, spec = dataset_job(project, recipe), _moving(recipe)
+    dataset, spec = dataset_job(project, recipe), _moving(project, told, recipe)
     spec.set("images", _ours(project, told, "calibration_images"))
     spec.set("seed", told.settings.seed, f"{told.file}: {WHERE}.seed")
     spec.set("batch", *_batch(project))
@@ -174,7 +181,7 @@ def _connectivity(
     classes: bool,
 ) -> Job:
     """Critics are of the tokenizer's own seed, as all that is made together."""
-    spec, inputs, roles, without = _moving(recipe), dict(read), {}, {}
+    spec, inputs, roles, without = _moving(project, told, recipe), dict(read), {}, {}
     if not classes:
         values = [f"{name}{kind}" for name in ("mc_same", "mc_cross") for kind in ("", "_other", "_features")]
         without |= dict.fromkeys(values, "the images have no classes")
@@ -210,7 +217,7 @@ def _swaps(
     read: dict[str, str],
 ) -> Job:
     """One critic judges: that of the tokenizer's own seed."""
-    spec, inputs = _moving(recipe), dict(read)
+    spec, inputs = _moving(project, told, recipe), dict(read)
     critic = _critic(project, told, "critic").name
     of_same_seed = of_seed(critic, seed_of(recipe.name)[1])
     role = "tokenizer" if of_same_seed == recipe.name else "judge"
@@ -234,12 +241,12 @@ def _swaps(
     return _job(SWAPS, called, spec, inputs, home(recipe), without)
 
 
-def _moving(recipe: ResolvedRecipe) -> Spec:
+def _moving(project: Project, told: _Told, recipe: ResolvedRecipe) -> Spec:
     """The modules of a tokenizer and of its space."""
     spec = Spec()
     spec.set("tokenizer", f"tesserae.tokenizers.{recipe.typed.system}", "the tokenizer's module")
     spec.set("space", SPACES[recipe.typed.system], "how its tokens move")
-    spec.set("drawing_steps", DRAWING_STEPS, "of decoders that draw")
+    spec.set("drawing_steps", _ours(project, told, "drawing_steps"))
     return spec
 
 
