@@ -4,13 +4,16 @@ import re
 import shlex
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+import yaml
 
 from tesserae.cli.main import main
 from tesserae.config.files import read_yaml
 from tesserae.config.project import read_project
+from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -108,13 +111,56 @@ def test_commands_exist_with_their_options(page):
     assert {command: problem for command, problem in said.items() if problem} == {}
 
 
-@named
-def test_yaml_is_read_as_the_configuration_is(page, tmp_path):
-    """No key stands twice, and it is YAML: as it stands, or below the keys that a sentence names."""
-    blocks = [block for _, language, block in FENCED.findall(page.read_text()) if language == "yaml"]
-    for number, block in enumerate(blocks):
-        (tmp_path / f"{number}.yaml").write_text(textwrap.dedent(block), encoding="utf-8")
-        read_yaml(tmp_path / f"{number}.yaml", (dict, list))
+# Each block of YAML of a page: the file below config/ that it is put into, below which keys, and a scale that reads it.
+# Others' blocks are put where they belong by tests of their own.
+PLACES = {
+    "docs/change.md": [("scales/desk.yaml", [], "desk"), ("papers/detok.yaml", [], "pocket")],
+    "docs/data.md": [("config.yaml", [], "pocket")],
+    "docs/probes.md": [("papers/concepttok.yaml", ["tables", "own_f"], "smoke")],
+    "docs/weights.md": [("scales/released.yaml", [], "released")],
+}
+PLACED = {
+    "docs/extending.md": "tests/workflow/test_extending.py",
+    "docs/own_data.md": "tests/data/test_folder.py",
+}
+
+
+def yaml_blocks(page: Path) -> list[str]:
+    return [block for _, language, block in FENCED.findall(page.read_text()) if language == "yaml"]
+
+
+def put(old: Any, new: Any) -> Any:
+    """YAML with what a page says of it: keys are added or changed, `...` stands for what is there."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old | {key: put(old.get(key), value) for key, value in new.items() if key != "..."}
+    return new
+
+
+def placed(project: Path, page: str) -> None:
+    """Put the blocks of a page into a copy of the configuration."""
+    for block, (name, keys, _) in zip(yaml_blocks(ROOT / page), PLACES[page], strict=True):
+        told = yaml.safe_load(textwrap.dedent(block))
+        for key in reversed(keys):
+            told = {key: told}
+        file = project / "config" / name
+        file.write_text(yaml.safe_dump(put(read_yaml(file), told), sort_keys=False), encoding="utf-8")
+
+
+def test_every_block_of_yaml_has_its_place():
+    shown = {str(page.relative_to(ROOT)) for page in PAGES if yaml_blocks(page)}
+    assert shown == PLACES.keys() | PLACED.keys()
+
+
+@pytest.mark.parametrize("page", PLACES)
+def test_yaml_holds_where_it_belongs(page, project):
+    before = {scale: open_plan(project, scale).jobs.keys() for _, _, scale in PLACES[page]}
+    placed(project, page)
+    added = {scale: open_plan(project, scale).jobs.keys() - jobs for scale, jobs in before.items()}
+    if page == "docs/change.md":  # a row of one's own: its trainings, and all that is measured of them
+        assert {"tokenizer/detok_sb_strong", "generator/mar_b_strong", "generator/sit_b_strong"} <= added["pocket"]
+        assert all(name.split("/")[1].partition("-")[0].endswith("_strong") for name in added["pocket"])
+    elif page == "docs/probes.md":
+        assert {name.split("/")[0] for name in added["smoke"]} >= {"probe", "neighbours"}
 
 
 def test_a_wrong_link_and_a_wrong_command_would_be_seen():

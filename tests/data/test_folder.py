@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 from PIL import Image
 
+from tesserae.cli.main import main
 from tesserae.config.files import read_yaml
 from tesserae.data import cache
 from tesserae.data.base import open_image, read_image
@@ -23,6 +25,7 @@ from tesserae.workflow.plan import open_plan
 from tests.conftest import ROOT
 from tests.data import trees
 from tests.data.test_dataset_stage import work  # noqa: F401 (a fixture)
+from tests.test_docs import commands
 
 
 @pytest.fixture
@@ -73,7 +76,7 @@ def test_the_stage_takes_what_is_complete(work, tree):  # noqa: F811
 
 
 def test_the_page_on_own_data_makes_a_scale_and_its_table(project, tree):
-    """The blocks of YAML of docs/own_data.md, in the order in which it shows them."""
+    """The blocks of docs/own_data.md, in the order in which it shows them; what would train is planned."""
     page = (ROOT / "docs/own_data.md").read_text(encoding="utf-8")
     settings, changes = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
     for file, copy, change in (("config.yaml",) * 2 + (settings,), ("scales/smoke.yaml", "scales/own.yaml", changes)):
@@ -89,6 +92,24 @@ def test_the_page_on_own_data_makes_a_scale_and_its_table(project, tree):
     assert "table/detok_table_1" in plan.jobs
     found = real_data.now(plan.project, plan.jobs["dataset/own-32"])
     assert found["folder"] == str(project / "sets/own") and found["files"] == 5
+
+    def asked(line: str) -> Result:
+        words = line.replace(" reproduce ", " stale ").split()[1:]
+        return CliRunner().invoke(main, ["--project", str(project), *words])
+
+    lines = [words for words, whole in commands(page) if whole]
+    assert [words[1:3] for words in lines] == [["data", "check"]] * 2 + [["--scale", "own"]] * 2
+    check, deep, *planned = map(" ".join, lines)
+    said = asked(check)
+    assert said.exit_code == 1 and "`train_images: 3`" in said.output and "`val_images: 2`" in said.output
+    file = project / "config/datasets.yaml"
+    file.write_text(
+        file.read_text().replace("train_images: 24\n    val_images: 8", "train_images: 3\n    val_images: 2")
+    )
+    assert asked(check).exit_code == asked(deep).exit_code == 0, asked(deep).output
+    for line in planned:
+        said = asked(line)
+        assert said.exit_code == 0 and "own-32" in said.output, said.output
 
 
 def test_16_bits_of_grey_keep_their_shades_and_32_are_refused(tmp_path):

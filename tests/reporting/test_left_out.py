@@ -82,6 +82,10 @@ def content(stage: str, file: str, values: set[str]) -> object:
         }
         record |= {"kind": "probe", "prompt": "none", "latents": {"probe": "codes"}.get(stage, "patches")}
         return {"values": dict.fromkeys(STAGES[stage].values, 1.5), "measure": record, "measure_id": "ab"}
+    if file == "metrics.json" and stage in ("task_score", "task_control"):
+        record = {"kind": "task", "network": "U-Net", "reference": "land val", "samples": 9}
+        record |= {"latents": "patches"} if stage == "task_control" else {}
+        return {"values": dict.fromkeys(STAGES[stage].values, 1.5), "measure": record, "measure_id": "ab"}
     if file == "metrics.json" and stage in ("metrics", "reconstruction", *CONTROL_STAGES):
         found = control(50.0, 2.0) if stage in CONTROL_STAGES else metrics(50.0, 2.0)
         return found | {
@@ -110,6 +114,10 @@ def content(stage: str, file: str, values: set[str]) -> object:
             **{**concepts, "images": SHARED["images"], "fires": np.zeros((2, 3, 4, 4), bool)},
             **{"found": pictures(2, 3), "has": np.ones((2, 3), bool), "frequency": np.array([0.1, 0.2])},
         },
+        "shown.npz": {
+            **{"originals": SHARED["originals"], "reconstructions": pictures(2)},
+            **{"true": np.ones((2, 8, 8), np.uint8), "found": np.zeros((2, 8, 8), np.uint8)},
+        },
         "paths.npz": {"losses": np.full((3, 5), 0.7)},
         "clusters.npz": {
             **{**concepts, "labels": np.array([0, 1, 1]), "classes": np.array([0, 1, 1])},
@@ -124,6 +132,8 @@ def made(job: Job, folder: Path, values: dict[str, set[str]]) -> dict[str, Path]
         (folder / name).mkdir(parents=True, exist_ok=True)
         for file in job.reads[name]:
             found = content(name.partition("/")[0], file, values.get(name, set()))
+            if name.startswith("task_control/") and name.endswith("-real"):  # a row of its own, of all of an image
+                found["measure"].pop("latents")
             if file.endswith(".json"):
                 (folder / name / file).write_text(json.dumps(found))
             elif isinstance(found, dict):
@@ -195,6 +205,7 @@ def test_a_figure_of_any_kind_of_which_nothing_is_run_is_empty_places(kind, tmp_
     rows = [["one", "One"], ["two", "Two"]]
     spec = {
         **{"draw": kind, "module": module_of(kind), "scale": "pocket", "seeds": [1], "source": "Figure 1"},
+        **{"title": "A figure"},
         **{
             "rows": rows,
             "inputs": dict.fromkeys(groups, roles),

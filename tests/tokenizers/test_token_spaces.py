@@ -8,6 +8,7 @@ import torch
 from tesserae import contracts
 from tesserae.config.registry import TOKENIZERS
 from tesserae.config.spaces import SPACES, WITHOUT
+from tesserae.diffusion import recomputing
 from tesserae.metrics.information_gain import coordinates_of, descend, random_starts
 from tesserae.stages.shared.tokenizers import codebooks_of, encode
 from tesserae.tokenizers import comptok, comptok_judge
@@ -50,6 +51,20 @@ def test_a_space_agrees_with_its_tokenizer(system):
     assert gradient[0].any() and not gradient[1].any()  # an image is its own vectors' alone
     alone = space.images(model, vectors[1:].detach(), seeds=[4])
     torch.testing.assert_close(alone, found[1:].detach(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("system", sorted(DRAWING))
+def test_steps_that_are_evaluated_again_have_the_same_gradient(system, monkeypatch):
+    space, case = importlib.import_module(SPACES[system]), case_of(system)
+    model, asked = awake(case.build()), []
+    vectors = space.vectors(model, encode(model, images(case), text(case))).detach().requires_grad_()
+    found = []
+    for kept in (True, False):
+        monkeypatch.setattr(space, "fits", lambda *counts, kept=kept, **size: asked.append(size) or kept)
+        (gradient,) = torch.autograd.grad(space.images(model, vectors, seeds=[3, 4]).square().sum(), vectors)
+        found.append(gradient)
+    assert found[0].any() and torch.equal(*found) and len(asked) == 2
+    assert not recomputing.fits(10, 10**6, **asked[0]) and recomputing.fits(1, 1, **asked[0])
 
 
 def test_every_system_has_a_space_or_a_reason():

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tesserae.config.errors import ConfigError
 from tesserae.lineage import fingerprint, images
 from tesserae.workflow import real_data
 from tests.data import trees
@@ -102,3 +103,16 @@ def test_a_set_is_part_of_the_chain_and_of_what_a_manifest_gives():
     record = {"inputs": {"x": {"fingerprint": "b"}}, "data": {"sha256": "images"}}
     assert fingerprint.chain_of("a", record) == fingerprint.chain("a", ["b"], "images")
     assert fingerprint.chain_of("a", record | {"data": None}) == plain
+
+
+@pytest.mark.parametrize(("root", "said"), [("elsewhere", "elsewhere/own"), (None, "now not set")])
+def test_a_set_that_is_not_there_is_said_before_anything_runs(project, root, said):
+    jobs = [JOB, SimpleNamespace(id="dataset/emoji", data=None)]
+    real_data.check(project, jobs)
+    project.settings.data.root = root
+    real_data.check(project, jobs[1:])
+    with pytest.raises(
+        ConfigError, match=r"(?s)config/config.yaml: data.root: .*there is no folder.*`root`: own"
+    ) as error:
+        real_data.check(project, jobs)
+    assert said in str(error.value)

@@ -156,14 +156,15 @@ def _say_what_is(plan, targets: list[str], options) -> None:
 
 
 def _shown_in(plan, target: str) -> Path:
-    """The file that shows a target: a paper's page, an artifact's first file, or the first page of all."""
+    """The file that shows a target: a paper's page, an artifact's page or else its first file, or the page of all."""
     from tesserae.workflow import launch
 
     if target in plan.project.papers:
         name = f"page/{target}"
     else:
         name = REPORT if target in ("Everything", "all") else launch.wanted(plan, [target])[0]
-    return plan.outputs(plan.jobs[name])[0]
+    outputs = plan.outputs(plan.jobs[name])
+    return next((file for file in outputs if file.suffix == ".html"), outputs[0])
 
 
 def _parsed(arguments: tuple[str, ...]):

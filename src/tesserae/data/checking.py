@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from tesserae.data.base import Provider, cores
+from tesserae.data.base import Labelled, Provider, cores
 from tesserae.data.cache import cache_bytes, write_json
 from tesserae.data.errors import DataError
 
@@ -61,9 +61,11 @@ def compared(provider: Provider, name: str, published: int | None, found: int | 
     shown = "not published" if published is None else f"{published:,}"
     problem = None
     if published is not None and found != published:
+        key = f"{name}_images" if isinstance(provider, Labelled) and name in provider.splits else name
         problem = (
             f"{provider.root}: expected {published:,} {name}; found {found if found is None else format(found, ',')}. "
-            "Unpack the archives again, or correct config/datasets.yaml if the set is meant to differ."
+            f"Unpack the archives again; or, if the set is meant to differ, correct config/datasets.yaml"
+            + ("." if found is None else f": `{key}: {found}`.")
         )
     return Finding(name, shown, "none" if found is None else f"{found:,}", problem)
 

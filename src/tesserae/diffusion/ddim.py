@@ -1,6 +1,7 @@
 """Deterministic sampling of a Gaussian diffusion in few steps (DDIM, arXiv 2010.02502, Eq. 12 with eta = 0).
 
-A gradient can go through it, with memory for one evaluation of the network, whatever the number of steps.
+A gradient can go through it, and if one likes with memory for one evaluation of the network, whatever the number of
+steps.
 
 Shapes: S steps, x (B, ..., C) with channels last.
 """
@@ -28,16 +29,17 @@ def ddim(
     *,
     steps: int,
     x0_limit: float | None,
+    recompute: bool = True,
 ) -> Tensor:
     """From noise (B, ..., C) at the last training step to x_0, float32.
 
     `model(x, t)` says at a training step t what `diffusion` predicts, (B, ..., C). Each x_0 on the way is clamped to
-    +-x0_limit and the noise that goes with it is taken from there. Where a gradient is wanted, the model is evaluated
-    again in the backward pass: between steps only the states are kept. It must draw nothing.
+    +-x0_limit and the noise that goes with it is taken from there. Where a gradient is wanted, with `recompute` the
+    model is evaluated again in the backward pass, and between steps only the states are kept: it must draw nothing.
     """
     times, x = ddim_steps(diffusion.steps, steps), noise.float()
     for i, t in enumerate(times):
-        predicted = _evaluated(model, x, t).float()
+        predicted = (_evaluated(model, x, t) if recompute else model(x, t)).float()
         x0 = diffusion.clean(x, predicted, t)
         if x0_limit is not None:
             x0 = x0.clamp(-x0_limit, x0_limit)

@@ -4,6 +4,7 @@ Domains are encoded with it as they are with those (`task_control`).
 """
 
 import numpy as np
+import torch
 
 from tesserae.controls.patches import Centres, Components, fit_centres, fit_components
 from tesserae.data.cache import open_cache
@@ -12,17 +13,16 @@ from tesserae.stages.shared.common import pick_device
 
 
 def run(work: Work) -> dict[str, float]:
-    """Writes coder.npz: `mean` (D,) and `basis` (D, K) of principal components, or `centres` (V, D) of k-means."""
+    """Writes coder.npz: the fields of `Components` or of `Centres` by their names, each an array."""
     control, device = work.spec["control"], pick_device(work.device)
     images = open_cache(work.inputs["dataset"], "train").images
     fitted: Components | Centres
     if control["kind"] == "components":
         fitted = fit_components(images, control["grid"], control["components"], device)
-        arrays = {"mean": fitted.mean, "basis": fitted.basis}
     else:
         fitted = fit_centres(images, control["grid"], control["centres"], work.spec["seed"], device)
-        arrays = {"centres": fitted.centres}
-    np.savez(work.out / "coder.npz", **{name: tensor.cpu().numpy() for name, tensor in arrays.items()})
+    arrays = {name: torch.as_tensor(value).cpu().numpy() for name, value in fitted._asdict().items()}
+    np.savez(work.out / "coder.npz", **arrays)
     return {"images": len(images)}
 
 

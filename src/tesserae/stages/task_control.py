@@ -66,7 +66,9 @@ def _opened(work: Work, device: torch.device) -> PatchCoder:
         return MeanColour()
     with np.load(work.inputs["patch_coder"] / "coder.npz") as file:
         arrays = {name: torch.from_numpy(file[name]).to(device) for name in file.files}
-    return Centres(arrays["centres"]) if "centres" in arrays else Components(**arrays, discarded=0.0)
+    if "centres" in arrays:
+        return Centres(**arrays)
+    return Components(**arrays | {"discarded": float(arrays["discarded"])})
 
 
 def _kept(control: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from tesserae.diffusion.integrators import draw_streams, noise_streams
+from tesserae.diffusion.recomputing import fits, recomputed
+from tesserae.tokenizers import comit_drawing as drawing
 from tesserae.tokenizers.comit import Told
 
 STEPS = 10  # DECISION (D14): as of every decoder that draws
@@ -27,5 +29,10 @@ def images(model: Any, vectors: Tensor, *, seeds: list[int], steps: int = STEPS)
     """Vectors (B, M, d) of the recipe's own policy -> images (B, 3, S, S), from noise of each image's seed."""
     shape = model.predictor.channels, model.side, model.side
     noise = draw_streams(noise_streams(seeds), shape).to(vectors.device)
-    told = Told(vectors, model._offsets(vectors[..., 0]))
-    return model.drawn(told, steps=steps, guidance=1.0, noise=noise)
+    velocity = model._field(Told(vectors, model._offsets(vectors[..., 0])), 1.0)
+    network, solver = model.predictor, model.sampling["solver"]
+    decoder = {"width": network.pos_embed.shape[-1], "blocks": len(network.blocks)}
+    tokens = 1 + network.grid**2 + 2 * vectors.shape[1]
+    if not fits(steps * (2 if solver == "midpoint" else 1), len(vectors), tokens=tokens, **decoder):
+        velocity = recomputed(velocity)
+    return model.first_stage.decode(drawing.SOLVERS[solver](velocity, noise, drawing.times(steps, vectors.device)))

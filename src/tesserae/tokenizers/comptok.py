@@ -241,8 +241,11 @@ class CompTok(nn.Module):
         both = torch.cat([tokens, self.dit.null_cond.expand(len(tokens), -1, -1)])
         return guide(*self.dit(torch.cat([x, x]), times, both).output.float().chunk(2), guidance)
 
-    def fast_latents(self, tokens: Tensor, noise: Tensor, steps: int) -> Tensor:
-        """Tokens (B, K, d) and noise (B, P, s, C) -> latents (B, P, s, C) in few steps, with a gradient."""
+    def fast_latents(self, tokens: Tensor, noise: Tensor, steps: int, *, recompute: bool = True) -> Tensor:
+        """Tokens (B, K, d) and noise (B, P, s, C) -> latents (B, P, s, C) in few steps, with a gradient.
+
+        `recompute`: in the backward pass steps are evaluated again, and no more than the graph of one is held at once.
+        """
 
         # DECISION (D14): deterministic and unguided; the paper writes x ~ D(. | z) and says nothing of how. A single
         # step from a noised latent would know the answer, and of mixed tokens there is no latent.
@@ -250,7 +253,7 @@ class CompTok(nn.Module):
             times = torch.full((1,), t, device=x.device)
             return self.dit(x, times, tokens).output.chunk(2, dim=-1)[0]
 
-        return ddim(predicted, noise, self.diffusion, steps=steps, x0_limit=self.x0_limit)
+        return ddim(predicted, noise, self.diffusion, steps=steps, x0_limit=self.x0_limit, recompute=recompute)
 
     # ---- training -----------------------------------------------------------------------------------------------
 

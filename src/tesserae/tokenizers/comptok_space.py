@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tesserae.diffusion.integrators import draw_streams, noise_streams
+from tesserae.diffusion.recomputing import fits
 from tesserae.tokenizers.comptok import spread_of_one
 
 STEPS = 10  # DECISION (D14): of the decode; the paper's D(z) is a sampler of whatever length
@@ -33,6 +34,8 @@ def latents(model: Any, vectors: Tensor, *, seeds: list[int], steps: int = STEPS
 
     Noise is drawn as a map of latents: the same for every decoder of latents of this shape.
     """
-    channels = model.latent_shape[2]
+    patches, _, channels = model.latent_shape
     noise = draw_streams(noise_streams(seeds), (channels, model.side, model.side)).to(vectors.device)
-    return model.fast_latents(vectors, model.squares(noise), steps)
+    decoder = {"width": model.dit.autoenc_cond_embedder.out_features, "blocks": len(model.dit.blocks)}
+    kept = fits(steps, len(vectors), tokens=patches + vectors.shape[1], **decoder)
+    return model.fast_latents(vectors, model.squares(noise), steps, recompute=not kept)

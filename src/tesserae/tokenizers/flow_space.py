@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tesserae.diffusion.integrators import draw_streams, euler, noise_streams
+from tesserae.diffusion.recomputing import fits, recomputed
 from tesserae.nn.patches import patchify, unpatchify
 
 STEPS = 10  # DECISION (D14): as of every decoder that draws
@@ -36,4 +37,7 @@ def images(model: Any, vectors: Tensor, *, seeds: list[int], steps: int = STEPS)
         return model.velocity(x, t, model.shown(vectors, t, None))
 
     times = torch.linspace(0, 1, steps + 1, device=vectors.device)
-    return unpatchify(euler(velocity, patchify(noise, model.patch_size), times), model.patch_size, model.grid)
+    decoder = {"width": model.decoder.x_embedder.out_features, "blocks": len(model.decoder.blocks)}
+    kept = fits(steps, len(vectors), tokens=model.grid**2 + vectors.shape[1], **decoder)
+    drawn = euler(velocity if kept else recomputed(velocity), patchify(noise, model.patch_size), times)
+    return unpatchify(drawn, model.patch_size, model.grid)

@@ -9,7 +9,7 @@ from typing import Any
 from tesserae.config.stages import STAGES
 from tesserae.lineage import fingerprint
 from tesserae.workflow import client as job_client
-from tesserae.workflow import foreign, last_run, store
+from tesserae.workflow import foreign, last_run, real_data, store
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import LIBRARIES, ArtifactStatus, examine, seconds, to_run
 
@@ -122,9 +122,11 @@ def confirm(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str], c
 def begin(plan: Plan, statuses: dict[str, ArtifactStatus], names: list[str], confirmed: str | None) -> None:
     """Called once, before the first job runs and before Snakemake deletes what it replaces.
 
-    Raises Unconfirmed, and ConfigError for published weights that are not there.
+    Raises Unconfirmed, and ConfigError for published weights and data sets that are not there.
     """
-    foreign.check(plan.jobs[name] for name in names if name in plan.jobs)  # `all` and other targets are not jobs
+    jobs = [plan.jobs[name] for name in names if name in plan.jobs]  # `all` and other targets are not jobs
+    foreign.check(jobs)
+    real_data.check(plan.project, jobs)
     confirm(plan, statuses, names, confirmed)
     last_run.begin(plan, statuses, names)
     try:

@@ -5,8 +5,10 @@ counts: then the artifact's own manifest, or the index of what was shared, says 
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+from tesserae.config.errors import ConfigError
 from tesserae.config.project import Project
 from tesserae.lineage import images
 from tesserae.lineage import manifest as manifests
@@ -17,6 +19,22 @@ def folder(project: Project, job: Job) -> Path | None:
     """Where a job's data set should lie; None for a job without one, or if `data.root` is not set."""
     root = project.settings.data.root
     return None if root is None or job.data is None else project.root / Path(root).expanduser() / job.data
+
+
+def check(project: Project, jobs: Iterable[Job]) -> None:
+    """ConfigError that names every real data set which `jobs` read and of which nothing is here."""
+    read = [(job, folder(project, job)) for job in jobs if job.data is not None]
+    missing = {job.data: place for job, place in read if place is None or not place.is_dir()}
+    if missing:
+        root = project.settings.data.root
+        places = ", ".join(str(place or name) for name, place in missing.items())
+        raise ConfigError(
+            Path("config/config.yaml"),
+            "data.root",
+            f"a real data set is to be read, and there is no folder {places}",
+            f"data.root (now {root or 'not set'}) is the folder above what config/datasets.yaml calls `root`: "
+            f"{', '.join(missing)}; `tesserae data list` says which sets are there",
+        )
 
 
 def now(project: Project, job: Job) -> images.Set | None:
