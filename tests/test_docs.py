@@ -116,6 +116,7 @@ def test_commands_exist_with_their_options(page):
 PLACES = {
     "docs/change.md": [("scales/desk.yaml", [], "desk"), ("papers/detok.yaml", [], "pocket")],
     "docs/data.md": [("config.yaml", [], "pocket")],
+    "docs/domains.md": [("papers/comptok.yaml", ["tables", "own_a"], "smoke")],
     "docs/probes.md": [("papers/concepttok.yaml", ["tables", "own_f"], "smoke")],
     "docs/weights.md": [("scales/released.yaml", [], "released")],
 }
