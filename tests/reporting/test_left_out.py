@@ -83,7 +83,7 @@ def content(stage: str, file: str, values: set[str]) -> object:
         record |= {"kind": "probe", "prompt": "none", "latents": {"probe": "codes"}.get(stage, "patches")}
         return {"values": dict.fromkeys(STAGES[stage].values, 1.5), "measure": record, "measure_id": "ab"}
     if file == "metrics.json" and stage in ("task_score", "task_control"):
-        record = {"kind": "task", "network": "U-Net", "reference": "land val", "samples": 9}
+        record = {"kind": "task", "task_network": "U-Net", "reference": "land val", "samples": 9}
         record |= {"latents": "patches"} if stage == "task_control" else {}
         return {"values": dict.fromkeys(STAGES[stage].values, 1.5), "measure": record, "measure_id": "ab"}
     if file == "metrics.json" and stage in ("metrics", "reconstruction", *CONTROL_STAGES):
