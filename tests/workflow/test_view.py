@@ -112,10 +112,15 @@ def test_logs_of_earlier_runs_do_not_pile_up(tmp_path):
         (tmp_path / events.FOLDER).mkdir(parents=True, exist_ok=True)
         (tmp_path / events.FOLDER / f"smoke-2020{number:04d}-000000.log").touch()
     (tmp_path / events.FOLDER / "desk-20200000-000000.log").touch()
+    for name, age in (("killed", 2 * events.FORGOTTEN), ("another", 5.0)):
+        (tmp_path / events.FOLDER / f"smoke-{name}.events").touch()
+        os.utime(tmp_path / events.FOLDER / f"smoke-{name}.events", (time.time() - age,) * 2)
     log = events.begin(tmp_path, "smoke").log
     kept = sorted(path.name for path in (tmp_path / events.FOLDER).glob("smoke-*.log"))
     assert len(kept) == events.KEPT and kept[-1] == log.name and kept[0] == "smoke-20200005-000000.log"
     assert (tmp_path / events.FOLDER / "desk-20200000-000000.log").exists()
+    left = {path.name for path in (tmp_path / events.FOLDER).glob("smoke-*.events")}
+    assert left == {"smoke-another.events", log.with_suffix(".events").name}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ MAKES_NOTHING = (
 )
 REPORT = "report/index"
 MAKES_PART = ("until", "omit_from", "batch", "allowed_rules")  # of what its targets are made from
+HEARD = 3.0  # seconds within which Snakemake says that it has heard a Ctrl-C
 LOOKED_AT = (*MAKES_NOTHING, *MAKES_PART, "dryrun", "report", "report_after_run")
 
 
@@ -208,8 +210,9 @@ def _watched(plan, statuses):
         # Into the file itself, not through this process: whoever ends the view does not end the run.
         with open(files.log, "ab") as log:
             process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)
-        with process, _noting_signals(process, view):
+        with process, _asked_to_stop() as asked:
             while process.poll() is None:
+                _pass_on(asked, process, view)
                 view.look()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(view.every)
@@ -220,28 +223,35 @@ def _watched(plan, statuses):
 
 
 @contextlib.contextmanager
-def _noting_signals(process: subprocess.Popen, view):
-    """Whoever asks this process to stop means the run, which ends in order; the view stays until it has.
+def _asked_to_stop():
+    """Whoever asks this process to stop means the run, which ends in order: yields the signals that came, with times.
 
-    Ctrl-C reaches Snakemake from the terminal, SIGTERM through us. A lost terminal (SIGHUP) ends both.
+    A lost terminal (SIGHUP) ends all.
     """
-
-    def stop(number: int, _) -> None:
-        if number == signal.SIGTERM:
-            process.terminate()
-            view.note("Asked to stop: nothing new begins, what runs is waited for")
-        else:
-            view.note("Asked to stop: jobs end, trainings save their state")
-
+    asked: dict[int, float] = {}
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
-                signal.signal(number, stop)
-        yield
+                signal.signal(number, lambda number, _: asked.setdefault(number, time.monotonic()))
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _pass_on(asked: dict[int, float], process: subprocess.Popen, view) -> None:
+    """Ask Snakemake to stop, where it was not asked with us: Ctrl-C goes from the terminal to all of a run."""
+    if signal.SIGINT in asked:
+        view.note("Asked to stop: jobs end, trainings save their state")
+        if not view.stops and time.monotonic() - asked[signal.SIGINT] > HEARD:
+            process.send_signal(signal.SIGINT)
+            asked[signal.SIGINT] = float("inf")
+    elif signal.SIGTERM in asked:
+        view.note("Asked to stop: nothing new begins, what runs is waited for")
+        if asked[signal.SIGTERM] < float("inf"):
+            process.terminate()
+            asked[signal.SIGTERM] = float("inf")
 
 
 def _sync_if_new(root: Path, scale: str) -> None:

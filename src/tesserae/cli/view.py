@@ -18,6 +18,7 @@ from tesserae.workflow.under_way import Left, UnderWay, taken_elsewhere
 EVERY, EVERY_REMOTE = 0.5, 3.0  # seconds between two looks, at jobs here and at those on a shared file system
 EVERY_LINE = 60.0  # seconds between two lines
 RECKONED = 5.0  # seconds for which the time that is left stands, less what passes
+STOPS = "Terminating processes on user request"  # how Snakemake says it
 ROWS = 8  # running jobs that are shown by name
 ENDING = 15  # lines of a failed job's log
 BAR = 24  # columns of a bar
@@ -46,6 +47,7 @@ class View:
         self._log, self._events = events.Lines(files.log), events.Lines(files.events)
         self._began = self._said = time.time()
         self._left: tuple[float, Left | None] = (0.0, None)
+        self.stops = False  # Snakemake has said that it stops
         self._heard: set[str] = set()
         self._note, self._noted, self._mute = "", "", False
         self._live = None
@@ -75,14 +77,12 @@ class View:
     def look(self, last: bool = False) -> None:
         """Take in what is new, and show it."""
         began = self.run.jobs is not None
-        self.complain(*(line for line in self._log.new(last) if not events.foreseen(line)))
+        lines = self._log.new(last)
+        self.stops |= any(events.foreseen(line) and STOPS in line for line in lines)
         for event in filter(None, map(events.parsed, self._events.new())):
-            self.run.apply(event)
-            if event["event"] == "said" and not _repeats(event) and event["words"] not in self._heard:
-                self._heard.add(event["words"])  # some is said of every job that is submitted; the log has it all
-                self.complain(event["words"])
-            elif event["event"] == "failed" and self.run.remote:  # elsewhere than here: its rule says it there
-                self._tell_failure(event)
+            self._take(event)
+        if not (self._note and self.run.jobs is None):  # nothing had begun: all that may come is how planning broke off
+            self.complain(*(line for line in lines if not events.foreseen(line)))
         if self._note and not self._live and self._note != self._noted:
             self._noted = self._note
             self._print(self._note)
@@ -93,8 +93,16 @@ class View:
             self._said = time.time()
             self._print(self.line())
 
+    def _take(self, event: dict[str, Any]) -> None:
+        self.run.apply(event)
+        if event["event"] == "said" and not _repeats(event) and event["words"] not in self._heard:
+            self._heard.add(event["words"])  # some is said of every job that is submitted; the log has it all
+            self.complain(event["words"])
+        elif event["event"] == "failed" and self.run.remote:  # elsewhere than here: its rule says it there
+            self._tell_failure(event)
+
     def note(self, text: str) -> None:
-        """Something that the user has done: from the next look on it stays in view. Safe in a signal's handler."""
+        """Something that the user has done: from the next look on it stays in view."""
         self._note = text
 
     def complain(self, *lines: str) -> None:

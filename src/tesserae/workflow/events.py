@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 VARIABLE = "TESSERAE_EVENTS"  # environment of Snakemake's main process: the file of the events
 KEPT = 20  # logs of a scale
+FORGOTTEN = 30 * 86400.0  # seconds after which nobody waits for the next event of a run
 FOLDER = Path(".tesserae/logs")
 _BAR = " | "
 PROFILES = ("Using workflow specific profile ", "Using profile")  # what Snakemake says before it asks for its logger
@@ -27,15 +28,17 @@ class Files(NamedTuple):
 
 
 def begin(root: Path, scale: str) -> Files:
-    """Empty files for a run of a scale; of the logs of earlier ones, the last KEPT stay."""
+    """Empty files for a run of a scale, its alone; of the logs of earlier ones, the last KEPT stay."""
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob(f"{scale}-*.log"))[: 1 - KEPT]:
         old.unlink(missing_ok=True)
-    for left in folder.glob(f"{scale}-*.events"):  # of runs that were killed
-        left.unlink(missing_ok=True)
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    files = Files(folder / f"{scale}-{stamp}.log", folder / f"{scale}-{stamp}.events")
+    for left in folder.glob(f"{scale}-*.events"):  # of runs that were killed, or that go on elsewhere
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > FORGOTTEN:
+                left.unlink()
+    name = f"{scale}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    files = Files(folder / f"{name}.log", folder / f"{name}.events")
     for file in files:
         file.write_bytes(b"")
     return files

@@ -1,23 +1,32 @@
-"""A user whom the system does not know by name, or whose home cannot be written: as in many containers.
+"""A user whom the system does not know by name, or whose home cannot be written; and what users tell other programs.
 
 Snakemake, DVC, matplotlib and Jupyter keep caches and settings below the home folder, and ask for the name of the user.
-Where either is not to be had, they find it in the project folder instead. What can be written stays where it is.
+Where either is not to be had, as in many containers, they find it in the project folder instead. What can be written
+stays where it is. What a user lets git or IPython do elsewhere is not for us: no number may depend on it.
 """
 
 import atexit
+import contextlib
 import getpass
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = Path(".tesserae/home")
+# What would lead git to another repository than that of the folder in which it is asked.
+ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
+# What a user lets every Python, or every notebook, do first, and where notebooks would find another Python.
+FIRST = ("PYTHONSTARTUP", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "JUPYTER_CONFIG_DIR")
 PLACES = {"XDG_CACHE_HOME": ".cache", "XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share"}
 
 
 def settle(root: Path) -> None:
     """Give this process and its children places that can be written, and a name; `root` is the project folder."""
+    for name in ELSEWHERE:
+        os.environ.pop(name, None)
     home = os.path.expanduser("~")
     places = {name: Path(os.environ.get(name) or Path(home, below)) for name, below in PLACES.items()}
     lost = [name for name, place in places.items() if not (place.is_absolute() and writable(place))]
@@ -33,6 +42,18 @@ def settle(root: Path) -> None:
         getpass.getuser()
     except (KeyError, OSError):
         os.environ["LOGNAME"] = f"uid{os.getuid()}"
+
+
+@contextlib.contextmanager
+def of_nobody(folder: Path) -> Iterator[None]:
+    """Pythons and notebooks that are started here do nothing first that a user told them. IPython lives in `folder`."""
+    before = {name: os.environ.pop(name, None) for name in (*FIRST, "IPYTHONDIR", "JUPYTER_PREFER_ENV_PATH")}
+    os.environ |= {"IPYTHONDIR": str(folder), "JUPYTER_PREFER_ENV_PATH": "1"}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
 
 
 def speak_utf8() -> None:

@@ -40,6 +40,9 @@ from tesserae.workflow.plan import Plan, open_plan_for  # noqa: E402
 from tesserae.workflow.processes import REQUEUE, THREADS, Died, conduct_together  # noqa: E402
 from tesserae.workflow.untouched import Files  # noqa: E402
 
+# How names begin of what tells libraries how to compute: with which instructions, precision, algorithms.
+COMPUTING = ("ATEN_", "CUBLAS_", "CUDA_", "DNNL_", "GOMP_", "KMP_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_", "OPENBLAS_")
+COMPUTING += ("PYTORCH_", "TORCH_")
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -165,10 +168,11 @@ def _make(plan: Plan, job: Job, planned: str | None) -> dict:
             state.mkdir(parents=True, exist_ok=True)
             manifests.write(state / manifests.BEGUN, record)
         request = plan.request(stage)
-        if request.world == 1:
-            done = conduct(work, _declared(plan, job, root))
-        else:
-            done = conduct_together(work, _declared(plan, job, root), request, making / ".processes")
+        with home.of_nobody(making / ".ipython"):
+            if request.world == 1:
+                done = conduct(work, _declared(plan, job, root))
+            else:
+                done = conduct_together(work, _declared(plan, job, root), request, making / ".processes")
         seconds = time.perf_counter() - clock
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # the warning is late; an interpreter that ends would die of it
         _verify_end(plan, job, own, done, files)
@@ -422,9 +426,18 @@ def _record(plan: Plan, job: Job, own: fingerprint.Own, chained: str, inputs: di
 
 
 def _hardware(plan: Plan, job: Job) -> dict[str, Any]:
-    """The machine, with what a job takes of it: sums over more threads or processes are made in another order."""
-    threads = int(os.environ.get(THREADS[0], 0)) or None
-    return manifests.hardware() | {"processes": plan.request(job.stage).world, "threads": threads}
+    """The machine, with what a job takes of it: sums over more threads or processes are made in another order.
+
+    So they are with other instructions, and by what the environment asks of the libraries that compute.
+    """
+    torch, threads = sys.modules.get("torch"), int(os.environ.get(THREADS[0], 0)) or None
+    asked = {name: value for name, value in sorted(os.environ.items()) if name.startswith(COMPUTING)}
+    return manifests.hardware() | {
+        "processes": plan.request(job.stage).world,
+        "threads": threads,
+        "instructions": torch and torch.backends.cpu.get_cpu_capability(),
+        "asked": {name: value for name, value in asked.items() if name not in THREADS},
+    }
 
 
 def _seed(spec: dict) -> int | None:
