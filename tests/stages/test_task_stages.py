@@ -116,7 +116,7 @@ def test_a_network_learns_from_originals_and_says_what_chance_is(name, made):
     assert found["values"].keys() == NAMES[name] | {f"{number}_chance" for number in NAMES[name]}
     curves = [json.loads(line) for line in (made[name].network / "curves.jsonl").read_text().splitlines()]
     assert [line["step"] for line in curves] == list(range(1, 7)) and curves[-1]["loss"] < curves[0]["loss"]
-    assert "trained on originals of" in found["measure"]["network"] and found["measure"]["samples"] == 12
+    assert "trained on originals of" in found["measure"]["task_network"] and found["measure"]["samples"] == 12
 
 
 def test_chance_is_what_is_right_without_looking(made):

@@ -532,7 +532,7 @@ STAGES: dict[str, Stage] = {
         {"domain": ANSWERED, "patch_coder": ALL} | {"reference": ("train.npz", "val.npz"), "task_network": WEIGHTS},
         seeded=False,
         numbers=METRICS,
-        values=(*SCORED, "psnr", "rfid", "rfid_disjoint"),
+        values=(*SCORED, "psnr", "rfid", "rfid_disjoint", "rfid_floor"),
         listed=(),
         colour="#ffffcc",
     ),

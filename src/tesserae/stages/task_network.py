@@ -50,7 +50,7 @@ def run(work: Work) -> dict[str, float]:
     values = values_of(said, val.answers)
     chance = values_of(by_chance(train.answers, val.answers), val.answers)
     values |= {f"{name}_chance": value for name, value in chance.items()}
-    measure = Task(network=named(spec, folder.name), reference=f"{folder.name} val", samples=len(val.images))
+    measure = Task(task_network=named(spec, folder.name), reference=f"{folder.name} val", samples=len(val.images))
     return write_numbers(work, values, measure)
 
 

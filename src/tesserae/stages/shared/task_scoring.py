@@ -131,7 +131,7 @@ def measure_of(work: Work, **more: Any) -> Task:
     spec, domain = work.spec, work.inputs["domain"].name
     images = len(open_cache(work.inputs["domain"], "val").images)
     return Task(
-        network=named(spec["network"], domain),
+        task_network=named(spec["network"], domain),
         reference=f"{domain} val",
         samples=images,
         disjoint=f"{images} of {domain} train",
