@@ -26,7 +26,11 @@ TOP = Path("results/smoke")
 TABLE = "table/detok_table_1"
 ONE, OTHER = "tokenizer/detok_sb_latent", "tokenizer/detok_sb_joint"
 # Pages read manifests and tables, so that most edits show there as well; the tests look at where an edit was made.
-PAGES = ("lineage/detok", "notebook/detok", "page/detok", "report/index")
+# CompTok's are those of its studies of generators.
+PAGES = (
+    "report/index",
+    *(f"{page}/{paper}" for page in ("lineage", "notebook", "page") for paper in ("detok", "comptok")),
+)
 
 
 @pytest.fixture
