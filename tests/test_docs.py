@@ -116,6 +116,7 @@ def test_commands_exist_with_their_options(page):
 PLACES = {
     "docs/change.md": [("scales/desk.yaml", [], "desk"), ("papers/detok.yaml", [], "pocket")],
     "docs/data.md": [("config.yaml", [], "pocket")],
+    "docs/domains.md": [("papers/comptok.yaml", ["tables", "own_h"], "desk")],
     "docs/probes.md": [("papers/concepttok.yaml", ["tables", "own_f"], "smoke")],
     "docs/weights.md": [("scales/released.yaml", [], "released")],
 }
@@ -161,6 +162,8 @@ def test_yaml_holds_where_it_belongs(page, project):
         assert all(name.split("/")[1].partition("-")[0].endswith("_strong") for name in added["pocket"])
     elif page == "docs/probes.md":
         assert {name.split("/")[0] for name in added["smoke"]} >= {"probe", "neighbours"}
+    elif page == "docs/domains.md":
+        assert {"task_score/sd_vae-medical", "information_gain/sd_vae-medical"} <= added["desk"]
 
 
 def test_a_wrong_link_and_a_wrong_command_would_be_seen():

@@ -111,7 +111,7 @@ def test_warnings_name_what_is_too_little(paper):
     tight["resources"]["tokenizer"]["minutes"] = 60
     tight["resources"]["samples"]["minutes"] = 1
     told = "\n".join(forecast(tight, PUBLISHED)["warnings"])
-    assert "are requeued and go on, tokenizer/comit_xl in" in told
+    assert "are requeued and go on, tokenizer/comptok in" in told
     drawn = sum(name.startswith("samples/") for name, *_ in paper.described["jobs"])
     assert f"samples: {drawn} of {drawn} jobs exceed their limit of 1 minutes and are killed" in told
     long = forecast(described("generator/mar_l_system"), PUBLISHED)["warnings"]

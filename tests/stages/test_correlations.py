@@ -135,7 +135,7 @@ def test_differences_of_a_seed_are_its_own(tmp_path):
     assert len(shown["by_seed"]["mc"]) == 3 and RIVAL not in shown["by_seed"]
 
 
-@pytest.mark.parametrize("many", [0, 1, LEAST - 1])
+@pytest.mark.parametrize("many", [1, LEAST - 1])
 def test_of_too_few_there_is_no_number(tmp_path, many):
     tokenizers = NAMES[:many]
     job = made(tmp_path, numbers(tokenizers), tokenizers, kinds="222")
@@ -143,6 +143,16 @@ def test_of_too_few_there_is_no_number(tmp_path, many):
     found = told(job)
     assert found["values"] == {"tokenizers": many}
     assert set(found["without"].values()) == {f"{many} of 4 needed"} and len(found["without"]) == len(TOLD) - 1
+
+
+def test_what_a_scale_does_not_run_at_all_says_where_it_is_run(tmp_path):
+    for name, left_out, why in (
+        ("one", {"a": "at paper", "b": "at paper"}, "at paper"),
+        ("two", {"a": "at paper", "b": "at desk"}, "0 of 4 needed"),
+    ):
+        (tmp_path / name).mkdir()
+        job = made(tmp_path / name, numbers(()), (), left_out=left_out)
+        assert set(told(job)["without"].values()) == {why}
 
 
 def test_a_tokenizer_without_a_number_is_left_out(tmp_path):

@@ -33,7 +33,7 @@ WORDS = {
     "training": TRAINING | {"flips": False},
 }
 SCORED = {"extractor": "embedded", "layer": "320", "rounding": "round", "batch": 8, "shown": 3, "side": SIDE}
-NAMES = {"remote_sensing": {"pixel_accuracy", "miou"}, "medical": {"dice"}, "text": {"exact_match"}}
+NAMES = {"remote_sensing": {"pixel_accuracy", "miou"}, "medical": {"dice"}, "text": {"exact_match", "letters"}}
 
 
 class Same(nn.Module):
@@ -116,7 +116,7 @@ def test_a_network_learns_from_originals_and_says_what_chance_is(name, made):
     assert found["values"].keys() == NAMES[name] | {f"{number}_chance" for number in NAMES[name]}
     curves = [json.loads(line) for line in (made[name].network / "curves.jsonl").read_text().splitlines()]
     assert [line["step"] for line in curves] == list(range(1, 7)) and curves[-1]["loss"] < curves[0]["loss"]
-    assert "trained on originals of" in found["measure"]["network"] and found["measure"]["samples"] == 12
+    assert "trained on originals of" in found["measure"]["task_network"] and found["measure"]["samples"] == 12
 
 
 def test_chance_is_what_is_right_without_looking(made):
@@ -240,6 +240,9 @@ def test_numbers_of_masks_follow_their_definitions():
     region = np.array([[[1, 1], [0, 0]], [[0, 0], [0, 0]]], np.uint8)
     assert task_scores.dice(np.ones_like(region), region).tolist() == [pytest.approx(2 * 2 / 6)]
     assert task_scores.exact_match(["ab", "a"], ["ab", "b"]) == 50
+    # One letter changed, one missing, one too many, nothing right, far too many: at most all letters are wrong.
+    read, words = ["abx", "ac", "abbc", "", "yyyyyyy"], ["abc", "abc", "abc", "abc", "abc"]
+    assert task_scores.letters_read(read, words) == pytest.approx(100 * (1 - (1 + 1 + 1 + 3 + 3) / 15))
     for call, said in (
         (lambda: task_scores.confusion(found, true[:, :1], 4), "cannot be compared"),
         (lambda: task_scores.confusion(found, true, 2), "none of 2"),

@@ -210,7 +210,7 @@ def toys_in(root: Path) -> Toys:
 
 def cut_to_one_row(project: Copy) -> None:
     """Leave one paper, one row of its first table, without the numbers of samples without guidance, and its figures."""
-    project.edit("config/config.yaml", "papers: [detok, concepttok, tatok, comit]", "papers: [detok]")
+    project.edit("config/config.yaml", "papers: [detok, concepttok, tatok, comit, comptok]", "papers: [detok]")
     file = project.root / "config/papers/detok.yaml"
     paper = yaml.safe_load(file.read_text(encoding="utf-8"))
     paper["tables"] = {"table_1": paper["tables"]["table_1"]}

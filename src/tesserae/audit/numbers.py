@@ -53,6 +53,7 @@ class _Column(BaseModel):
     rows: list[str] | None = None
     values: dict[str, str] = {}
     artifacts: dict[str, str] = {}
+    varies: list[str] = []
 
 
 class _Missing(BaseModel):
@@ -208,7 +209,7 @@ def _table(subject: _Subject, draw: Draw) -> Iterator[Finding | Note]:
     unbacked = [subject.finding(*wrong) for wrong in _unbacked(subject, [*sources, *beside], path)]
     yield from (subject.finding("control", path, what) for what in _uncontrolled(subject, sources, beside))
     yield from (subject.finding("control", path, what) for what in _false_marks(subject, spec, sources, beside))
-    mixed = [subject.finding("mixed", path, what) for what in _mixed(subject, sources)]
+    mixed = [subject.finding("mixed", path, what) for what in _mixed(subject, spec, sources)]
     yield from unbacked
     yield from mixed
     if not unbacked and not mixed:  # else there is nothing to draw it from
@@ -241,10 +242,11 @@ def _unbacked(subject: _Subject, sources: Sources, path: str) -> Iterator[tuple[
             yield "number", path, f"shows numbers of {artifact}, whose {METRICS} holds none"
 
 
-def _mixed(subject: _Subject, sources: Sources) -> Iterator[str]:
-    """Columns with numbers of two measures."""
+def _mixed(subject: _Subject, spec: _Spec, sources: Sources) -> Iterator[str]:
+    """Columns with numbers of two measures, in more than what the table says that may vary in them."""
     columns: dict[str, dict[str, list[_Metrics]]] = {}  # name -> row -> what its seeds measured
     foot = subject.record.spec.get("control_rows", ())
+    varies = {column.name: column.varies for column in spec.columns}
     for row, column, source in sources:
         if row in foot:  # measured alike, but of other images: `_drawn_again` compares them
             continue
@@ -257,7 +259,7 @@ def _mixed(subject: _Subject, sources: Sources) -> Iterator[str]:
                 row: seeds.over_seeds([metrics.model_dump() for metrics in read])["measure"]
                 for row, read in found.items()
             }
-            tables.same_measure(measures, where=f"column {column!r}")
+            tables.same_measure(measures, where=f"column {column!r}", but=varies[column])
         except (tables.TableError, seeds.SeedError) as error:
             yield str(error)
 

@@ -25,7 +25,13 @@ IMAGES = ("train_images.npy", "train_labels.npy", "val_images.npy", "val_labels.
 PROBED = ("accuracy", "held_out", "shuffled", "chance", "negatives", "epochs", "best_epoch", "parameters")
 # Of a domain's images, what is read of them as of a data set, and what is right of them.
 ANSWERED = (*IMAGES, "train_masks.npy", "val_masks.npy", "task.json")
-SCORED = ("pixel_accuracy", "miou", "dice", "exact_match")  # by the task: two, or one of the others
+SCORED = (
+    "pixel_accuracy",
+    "miou",
+    "dice",
+    "exact_match",
+    "letters",
+)  # by the task: the first two, the third, or the others
 REBUILT = (
     "extractor",
     "layer",
@@ -526,7 +532,7 @@ STAGES: dict[str, Stage] = {
         {"domain": ANSWERED, "patch_coder": ALL} | {"reference": ("train.npz", "val.npz"), "task_network": WEIGHTS},
         seeded=False,
         numbers=METRICS,
-        values=(*SCORED, "psnr", "rfid", "rfid_disjoint"),
+        values=(*SCORED, "psnr", "rfid", "rfid_disjoint", "rfid_floor"),
         listed=(),
         colour="#ffffcc",
     ),

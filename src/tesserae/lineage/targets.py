@@ -319,7 +319,8 @@ def cells(root: Path, record: dict[str, Any]) -> list[Cell]:
                 measure=measure,
                 measure_id=", ".join(dict.fromkeys(str(said["measure_id"]) for said in seeds)),
                 status=source.status,
-                reason=source.reason or next((why for said in seeds if (why := said["without"].get(source.value))), ""),
+                reason=source.reason
+                or next((said["without"][source.value] for said in seeds if source.value in said["without"]), ""),
                 problems=tuple(problems),
             )
         )

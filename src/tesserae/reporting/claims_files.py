@@ -165,8 +165,8 @@ def to_markdown(found: Mapping[str, Any]) -> str:
             f"{MARKS[record['verdict']]} {record['verdict']}: {record['reason']}",
             record["claim"],
             record["where"],
-            "; ".join(one["printed"] or "–" for one in numbers),
-            "; ".join(_mean(one) or "–" for one in numbers),
+            "; ".join(one["printed"] or "–" for one in numbers if one["printed"] or "studies" not in record),
+            "; ".join(_mean(one) or "–" for one in numbers if one["mean"] is not None or "studies" not in record),
             effect.strip(),
             f"{signed(record['relative'], percent=True) or '–'} ({printed})",
         ]

@@ -63,7 +63,8 @@ def run(work: Work) -> dict[str, float]:
     else:  # too few: of these nothing is made for this alone
         rows, left_out = [Row(one["name"], one["kind"], {}) for one in spec["tokenizers"]], spec["left_out"]
     if len(rows) < LEAST:
-        why = too_few(len(rows))
+        reasons = {*left_out.values()}
+        why = reasons.pop() if not rows and len(reasons) == 1 else too_few(len(rows))
         told = Told({TOLD[0]: float(len(rows))}, dict.fromkeys(TOLD[1:], why))
         return _write(work, told, measure, rows, left_out)
     told = told_of(rows, spec["predictors"])

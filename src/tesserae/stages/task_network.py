@@ -22,9 +22,9 @@ from tesserae.training import weights
 def run(work: Work) -> dict[str, float]:
     """Writes weights.safetensors, curves.jsonl (empty for a published network) and metrics.json.
 
-    metrics.json, in percent of validation originals: `pixel_accuracy` and `miou`, or `dice`, or `exact_match`, by the
-    task; of the same name with `_chance`, what is right without looking. Validation images choose nothing.
-    ValueError for published weights that do not fit.
+    metrics.json, in percent of validation originals: `pixel_accuracy` and `miou`, or `dice`, or `exact_match` and
+    `letters`, by the task; of the same name with `_chance`, what is right without looking. Validation images choose
+    nothing. ValueError for published weights that do not fit.
     """
     spec, device, folder = work.spec, pick_device(work.device), work.inputs["domain"]
     train, val = (open_domain_split(folder, split) for split in ("train", "val"))
@@ -50,7 +50,7 @@ def run(work: Work) -> dict[str, float]:
     values = values_of(said, val.answers)
     chance = values_of(by_chance(train.answers, val.answers), val.answers)
     values |= {f"{name}_chance": value for name, value in chance.items()}
-    measure = Task(network=named(spec, folder.name), reference=f"{folder.name} val", samples=len(val.images))
+    measure = Task(task_network=named(spec, folder.name), reference=f"{folder.name} val", samples=len(val.images))
     return write_numbers(work, values, measure)
 
 

@@ -28,10 +28,10 @@ from tesserae.training import weights
 def run(work: Work) -> dict[str, float]:
     """Writes metrics.json and shown.npz.
 
-    metrics.json: the task's numbers in percent (`pixel_accuracy` and `miou`, `dice` or `exact_match`); `psnr` in dB;
-    `rfid` against the originals of the same images, `rfid_disjoint` against as many other originals, and `rfid_floor`,
-    the distance between those two sets (D36). A tokenizer with prompts gets the one that names no class: images of a
-    domain have none.
+    metrics.json: the task's numbers in percent (`pixel_accuracy` and `miou`, `dice`, or `exact_match` and `letters`);
+    `psnr` in dB; `rfid` against the originals of the same images, `rfid_disjoint` against as many other originals, and
+    `rfid_floor`, the distance between those two sets (D36). A tokenizer with prompts gets the one that names no class:
+    images of a domain have none.
 
     shown.npz: of K images `originals` and `reconstructions` (K, S, S, 3) uint8; `true` and `found` (K, S, S) uint8,
     masks, or of words `words` and `read` (K,).

@@ -9,11 +9,11 @@ from tesserae.lineage.measures.texts import counted
 
 class Task(Measure):
     kind: Literal["task"] = "task"
-    instrument: ClassVar[str] = "network"
-    instruments: ClassVar[str] = "networks"
+    instrument: ClassVar[str] = "task_network"
+    instruments: ClassVar[str] = "task networks"
     words: ClassVar[str] = "{}"
 
-    network: str
+    task_network: str  # not `network`, which is how it is set up: a number is held against settings of its field's name
     reference: str  # the original images, and what is right of them
     samples: int
     # of distances between sets of images

@@ -20,7 +20,7 @@ from tesserae.lineage.measures.task import Task
 from tesserae.lineage.work import Work
 from tesserae.metrics.features import extract
 from tesserae.metrics.fidelity import Statistics, fid, fid_deviation, statistics
-from tesserae.metrics.task_scores import confusion, dice, exact_match, mean_iou, pixel_accuracy
+from tesserae.metrics.task_scores import confusion, dice, exact_match, letters_read, mean_iou, pixel_accuracy
 from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.scoring import Numbers
 
@@ -89,7 +89,10 @@ def said_of(network: nn.Module, images: np.ndarray, answers: Answers, batch: int
 def values_of(said: Said, answers: Answers) -> dict[str, float]:
     """The task's numbers, in percent."""
     if answers.task == "words":
-        return {"exact_match": exact_match(said.words, answers.words)}
+        return {
+            "exact_match": exact_match(said.words, answers.words),
+            "letters": letters_read(said.words, answers.words),
+        }
     if answers.task == "region":
         return {"dice": 100 * float(dice(said.masks, answers.masks).mean())}
     counts = sum(
@@ -128,7 +131,7 @@ def measure_of(work: Work, **more: Any) -> Task:
     spec, domain = work.spec, work.inputs["domain"].name
     images = len(open_cache(work.inputs["domain"], "val").images)
     return Task(
-        network=named(spec["network"], domain),
+        task_network=named(spec["network"], domain),
         reference=f"{domain} val",
         samples=images,
         disjoint=f"{images} of {domain} train",
