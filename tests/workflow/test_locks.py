@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tesserae.lineage import manifest as manifests
 from tesserae.workflow import locks, runs
 from tests.waiting import until
 
@@ -152,3 +153,39 @@ def test_a_lost_terminal_leaves_nothing_that_must_be_unlocked(gated):
     done = gated.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr
     assert not [*(gated.root / "results/smoke/dataset").glob(".*")]
+
+
+RUN = ("tesserae.cli.main", "--scale", "smoke", "reproduce", DATASET)
+HOLD = "(root / 'at').touch() or [__import__('time').sleep(1) for _ in iter((root / 'gate').exists, True)]\n"
+# Moments, each with a command, a file of the project's code and a line of it before or after which the moment is.
+MOMENTS = {
+    "the run is about to begin": (RUN, "launch.py", "", "    last_run.begin(plan, statuses, names)\n"),
+    "one file of an artifact is in its place": (
+        MAKE,
+        "runner.py",
+        "",
+        "            os.replace(making / name, folder / name)\n",
+    ),
+    "the files are there, and no manifest": (MAKE, "runner.py", "    manifests.write(folder / manifests.NAME", ""),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_same_command_goes_on_after_a_death_at_any_moment(toys, moment):
+    """`kill -9` of all of it."""
+    command, file, before, after = MOMENTS[moment]
+    line = before or after
+    indent = " " * (len(line) - len(line.lstrip()))
+    hold = indent + (HOLD.replace("root", "plan.project.root") if file == "launch.py" else HOLD)
+    toys.edit(f"src/tesserae/workflow/{file}", line, f"{after}{hold}{before}")
+    killed = toys.start(*command)
+    until(lambda: (toys.root / "at").exists(), lambda: "the moment does not come")
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    toys.open()
+    again = toys.python("-m", *command, TESSERAE_WARM="off")
+    assert again.returncode == 0, again.stdout + again.stderr
+    for entry in toys.manifest("dataset/emoji_few-32")["outputs"]:
+        assert manifests.describe(toys.root / entry["path"], toys.root) == entry
+    assert not [*(toys.root / "results/smoke/dataset").glob(".*")]
+    assert "is stale" in toys.tesserae("stale", DATASET).stdout
