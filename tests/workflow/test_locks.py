@@ -6,11 +6,13 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 
 from tesserae.lineage import manifest as manifests
-from tesserae.workflow import locks, runs
+from tesserae.workflow import engine, locks, runs
 from tests.waiting import until
 
 DATASET = "results/smoke/dataset/emoji_few-32/index.json"
@@ -142,6 +144,15 @@ def test_a_killed_run_blocks_nothing_and_its_job_is_not_started_twice(gated):
     said = again.communicate()[0]
     assert again.returncode == 0 and "Taking away the lock of a run that was killed" in said
     assert f"{DATASET} at scale smoke is up to date" in said and len(gated.began()) == 1
+
+
+def test_snakemake_ends_when_it_is_asked_to_while_it_holds_its_own_lock():
+    """A signal's handler runs in the thread that holds it."""
+    scheduler = SimpleNamespace(_lock=threading.Lock(), _open_jobs=threading.Semaphore(0), _user_kill=None)
+    with scheduler._lock:
+        engine._exit_gracefully(scheduler, signal.SIGTERM, None)
+        assert scheduler._user_kill is None
+    assert scheduler._open_jobs.acquire(timeout=60) and scheduler._user_kill == "graceful"
 
 
 def test_a_lost_terminal_leaves_nothing_that_must_be_unlocked(gated):
