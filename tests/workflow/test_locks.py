@@ -6,10 +6,13 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 
-from tesserae.workflow import locks, runs
+from tesserae.lineage import manifest as manifests
+from tesserae.workflow import engine, locks, runs
 from tests.waiting import until
 
 DATASET = "results/smoke/dataset/emoji_few-32/index.json"
@@ -143,6 +146,15 @@ def test_a_killed_run_blocks_nothing_and_its_job_is_not_started_twice(gated):
     assert f"{DATASET} at scale smoke is up to date" in said and len(gated.began()) == 1
 
 
+def test_snakemake_ends_when_it_is_asked_to_while_it_holds_its_own_lock():
+    """A signal's handler runs in the thread that holds it."""
+    scheduler = SimpleNamespace(_lock=threading.Lock(), _open_jobs=threading.Semaphore(0), _user_kill=None)
+    with scheduler._lock:
+        engine._exit_gracefully(scheduler, signal.SIGTERM, None)
+        assert scheduler._user_kill is None
+    assert scheduler._open_jobs.acquire(timeout=60) and scheduler._user_kill == "graceful"
+
+
 def test_a_lost_terminal_leaves_nothing_that_must_be_unlocked(gated):
     run = gated.start(*SNAKEMAKE)
     until(gated.began, lambda: "the run does not begin")
@@ -152,3 +164,39 @@ def test_a_lost_terminal_leaves_nothing_that_must_be_unlocked(gated):
     done = gated.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr
     assert not [*(gated.root / "results/smoke/dataset").glob(".*")]
+
+
+RUN = ("tesserae.cli.main", "--scale", "smoke", "reproduce", DATASET)
+HOLD = "(root / 'at').touch() or [__import__('time').sleep(1) for _ in iter((root / 'gate').exists, True)]\n"
+# Moments, each with a command, a file of the project's code and a line of it before or after which the moment is.
+MOMENTS = {
+    "the run is about to begin": (RUN, "launch.py", "", "    last_run.begin(plan, statuses, names)\n"),
+    "one file of an artifact is in its place": (
+        MAKE,
+        "runner.py",
+        "",
+        "            os.replace(making / name, folder / name)\n",
+    ),
+    "the files are there, and no manifest": (MAKE, "runner.py", "    manifests.write(folder / manifests.NAME", ""),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_same_command_goes_on_after_a_death_at_any_moment(toys, moment):
+    """`kill -9` of all of it."""
+    command, file, before, after = MOMENTS[moment]
+    line = before or after
+    indent = " " * (len(line) - len(line.lstrip()))
+    hold = indent + (HOLD.replace("root", "plan.project.root") if file == "launch.py" else HOLD)
+    toys.edit(f"src/tesserae/workflow/{file}", line, f"{after}{hold}{before}")
+    killed = toys.start(*command)
+    until(lambda: (toys.root / "at").exists(), lambda: "the moment does not come")
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    toys.open()
+    again = toys.python("-m", *command, TESSERAE_WARM="off")
+    assert again.returncode == 0, again.stdout + again.stderr
+    for entry in toys.manifest("dataset/emoji_few-32")["outputs"]:
+        assert manifests.describe(toys.root / entry["path"], toys.root) == entry
+    assert not [*(toys.root / "results/smoke/dataset").glob(".*")]
+    assert "is stale" in toys.tesserae("stale", DATASET).stdout

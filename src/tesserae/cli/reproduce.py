@@ -241,17 +241,20 @@ def _asked_to_stop():
 
 
 def _pass_on(asked: dict[int, float], process: subprocess.Popen, view) -> None:
-    """Ask Snakemake to stop, where it was not asked with us: Ctrl-C goes from the terminal to all of a run."""
-    if signal.SIGINT in asked:
+    """Ask Snakemake to stop, where it was not asked with us. Ctrl-C goes from the terminal to all processes of a run;
+    who asked this one alone (`kill`) gets the end that does least harm.
+    """
+    if not asked:
+        return
+    if view.stops:
         view.note("Asked to stop: jobs end, trainings save their state")
-        if not view.stops and time.monotonic() - asked[signal.SIGINT] > HEARD:
-            process.send_signal(signal.SIGINT)
-            asked[signal.SIGINT] = float("inf")
-    elif signal.SIGTERM in asked:
+    elif signal.SIGTERM in asked or time.monotonic() - asked[signal.SIGINT] > HEARD:
         view.note("Asked to stop: nothing new begins, what runs is waited for")
-        if asked[signal.SIGTERM] < float("inf"):
+        if asked.setdefault(signal.SIGTERM, 0.0) < float("inf"):
             process.terminate()
             asked[signal.SIGTERM] = float("inf")
+    else:
+        view.note("Asked to stop")
 
 
 def _sync_if_new(root: Path, scale: str) -> None:

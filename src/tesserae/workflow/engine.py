@@ -5,16 +5,22 @@ through it. Snakemake takes a file without write permission for one that its own
 alone. But no job writes into an output: it makes a new file that takes the old one's name, and that asks for the
 permission of the folder. So the folder's permission decides, for everybody.
 
+Signals: when it is asked to end (SIGTERM), it takes a lock in the midst of whatever it does, and waits for ever if it
+was holding that lock: while it deals with a job that was asked to end as well, for one.
+
 Locks: Snakemake looks for them by a pattern that begins with the project's folder, in whose name braces then mean
 something: it would search other folders, or fail.
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from snakemake.io import _IOFile
 from snakemake.persistence.file import FilePersistence
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 from tesserae.config.errors import ConfigError
 
@@ -28,13 +34,23 @@ def verify_folder(root: Path) -> None:
 
 
 def adjust() -> None:
-    """From here on, this process's Snakemake judges outputs by their folders and finds its locks by their place."""
+    """From here on, this process's Snakemake judges outputs by their folders, finds its locks by their place, and ends
+    when it is asked to.
+    """
     _IOFile.protected = _protected
     FilePersistence._read_locks = _read_locks
+    JobScheduler.exit_gracefully = _exit_gracefully
 
 
 async def _protected(self: _IOFile) -> bool:
     return await self.exists_local() and not os.access(Path(self.file).parent, os.W_OK)
+
+
+_wait_and_exit = JobScheduler.exit_gracefully
+
+
+def _exit_gracefully(self: JobScheduler, *_: Any) -> None:
+    threading.Thread(target=_wait_and_exit, args=(self,), daemon=True).start()  # it gets the lock when it is free
 
 
 def _read_locks(self: FilePersistence) -> Iterator[tuple[str, str]]:
