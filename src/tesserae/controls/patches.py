@@ -7,8 +7,9 @@ Shapes: B images of S x S pixels, uint8 (B, S, S, 3); G patches along a side, P 
 D = 3 (S / G)^2 values in [-1, 1]; K components, V centres.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -54,6 +55,20 @@ class MeanColour:
     def rebuilt(self, patches: Tensor) -> Tensor:
         colours = patches.unflatten(-1, (-1, 3))  # the last axis of a patch is its colours
         return colours.mean(dim=-2, keepdim=True).expand_as(colours).flatten(-2)
+
+
+def kept(control: Mapping[str, Any]) -> str:
+    """What a control's settings (kind, and grid, components or centres) leave of an image, in words."""
+    if control["kind"] == "real":
+        return "all of an image: validation images themselves"
+    if control["kind"] == "mean":
+        return "the mean colour of an image"
+    patches = control["grid"] ** 2
+    if control["kind"] == "components":
+        k = control["components"]
+        return f"{k} principal components of each of {patches} patches: {k * patches} numbers"
+    bits = patches * math.log2(control["centres"])
+    return f"the nearest of {control['centres']} k-means centres for each of {patches} patches: {bits:.4g} bits"
 
 
 def cut(images: np.ndarray, grid: int, device: str | torch.device = "cpu") -> Tensor:

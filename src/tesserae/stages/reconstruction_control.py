@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tesserae.controls.patches import MeanColour, PatchCoder, cut, fit_centres, fit_components, joined
+from tesserae.controls.patches import MeanColour, PatchCoder, cut, fit_centres, fit_components, joined, kept
 from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.data.transforms import to_uint8
@@ -36,7 +36,7 @@ def run(work: Work) -> dict[str, float]:
         del numbers.deviation["rfid"]
     measure = Images(
         **as_reconstructions(spec, work.inputs["dataset"], len(images)),
-        latents=_kept(spec["control"]),
+        latents=kept(spec["control"]),
     )
     save_shown(work.out / "images.npz", images, rebuilt, spec["shown"])
     return write_numbers(work, numbers.values, measure, deviation=numbers.deviation)
@@ -62,20 +62,6 @@ def _rebuilt(
         ratios.append(psnr(float_images(images[part], device), decoded).cpu())
         rebuilt[part] = to_uint8(decoded, mode=spec["rounding"]).cpu().numpy()
     return rebuilt, torch.cat(ratios)
-
-
-def _kept(control: dict[str, Any]) -> str:
-    """What is kept of an image, in words."""
-    if control["kind"] == "real":
-        return "all of an image: validation images themselves"
-    if control["kind"] == "mean":
-        return "the mean colour of an image"
-    patches = control["grid"] ** 2
-    if control["kind"] == "components":
-        k = control["components"]
-        return f"{k} principal components of each of {patches} patches: {k * patches} numbers"
-    bits = patches * np.log2(control["centres"])
-    return f"the nearest of {control['centres']} k-means centres for each of {patches} patches: {bits:.4g} bits"
 
 
 if __name__ == "__main__":

@@ -4,12 +4,10 @@ Originals, and what is left of them by their mean colour or by a closed-form tok
 learned, as the tokenizer did, from images of another domain; and what is right without looking.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 
-from tesserae.controls.patches import Centres, Components, MeanColour, PatchCoder, cut, joined
+from tesserae.controls.patches import Centres, Components, MeanColour, PatchCoder, cut, joined, kept
 from tesserae.data.cache import open_cache
 from tesserae.data.floats import float_images
 from tesserae.data.resizing import resized
@@ -43,7 +41,7 @@ def run(work: Work) -> dict[str, float]:
     if control["kind"] == "real":  # its row is the paper's "Original Image", so it is measured as the others are
         del found.deviation["rfid"]  # of itself a set has the distance 0, which no jackknife knows
         return write_numbers(work, values | found.values, measure_of(work), deviation=found.deviation)
-    measure = measure_of(work, latents=_kept(control))
+    measure = measure_of(work, latents=kept(control))
     return write_numbers(work, values | found.values, measure, deviation=found.deviation)
 
 
@@ -69,18 +67,6 @@ def _opened(work: Work, device: torch.device) -> PatchCoder:
     if "centres" in arrays:
         return Centres(**arrays)
     return Components(**arrays | {"discarded": float(arrays["discarded"])})
-
-
-def _kept(control: dict[str, Any]) -> str:
-    """What is left of an image, in words."""
-    if control["kind"] == "mean":
-        return "the mean colour of an image"
-    patches = control["grid"] ** 2
-    if control["kind"] == "components":
-        k = control["components"]
-        return f"{k} principal components of each of {patches} patches: {k * patches} numbers"
-    bits = patches * np.log2(control["centres"])
-    return f"the nearest of {control['centres']} k-means centres for each of {patches} patches: {bits:.4g} bits"
 
 
 if __name__ == "__main__":

@@ -14,10 +14,8 @@ from tesserae.config.resolve import Context, ResolvedRecipe, Sourced, Spec, Toke
 OFFICIAL = "tesserae.tokenizers.comit_weights"  # reads published weights
 POLICIES = True  # images can be looked at in several ways
 
-ALIGNED = (
-    "srepa",
-    "repa",
-)  # losses that a teacher has a part in; where they weigh nothing, no scale gives them a weight
+# Losses that a teacher has a part in; where they weigh nothing, no scale gives them a weight.
+ALIGNED = ("srepa", "repa")
 PIXELS = {"pixels": 1, "sd_vae_mse": 8, "sd_vae_ema": 8}  # of a latent's side
 
 Levels = list[Annotated[int, Field(gt=1)]]
