@@ -10,7 +10,7 @@ from torch import nn
 
 from tesserae.nn.conv_autoencoder import ConvEncoder
 from tesserae.tokenizers import detok
-from tesserae.training.optimizers import KernelMuon, hidden_matrices, optimizers_of
+from tesserae.training.optimizers import KernelMuon, hidden_matrices, optimizers_of, orthogonalised
 from tests.small import SMALLER
 from tests.training.together import TRAINING, ended, fit, same, start, wait_for
 
@@ -50,25 +50,80 @@ def test_kernels_of_levels_and_of_the_middle_are_hidden_and_first_and_last_ones_
     assert {"mid.block_1.conv1.weight", "mid.attn_1.q.weight", "down.0.downsample.conv.weight"} <= hidden
 
 
-def test_muon_steps_a_kernel_as_the_matrix_that_it_is():
+def in_float32(matrix, ns_coefficients, ns_steps, eps):
+    """PyTorch's iteration, without its conversion."""
+    a, b, c = ns_coefficients
+    x = matrix.T if len(matrix) > matrix.shape[1] else matrix
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(ns_steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if len(matrix) > matrix.shape[1] else x
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_muon_is_pytorchs_but_for_bfloat16(nesterov, monkeypatch):
+    monkeypatch.setattr(torch.optim._muon, "_zeropower_via_newtonschulz", in_float32)
+    rng = torch.Generator().manual_seed(0)
+    shapes = [(6, 4, 3, 3), (8, 4), (8, 4), (4, 8), (8, 4)]  # a kernel, a shape that is there three times
+    parameters = [nn.Parameter(torch.randn(shape, generator=rng)) for shape in shapes]
+    matrices = [nn.Parameter(p.detach().clone().flatten(1)) for p in parameters]
+    before = [p.detach().clone() for p in parameters]
+    settings = {"lr": 0.02, "momentum": 0.9, "nesterov": nesterov}
+    decays = [0.1, 0.1, 0.1, 0.1, 0.0]
+    ours = KernelMuon([{"params": [p], "weight_decay": d} for p, d in zip(parameters, decays, strict=True)], **settings)
+    theirs = torch.optim.Muon(
+        [{"params": [p], "weight_decay": d} for p, d in zip(matrices, decays, strict=True)], **settings
+    )
+    together = KernelMuon([{"params": parameters, "weight_decay": 0.1}], **settings)
+    assert list(ours.parameters()) == parameters == list(together.parameters())
+    for _ in range(3):
+        for p, matrix in zip(parameters, matrices, strict=True):
+            p.grad = torch.randn(p.shape, generator=rng)
+            matrix.grad = p.grad.flatten(1)
+        ours.step()
+        theirs.step()
+    for p, matrix, first in zip(parameters, matrices, before, strict=True):
+        assert not torch.allclose(p, first, atol=0.01)
+        torch.testing.assert_close(p.detach().flatten(1), matrix.detach(), rtol=0, atol=1e-6)
+
+
+def test_matrices_of_a_shape_step_together_as_each_alone():
+    rng = torch.Generator().manual_seed(0)
+    matrices = torch.randn(3, 5, 7, generator=rng)
+    settings = {"ns_coefficients": (3.4445, -4.775, 2.0315), "ns_steps": 5, "eps": 1e-7}
+    together = orthogonalised(matrices, **settings)
+    alone = torch.cat([orthogonalised(matrix[None], **settings) for matrix in matrices])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
+    values = torch.linalg.svdvals(together)
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+    turned = orthogonalised(matrices.mT, **settings)
+    torch.testing.assert_close(turned, together.mT, rtol=0, atol=1e-6)
+
+
+def test_muon_in_float32_is_near_that_of_bfloat16():
     rng = torch.Generator().manual_seed(0)
     kernel = nn.Parameter(torch.randn(6, 4, 3, 3, generator=rng))
     matrix = nn.Parameter(kernel.detach().clone().flatten(1))
     ours = KernelMuon([{"params": [kernel], "weight_decay": 0.1}], lr=0.02)
     theirs = torch.optim.Muon([{"params": [matrix], "weight_decay": 0.1}], lr=0.02)
-    before = kernel.detach().clone()
     for _ in range(3):
         kernel.grad = torch.randn(kernel.shape, generator=rng)
         matrix.grad = kernel.grad.flatten(1)
         ours.step()
         theirs.step()
-    assert list(ours.parameters()) == [kernel]
-    assert not torch.equal(kernel, before)
-    assert torch.equal(kernel.detach().flatten(1), matrix.detach())
+    torch.testing.assert_close(kernel.detach().flatten(1), matrix.detach(), rtol=0, atol=2e-3)
     ours.zero_grad()
+    before = kernel.detach().clone()
     ours.step()  # nothing to step
     assert kernel.grad is None
-    assert torch.equal(kernel.detach().flatten(1), matrix.detach())
+    assert torch.equal(kernel, before)
+
+
+def test_another_law_of_rates_is_refused():
+    with pytest.raises(ValueError, match="adjust_lr_fn"):
+        KernelMuon([{"params": [nn.Parameter(torch.ones(2, 2))]}], lr=0.02, adjust_lr_fn="match_rms_adamw")
 
 
 def test_muon_of_kernels_goes_on_from_its_state():

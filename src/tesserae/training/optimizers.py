@@ -4,13 +4,18 @@ Small networks that are trained for minutes learn several times as much per seco
 optimizer for hidden layers in neural networks", 2024; PyTorch's `torch.optim.Muon`). Its authors leave embeddings,
 first and last layers to AdamW, and so does `hidden_matrices`. The kernel of a convolution counts as a matrix of outputs
 by everything that makes one of them, as in their code.
+
+PyTorch's Muon orthogonalises in bfloat16, one matrix after the other. Most CPUs have no such arithmetic: there that
+alone takes several times as long as all else of a step, and what is rounded depends on the CPU. So on a CPU it is done
+in float32, and matrices of a shape together.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Named = list[tuple[str, nn.Parameter]]
 # Modulations start at zero and say how strong a block is: more like last layers than hidden ones.
@@ -34,10 +39,26 @@ def hidden_matrices(model: nn.Module) -> set[str]:
     return {name for name in matrices if MODULATION not in name} - embeddings
 
 
+def orthogonalised(matrices: Tensor, ns_coefficients: tuple[float, float, float], ns_steps: int, eps: float) -> Tensor:
+    """Matrices (K, P, Q) with their singular values drawn to about 1 by Newton and Schulz's iteration, in their dtype.
+
+    As the function of that purpose in PyTorch's Muon, which takes one matrix. One of norm below `eps` stays small.
+    """
+    a, b, c = ns_coefficients
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=eps)  # so that no singular value exceeds 1
+    for _ in range(ns_steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
 class KernelMuon(torch.optim.Muon):
     """Muon for parameters of two axes or more, which it sees as matrices (P, Q): P outputs, Q all other axes.
 
     `param_groups` holds these views. They share the parameters' memory, so parameters may be written to, but not moved.
+    Settings and state are those of PyTorch's Muon; of its settings `adjust_lr_fn` is the default one alone.
     """
 
     def __init__(self, groups: list[dict[str, Any]], **settings: Any) -> None:
@@ -45,6 +66,8 @@ class KernelMuon(torch.optim.Muon):
         super().__init__(
             [{**group, "params": [self._matrix(p) for p in group["params"]]} for group in groups], **settings
         )
+        if any(group["adjust_lr_fn"] not in (None, "original") for group in self.param_groups):
+            raise ValueError("adjust_lr_fn: only the original one, which is the default")
 
     def _matrix(self, p: nn.Parameter) -> nn.Parameter:
         matrix = p if p.ndim == 2 else nn.Parameter(p.detach().view(len(p), -1))
@@ -54,10 +77,37 @@ class KernelMuon(torch.optim.Muon):
     def parameters(self) -> Iterator[nn.Parameter]:
         return (p for p, _ in self._seen)
 
+    @torch.no_grad()
     def step(self) -> None:
         for p, matrix in self._seen:
             matrix.grad = None if p.grad is None else p.grad.reshape(matrix.shape)
-        super().step()
+        for settings in self.param_groups:
+            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            for matrix in settings["params"]:
+                if matrix.grad is not None:
+                    alike[matrix.shape].append(matrix)
+            for matrices in alike.values():
+                self._step(matrices, settings)
+
+    def _step(self, matrices: list[nn.Parameter], settings: dict[str, Any]) -> None:
+        """One update of matrices of one shape."""
+        momentum, (rows, columns) = settings["momentum"], matrices[0].shape
+        updates = torch.stack([self._momentum(matrix, momentum, settings["nesterov"]) for matrix in matrices])
+        if updates.is_cuda:
+            updates = updates.bfloat16()  # as PyTorch
+        names = ("ns_coefficients", "ns_steps", "eps")
+        updates = orthogonalised(updates, **{name: settings[name] for name in names})
+        lr = settings["lr"] * max(1, rows / columns) ** 0.5
+        for matrix, update in zip(matrices, updates, strict=True):
+            matrix.mul_(1 - settings["lr"] * settings["weight_decay"]).add_(update, alpha=-lr)
+
+    def _momentum(self, matrix: nn.Parameter, momentum: float, nesterov: bool) -> Tensor:
+        """What the gradient says together with those before it."""
+        state = self.state[matrix]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(matrix)
+        buffer = state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
+        return matrix.grad.lerp(buffer, momentum) if nesterov else buffer
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         super().zero_grad(set_to_none)
