@@ -1,7 +1,7 @@
 """The whole configuration of a project folder, read once: settings, scale, data sets, papers and their recipes."""
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -98,8 +98,13 @@ class Project:
         return self.tokenizers[name]
 
 
-def read_project(root: Path, scale: str | None = None, papers: list[str] | None = None) -> Project:
-    """Read and check everything below `root`/config; `scale` and `papers` override config.yaml's."""
+def read_project(
+    root: Path, scale: str | None = None, papers: list[str] | None = None, seeds: Mapping[str, int] | None = None
+) -> Project:
+    """Read and check everything below `root`/config.
+
+    `scale` and `papers` override those of config.yaml, `seeds` those of the scale.
+    """
     settings = _read(Settings, root, Path("config/config.yaml"))
     if papers is not None:
         settings = settings.model_copy(update={"papers": papers})
@@ -108,6 +113,8 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
     scale_ = _read(Scale, root, scale_file)
     if scale_.scale != name:
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
+    if seeds is not None:
+        scale_ = scale_.model_copy(update={"seeds": dict(seeds)})
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
     probes, domains = _read(Probes, root, PROBES), _read(Domains, root, DOMAINS)
     problems = [

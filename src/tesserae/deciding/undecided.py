@@ -110,7 +110,9 @@ def _claim(
         means = [statistics.fmean(each) for each in values]
         sizes = [(abs(one) + abs(other)) / 2 for one, other in zip(means, means[1:], strict=False)]
         sought = _of_numbers(record["relation"], means, [printed.get(place, math.nan) for place in places])
-    steps = [Step(size, said["sd"], len(said["differences"])) for size, said in zip(sizes, record["steps"], strict=True)]
+    steps = [
+        Step(size, said["sd"], len(said["differences"])) for size, said in zip(sizes, record["steps"], strict=True)
+    ]
     if isinstance(sought, str):
         return Claim(**told, steps=tuple(steps), reason=sought)
     return Claim(**told, steps=tuple(one._replace(sought=effect) for one, effect in zip(steps, sought, strict=True)))

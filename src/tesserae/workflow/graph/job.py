@@ -8,7 +8,7 @@ from typing import Any
 from tesserae.config.project import Project
 from tesserae.config.resolve import Spec
 from tesserae.config.seed_counts import DEFAULT
-from tesserae.config.seeds import of_seeds
+from tesserae.config.seeds import of_seeds, seed_of
 from tesserae.config.stages import STAGES, stage_of
 from tesserae.lineage import walk
 
@@ -105,13 +105,16 @@ def seeds_of(project: Project, artifact: str) -> list[int]:
 
     A critic judges what has its own seed, so that there are no more of what it judges than of it.
     """
-    stage, name = artifact.split("/")
-    parts = name.split("-")
-    names = ("-".join(parts[:count]) for count in range(len(parts), 0, -1))
-    recipe = next((name for name in names if name in project.seeds), None)
-    counts = [project.seeds[recipe] if recipe else project.scale.seeds[DEFAULT]]
-    counts += [project.seeds[critic] for critic in judges(project, stage) if critic in project.seeds]
+    counts = [project.seeds.get(recipe_in(project, artifact), project.scale.seeds[DEFAULT])]
+    counts += [project.seeds[critic] for critic in judges(project, stage_of(artifact)) if critic in project.seeds]
     return list(range(1, min(counts) + 1))
+
+
+def recipe_in(project: Project, artifact: str) -> str:
+    """The recipe with seeds that stands first in an artifact's name, of the first seed; "" for none."""
+    parts = seed_of(artifact.split("/")[1])[0].split("-")
+    names = ("-".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((name for name in names if name in project.seeds), "")
 
 
 def judges(project: Project, stage: str) -> list[str]:
