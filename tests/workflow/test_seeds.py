@@ -126,3 +126,13 @@ def test_seeds_that_mean_nothing_are_refused(project, seeds, key, problem):
 
 def test_patterns_of_papers_that_are_not_run_are_known(project):
     assert trained(planned(project, {"default": 1, "concepttok_*": 3}), "sit_b_joint") == 1
+
+
+def test_each_training_seed_draws_samples_of_its_own_and_all_recipes_the_same(project):
+    found = planned(project, 2)
+    for stage in ("samples", "search_samples"):
+        of = {
+            seed: {job.spec["seed"] for job in found.values() if job.stage == stage and seed_of(job.recipe)[1] == seed}
+            for seed in (1, 2)
+        }
+        assert [len(seeds) for seeds in of.values()] == [1, 1] and of[1] != of[2]
