@@ -116,6 +116,7 @@ def test_commands_exist_with_their_options(page):
 PLACES = {
     "docs/change.md": [("scales/desk.yaml", [], "desk"), ("papers/detok.yaml", [], "pocket")],
     "docs/data.md": [("config.yaml", [], "pocket")],
+    "docs/decide.md": [("scales/desk.yaml", [], "desk")],
     "docs/domains.md": [("papers/comptok.yaml", ["tables", "own_h"], "desk")],
     "docs/probes.md": [("papers/concepttok.yaml", ["tables", "own_f"], "smoke")],
     "docs/weights.md": [("scales/released.yaml", [], "released")],
@@ -160,6 +161,8 @@ def test_yaml_holds_where_it_belongs(page, project):
     if page == "docs/change.md":  # a row of one's own: its trainings, and all that is measured of them
         assert {"tokenizer/detok_sb_strong", "generator/mar_b_strong", "generator/sit_b_strong"} <= added["pocket"]
         assert all(name.split("/")[1].partition("-")[0].endswith("_strong") for name in added["pocket"])
+    elif page == "docs/decide.md":
+        assert {"generator/sit_b_joint.seed12", "tokenizer/detok_sb_joint.seed12"} <= added["desk"]
     elif page == "docs/probes.md":
         assert {name.split("/")[0] for name in added["smoke"]} >= {"probe", "neighbours"}
     elif page == "docs/domains.md":

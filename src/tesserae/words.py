@@ -1,6 +1,7 @@
 """Numbers as a reader writes them: durations, sizes, settings."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -59,3 +60,9 @@ def machine(hardware: dict[str, Any]) -> str:
     parts = [hardware.get("host"), hardware.get("processor"), f"{hardware['cores']} cores", hardware.get("gpu")]
     job = hardware.get("scheduler_job")
     return ", ".join(filter(None, [*parts, f"job {job}" if job else None]))
+
+
+def seeds_in_words(counts: Sequence[int]) -> str:
+    """How often recipes are trained, the fewest seeds of one and the most: `3 seeds`, `3 to 8 seeds`."""
+    few, most = min(counts), max(counts)
+    return "1 seed" if most == 1 else f"{few} to {most} seeds" if few < most else f"{most} seeds"

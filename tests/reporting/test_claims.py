@@ -360,6 +360,18 @@ def test_the_stage_reads_metrics_and_what_searches_selected(tmp_path, printed):
     assert {path.name for path in job.out.iterdir()} == {"claims.json", "claims.md", "claims.html", "metrics.json"}
 
 
+def test_rows_with_other_numbers_of_seeds_are_compared_in_those_that_both_have(tmp_path, printed):
+    job = work(tmp_path, printed)
+    cell = next(cell for cell in job.spec["cells"] if cell["row"] == "B" and cell["column"] == "FID")
+    cell["artifacts"] = cell["artifacts"][:1] * 2 + cell["artifacts"][1:]  # of three seeds, the third without a partner
+    before = json.loads((tmp_path / "metrics/b-seed1/metrics.json").read_text())["values"]["fid"]
+    run(job)
+    first, second = json.loads((job.out / "claims.json").read_text())["claims"]
+    assert first["n"] == 2 and first["cells"][0]["values"] == [1.0, 1.2]
+    assert first["cells"][1]["values"] == [before, before]
+    assert second["n"] == 2 and second["cells"][1]["values"] == [30.0, 31.0]
+
+
 def test_a_number_that_one_seed_could_not_measure_is_not_run(tmp_path, printed):
     job = work(tmp_path, printed)
     told = {"values": {}, "without": {"fid": "diverged, of 3 of 5 images"}, "measure": {}}

@@ -96,7 +96,7 @@ def start_page(top, **more) -> Page:
         entries("")[0],
         entries("")[1],
     )
-    settings = {"scale": "pocket", "seeds": 1, "finished": "2026-01-05 10:11", "lead": "A laptop.", **more}
+    settings = {"scale": "pocket", "seeds": [1], "finished": "2026-01-05 10:11", "lead": "A laptop.", **more}
     return Page(write_start(top, [about], **settings).read_text())
 
 
@@ -191,7 +191,7 @@ def test_remarks_are_told_by_file(page):
 
 def test_a_papers_page_shows_what_is_there_and_names_what_is_not(top, evaluated):
     omitted = {"omitted at scale pocket: too large": ["mar_h", "mar_l"]}
-    page = paper_page(top, evaluated, omitted=omitted, seeds=3)
+    page = paper_page(top, evaluated, omitted=omitted, seeds=[3])
     for expected in (
         "l-DeTok: Latent <denoising> & co",
         "Scale pocket , 3 seeds.",
@@ -311,7 +311,7 @@ def test_the_first_page_shows_what_the_last_run_changed_or_says_that_it_does_not
 
 def test_a_paper_without_claims_on_the_first_page(top):
     about = Summary(ABOUT, 1, 2, 3, {}, 4.0, None, entries("")[0], entries("")[1])
-    file = write_start(top, [about], scale="desk", seeds=3, finished="2026-01-05 10:11")
+    file = write_start(top, [about], scale="desk", seeds=[3], finished="2026-01-05 10:11")
     words = Page(file.read_text()).words
     assert "none evaluated" in words and "3 seeds" in words and "all 1 tables, 3 figures." in words
 

@@ -54,6 +54,25 @@ def test_a_table_shows_means_over_the_seeds_and_says_what_is_not_run(tmp_path, p
         table.run(work("table", tmp_path, spec | {"missing": []}, inputs=job.inputs, published=printed))
 
 
+def test_rows_of_different_numbers_of_seeds_say_so(tmp_path, printed):
+    found = {
+        "metrics/one": metrics(40.0, 2.0),
+        "metrics/one.seed2": metrics(42.0, 2.0),
+        "metrics/two": metrics(44.0, 2.0),
+    }
+    spec = {
+        **{"source": "Table 1", "title": "T", "scale": "smoke", "seeds": [1, 2], "seeds_of": {"metrics/two": [1]}},
+        "rows": [["one", "One"], ["two", "Two"]],
+        "columns": [{"name": "MAR FID", "direction": "lower", "value": "fid", "artifact": "metrics/{row}"}],
+    }
+    job = work("table", tmp_path, spec, inputs=left(tmp_path, found, "metrics.json"), published=printed)
+    assert table.run(job) == {"One/MAR FID": 41.0, "Two/MAR FID": 44.0}
+    assert table_csv.read_csv(job.out / "table.csv")["n"].tolist()[:2] == [2, 1]
+    text = (job.out / "table.md").read_text()
+    assert "means over 1 or 2 seeds" in text
+    assert "Numbers differ in how many seeds they have. 1 seed: Two; 2 seeds: One." in text
+
+
 def test_a_number_that_could_not_be_measured_has_a_reason_and_no_other_seed_stands_for_it(tmp_path, printed):
     failed = metrics(40.0, 2.0)
     failed["values"].pop("fid")

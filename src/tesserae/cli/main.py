@@ -12,6 +12,7 @@ from tesserae.cli.audit import audit, compare, export, trace
 from tesserae.cli.claims import claims
 from tesserae.cli.common import Commands, artifact_of, make_console, paper_option, plan_of, targets_of, unless_refused
 from tesserae.cli.data import data
+from tesserae.cli.decide import decide
 from tesserae.cli.mlflow import mlflow
 from tesserae.cli.params import params
 from tesserae.cli.plan import plan
@@ -244,7 +245,7 @@ def times(settings: dict) -> None:
     click.echo(f"| all | {len(everything)} | | {total:.0f} | {peak} MB |")
 
 
-for command in (audit, claims, compare, data, export, mlflow, params, plan, pull, reproduce, share, trace):
+for command in (audit, claims, compare, data, decide, export, mlflow, params, plan, pull, reproduce, share, trace):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """The whole configuration of a project folder, read once: settings, scale, data sets, papers and their recipes."""
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
-from tesserae.config import latents
+from tesserae.config import latents, seed_counts
 from tesserae.config.claims import Claim, read_claims
 from tesserae.config.domains import TASKS, Domains, unfit
 from tesserae.config.errors import ConfigError, together
@@ -46,6 +46,7 @@ class Project:
     decoded: dict[str, Decoded]
     claims: dict[str, list[Claim]]  # of each paper
     omitted: dict[str, str]  # name -> why this scale does without it
+    seeds: dict[str, int]  # of each tokenizer, generator and decoded pair that is kept: how often it is trained
     equivalents: Equivalents
     cluster: Cluster
     probes: Probes
@@ -97,8 +98,13 @@ class Project:
         return self.tokenizers[name]
 
 
-def read_project(root: Path, scale: str | None = None, papers: list[str] | None = None) -> Project:
-    """Read and check everything below `root`/config; `scale` and `papers` override config.yaml's."""
+def read_project(
+    root: Path, scale: str | None = None, papers: list[str] | None = None, seeds: Mapping[str, int] | None = None
+) -> Project:
+    """Read and check everything below `root`/config.
+
+    `scale` and `papers` override those of config.yaml, `seeds` those of the scale.
+    """
     settings = _read(Settings, root, Path("config/config.yaml"))
     if papers is not None:
         settings = settings.model_copy(update={"papers": papers})
@@ -107,6 +113,8 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
     scale_ = _read(Scale, root, scale_file)
     if scale_.scale != name:
         raise ConfigError(scale_file, "scale", f"says {scale_.scale!r}", f"write {name!r}: the file's own name")
+    if seeds is not None:
+        scale_ = scale_.model_copy(update={"seeds": dict(seeds)})
     datasets = _read(Datasets, root, Path("config/datasets.yaml"))
     probes, domains = _read(Probes, root, PROBES), _read(Domains, root, DOMAINS)
     problems = [
@@ -129,13 +137,18 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
     claims = {name: _read_claims(root, paper, printed[name]) for name, paper in read.items() if paper.claims}
     decoded = {name: found for paper in read.values() for name, found in paper.decoded.items()}
     trained, elsewhere = {name for found in recipes.values() for name in found}, _elsewhere(root, settings.papers)
-    if problems := _wrong_scale(scale_, scale_file, trained, {*decoded}, elsewhere):
+    problems = _wrong_scale(scale_, scale_file, trained, {*decoded}, elsewhere)
+    problems += _wrong_seeds(scale_, scale_file, (trained | {*decoded}) - recipes["saes"].keys(), elsewhere)
+    if problems:
         raise together(problems)
     if problems := [*_wrong_studies(read, printed, recipes, elsewhere)]:
         raise together(problems)
-    omitted = _omitted(scale_, scale_file, recipes, decoded)
+    made_from = _made_from(scale_, recipes, decoded)
+    omitted = _omitted(scale_, scale_file, made_from)
     saes = {name: recipe for name, recipe in recipes.pop("saes").items() if name not in omitted}
-    seeded = {section: _seeded(found, scale_, scale_file, omitted) for section, found in recipes.items()}
+    once = omitted.keys() | saes.keys()
+    counts = seed_counts.counts(scale_.seeds, {name: of for name, of in made_from.items() if name not in once})
+    seeded = {section: _seeded(found, counts, scale_file) for section, found in recipes.items()}
     return Project(
         root,
         settings,
@@ -147,8 +160,9 @@ def read_project(root: Path, scale: str | None = None, papers: list[str] | None 
         every_tokenizer=recipes["tokenizers"],
         every_generator=recipes["generators"],
         claims=claims,
-        decoded=_seeded_decoders(decoded, scale_.seeds, omitted),
+        decoded=_seeded_decoders(decoded, counts),
         omitted=omitted,
+        seeds=counts,
         equivalents=_read(Equivalents, root, EQUIVALENTS),
         cluster=_read(Cluster, root, CLUSTER),
         probes=probes,
@@ -246,6 +260,15 @@ def _wrong_scale(
     ]
 
 
+def _wrong_seeds(scale: Scale, file: Path, known: set[str], elsewhere: set[str]) -> list[ConfigError]:
+    """Patterns of seeds that no recipe's name matches; sparse autoencoders have one seed for all."""
+    return [
+        ConfigError(file, f"seeds.{pattern}", "no recipe with seeds has such a name", _near(pattern, known))
+        for pattern in scale.seeds
+        if pattern != seed_counts.DEFAULT and not any(fnmatchcase(name, pattern) for name in known | elsewhere)
+    ]
+
+
 def _wrong_systems(scale: Scale, file: Path) -> Iterator[ConfigError]:
     """Settings of a training for systems that there are not: a misspelt name would leave its system without them."""
     for section, systems in SECTIONS.items():
@@ -322,19 +345,24 @@ def _elsewhere(root: Path, papers: list[str]) -> set[str]:
 # ---- what a scale does without, and what it does several times -------------------------------------------------
 
 
-def _omitted(
-    scale: Scale, file: Path, recipes: dict[str, dict[str, ResolvedRecipe]], decoded: dict[str, Decoded]
-) -> dict[str, str]:
+def _made_from(
+    scale: Scale, recipes: dict[str, dict[str, ResolvedRecipe]], decoded: dict[str, Decoded]
+) -> dict[str, list[str]]:
+    """Every recipe -> those that it is made from."""
+    named = {
+        name: [latents.named(recipe, scale), *(getattr(recipe.typed, key, None) for key in _sources(recipe))]
+        for some in recipes.values()
+        for name, recipe in some.items()
+    } | {name: [entry.generator, entry.decoder] for name, entry in decoded.items()}
+    return {name: [source for source in sources if source is not None] for name, sources in named.items()}
+
+
+def _omitted(scale: Scale, file: Path, made_from: dict[str, list[str]]) -> dict[str, str]:
     """Recipes that the scale omits, with the reason.
 
     ConfigError for a recipe that stands in groups of two reasons, and for one that is omitted while a kept one is made
     from it: what is not run is to be read in the scale's file, not to be found out.
     """
-    made_from = {
-        name: [latents.named(recipe, scale), *(getattr(recipe.typed, key, None) for key in _sources(recipe))]
-        for some in recipes.values()
-        for name, recipe in some.items()
-    } | {name: [entry.generator, entry.decoder] for name, entry in decoded.items()}
     places = {
         name: [place for place, group in enumerate(scale.omit) if any(fnmatchcase(name, p) for p in group.recipes)]
         for name in made_from
@@ -371,7 +399,7 @@ def _sources(recipe: ResolvedRecipe) -> tuple[str, ...]:
     return ("finetune", "continues", "tokenizer", "sae", *(["proxy"] if learns else []))
 
 
-def _kept_users(name: str, made_from: dict[str, list[str | None]], omitted: Collection[str]) -> list[str]:
+def _kept_users(name: str, made_from: dict[str, list[str]], omitted: Collection[str]) -> list[str]:
     """What is made from a recipe, directly or through others, and is not omitted."""
     users: dict[str, None] = {name: None}
     while more := [one for one, sources in made_from.items() if one not in users and users.keys() & {*sources}]:
@@ -379,15 +407,14 @@ def _kept_users(name: str, made_from: dict[str, list[str | None]], omitted: Coll
     return [one for one in users if one not in omitted]
 
 
-def _seeded(
-    found: dict[str, ResolvedRecipe], scale: Scale, scale_file: Path, omitted: dict[str, str]
-) -> dict[str, ResolvedRecipe]:
-    """Every recipe once for each of the scale's seeds, made from what has the same seed."""
-    kept = {name: recipe for name, recipe in found.items() if name not in omitted}
+def _seeded(found: dict[str, ResolvedRecipe], counts: dict[str, int], scale_file: Path) -> dict[str, ResolvedRecipe]:
+    """Every recipe that is kept once for each of its seeds, made from what has the same seed."""
+    kept = {name: recipe for name, recipe in found.items() if name in counts}
     return kept | {
         of_seed(name, seed): _with_seed(recipe, seed, scale_file)
-        for seed in range(2, scale.seeds + 1)
+        for seed in range(2, max(counts.values(), default=1) + 1)
         for name, recipe in kept.items()
+        if seed <= counts[name]
     }
 
 
@@ -405,12 +432,12 @@ def _with_seed(recipe: ResolvedRecipe, seed: int, scale_file: Path) -> ResolvedR
     return replace(recipe, name=of_seed(recipe.name, seed), typed=recipe.typed.model_copy(update=update), leaves=leaves)
 
 
-def _seeded_decoders(decoded: dict[str, Decoded], seeds: int, omitted: dict[str, str]) -> dict[str, Decoded]:
+def _seeded_decoders(decoded: dict[str, Decoded], counts: dict[str, int]) -> dict[str, Decoded]:
     return {
         of_seed(name, seed): Decoded(generator=of_seed(entry.generator, seed), decoder=of_seed(entry.decoder, seed))
-        for seed in range(1, seeds + 1)
+        for seed in range(1, max(counts.values(), default=1) + 1)
         for name, entry in decoded.items()
-        if name not in omitted
+        if seed <= counts.get(name, 0)
     }
 
 

@@ -14,6 +14,7 @@ from tesserae.config.files import Name, Strict
 from tesserae.config.parts import Discriminator, Size
 from tesserae.config.policies import Policy, unfit
 from tesserae.config.probing import ProbeScale
+from tesserae.config.seed_counts import DEFAULT, Seeds
 from tesserae.config.stages import SETTINGS, STAGES, TRAININGS, stage_of
 from tesserae.config.studies import Study, Varies
 
@@ -391,7 +392,12 @@ class GeneralScale(Strict):
     )
     forecast: Forecast | None = Field(None, description="null: the report forecasts nothing")
     exceptions: dict[str, ScaleException]
-    seeds: int = Field(1, gt=0, description="how often each recipe is trained: with its own seed, and the next ones")
+    seeds: Seeds = Field(
+        {DEFAULT: 1},
+        description="how often each recipe is trained, with its own seed and the next ones: a number, or by patterns "
+        "of names, {default: 3, detok_sb_*: 8}, of which the last that matches decides; what a recipe is made from is "
+        "trained as often",
+    )
     omit: list[Omitted] = Field([], description="recipes that this scale does without, in groups of one reason each")
 
     @model_validator(mode="after")

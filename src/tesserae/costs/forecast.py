@@ -74,6 +74,14 @@ def forecast(described: Mapping[str, Any], published: Path, free_disk: int | Non
     }
 
 
+def hours_of(described: Mapping[str, Any], published: Path) -> dict[str, float]:
+    """GPU-hours of each job of `described`, of those without a GPU 0; errors as `forecast`."""
+    tasks = _tasks(described)
+    rates, _ = calibrate(described["anchors"], published_hours(published))
+    rates = rates.on(gpu(described["gpu"]))
+    return {task.id: _gpu_hours(task, need(task, rates)) for task in tasks}
+
+
 def _tasks(described: Mapping[str, Any]) -> list[Task]:
     tasks: list[Task] = []
     for name, spec, producers in described["jobs"]:

@@ -215,30 +215,7 @@ def forecast(
     for a job of more cores.
     """
     known = Known(timed)
-    tasks = _tasks(jobs, requests, known, scale)
-    found: dict[str, Prediction] = {}
-    made: set[str] = set()
-    missing: dict[str, list[tuple[float, str]]] = defaultdict(list)
-    for task in tasks:
-        same = known.same(task, scale)
-        if same:
-            made.add(task.id)
-            found[task.id] = Prediction(same.seconds, scale, 1, True, 1.0)
-            continue
-        work = units(task)
-        try:
-            found[task.id] = known.predict(task, scale, work)
-        except Unmeasured:
-            if _light(task) and task.stage not in HEAVY:
-                found[task.id] = Prediction(LIGHT.get(task.stage, STARTED), ASSUMED, 0, True, 1.0)
-            else:
-                missing[task.stage].append((work, task.id))
-    if missing:
-        first = [min(some)[1] for some in missing.values()]
-        raise Unmeasured(
-            f"{scale} asks for no GPU, so its times follow from jobs that ran on a CPU, of any scale in results/; none "
-            f"of {', '.join(missing)} did: {_advice(scale, first)}"
-        )
+    tasks, found, made = _predicted(jobs, requests, scale, known)
     between = known.between(scale)
     loads = {
         task.id: simulate.Load(
@@ -274,6 +251,50 @@ def forecast(
         "across": errors(elsewhere.check(one for one in known.timed if one.scale == scale)),
         "warnings": _warnings(by_stage, found, scale),
     }
+
+
+def hours_of(
+    jobs: Mapping[str, Any], requests: Mapping[str, Any], *, scale: str, timed: Iterable[Timed]
+) -> dict[str, float]:
+    """CPU-hours of each of `jobs`, 0 of those that are made; arguments and errors as `forecast`."""
+    known = Known(timed)
+    tasks, found, made = _predicted(jobs, requests, scale, known)
+    between = known.between(scale)
+    return {
+        task.id: 0.0 if task.id in made else (found[task.id].seconds + between) * task.request["threads"] / HOUR
+        for task in tasks
+    }
+
+
+def _predicted(
+    jobs: Mapping[str, Any], requests: Mapping[str, Any], scale: str, known: Known
+) -> tuple[list[Task], dict[str, Prediction], set[str]]:
+    """Jobs as tasks, what each takes, and which are made; Unmeasured as `forecast`."""
+    tasks = _tasks(jobs, requests, known, scale)
+    found: dict[str, Prediction] = {}
+    made: set[str] = set()
+    missing: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for task in tasks:
+        same = known.same(task, scale)
+        if same:
+            made.add(task.id)
+            found[task.id] = Prediction(same.seconds, scale, 1, True, 1.0)
+            continue
+        work = units(task)
+        try:
+            found[task.id] = known.predict(task, scale, work)
+        except Unmeasured:
+            if _light(task) and task.stage not in HEAVY:
+                found[task.id] = Prediction(LIGHT.get(task.stage, STARTED), ASSUMED, 0, True, 1.0)
+            else:
+                missing[task.stage].append((work, task.id))
+    if missing:
+        first = [min(some)[1] for some in missing.values()]
+        raise Unmeasured(
+            f"{scale} asks for no GPU, so its times follow from jobs that ran on a CPU, of any scale in results/; none "
+            f"of {', '.join(missing)} did: {_advice(scale, first)}"
+        )
+    return tasks, found, made
 
 
 def _tasks(jobs: Mapping[str, Any], requests: Mapping[str, Any], known: Known, scale: str) -> list[Task]:

@@ -48,9 +48,10 @@ def rows(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
 def source(spec: Mapping[str, Any], row: str, column: str) -> Source:
     """Where the number of a cell comes from, by its table's spec, the row's key and the column's name.
 
-    A spec has `rows`, `published_rows`, `columns` (config.types.Column with a name), `seeds`, `unseeded` (stages whose
-    artifacts no seed changes), `missing`, `controls` and `control_rows` (workflow/graph/shown.py); all but rows and
-    columns may be absent. KeyError for a row or column that the table does not have.
+    A spec has `rows`, `published_rows`, `columns` (config.types.Column with a name), `seeds`, `seeds_of` (artifact ->
+    its seeds, if they are fewer), `unseeded` (stages whose artifacts no seed changes), `missing`, `controls` and
+    `control_rows` (workflow/graph/shown.py); all but rows and columns may be absent.
+    KeyError for a row or column that the table does not have.
     """
     described, value = _column(spec, row, column)
     if row not in dict(spec["rows"]):
@@ -103,7 +104,8 @@ def _artifact(described: Mapping[str, Any], row: str) -> str:
 
 
 def _measured(spec: Mapping[str, Any], artifact: str, value: str) -> Source:
-    seeds = (1,) if artifact.partition("/")[0] in spec.get("unseeded", ()) else spec.get("seeds", (1,))
+    unseeded = artifact.partition("/")[0] in spec.get("unseeded", ())
+    seeds = (1,) if unseeded else spec.get("seeds_of", {}).get(artifact) or spec.get("seeds", (1,))
     return Source(tuple(of_seeds(artifact, seeds)), value, "measured")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tesserae import words
 from tesserae.lineage.measures.texts import setting
 from tesserae.reporting.printed import BEHIND, BLANK, CITED, OURS
 from tesserae.reporting.tables import Cell, Column, Table, control_words
@@ -31,7 +32,7 @@ def notes(table: Table, *, bold: bool) -> list[str]:
         lines.append(INCOMPARABLE.format(" or ".join(instruments)))
     if table.own_rows or any(column.own for column in table.columns):
         lines.append(f"{OURS}: not in the paper's table.")
-    lines += [*_varied(table), *_seeds(cells)]
+    lines += [*_varied(table), *_seeds(table, cells)]
     if bold:
         apart = ", among the published and among the measured numbers separately" if both else ""
         lines.append(f"Bold: the best of its column{apart}.")
@@ -124,18 +125,34 @@ def _varied(table: Table) -> list[str]:
     return lines
 
 
-def _seeds(cells: Sequence[Cell]) -> list[str]:
-    """Over how many seeds numbers are means; those that are counted know no chance."""
+def _seeds(table: Table, cells: Sequence[Cell]) -> list[str]:
+    """Over how many seeds numbers are means, and which where that differs; those that are counted know no chance."""
     counts = sorted({cell.seeds for cell in cells if _by_instrument(cell)})
     if not counts:
         return []
     if counts == [1]:
         return ["Each number is of one training seed: a difference between rows may be chance."]
     shown = " or ".join(map(str, counts))
-    return [
+    lines = [
         f"Measured numbers are means over {shown} seeds ± the sample standard deviation between them; every seed has a "
         "training, a search and samples of its own."
     ]
+    if len(counts) > 1:
+        of_each = "; ".join(f"{words.seeds_in_words([count])}: {_with_seeds(table, count)}" for count in counts)
+        lines.append(f"Numbers differ in how many seeds they have. {of_each}.")
+    return lines
+
+
+def _with_seeds(table: Table, count: int) -> str:
+    """Rows whose numbers have so many seeds, with the columns where not all of a row have them."""
+    found = []
+    for key, label in table.rows:
+        cells = {column.name: table.cells[key, column.name] for column in table.columns}
+        seeds = {name: cell.seeds for name, cell in cells.items() if _by_instrument(cell)}
+        having = [name for name, number in seeds.items() if number == count]
+        if key not in table.control_rows and having:
+            found.append(label if len(having) == len(seeds) else f"{label} ({', '.join(having)})")
+    return ", ".join(found)
 
 
 def _by_instrument(cell: Cell) -> bool:

@@ -14,7 +14,7 @@ from tesserae.reporting.entries import Entry, Remark, beside, numbers, told_apar
 from tesserae.reporting.links import anchor, lineage_page
 from tesserae.reporting.site import INCOMPARABLE, Heading, frame, paper_bar
 from tesserae.reporting.style import template
-from tesserae.words import duration
+from tesserae.words import duration, seeds_in_words
 
 TOP = "../../"  # from the page to the folder of its scale
 SHOWN = ("table", "figure")  # kinds with sections of their own
@@ -173,7 +173,7 @@ def write_paper(
     entries: Sequence[Entry],
     *,
     scale: str,
-    seeds: int = 1,
+    seeds: Sequence[int] = (1,),
     claims: Mapping[str, Any] | None = None,
     omitted: Mapping[str, Sequence[str]] | None = None,
     remarks: Sequence[Remark] = (),
@@ -184,8 +184,9 @@ def write_paper(
 
     claims: what claims.json holds, None if the paper has none; omitted: reason -> names of the recipes that the scale
     does without; contradictions: in the order of their numbers, with the artifacts of tables and figures that each
-    concerns; base: the folder where the page will lie (results/<scale>/page/<paper>), if it is not written there at
-    once: links are relative to it. Pictures are linked, not copied: the page belongs with its scale's results.
+    concerns; seeds: how often its recipes are trained, the fewest of one and the most; base: the folder where the page
+    will lie (results/<scale>/page/<paper>), if it is not written there at once: links are relative to it. Pictures are
+    linked, not copied: the page belongs with its scale's results.
     Entries are shown in the order given, artifacts grouped by kind; one with a missing file is listed as not made.
     Raises TableError if a table's .html file holds no table, ValueError for two entries of one kind and name, or for a
     table without .html, a figure without .png or a notebook without .html among its files.
@@ -202,7 +203,7 @@ def write_paper(
     content = template(MAIN).render(
         about=about,
         scale=scale,
-        seeds="1 seed" if seeds == 1 else f"{seeds} seeds",
+        seeds=seeds_in_words(seeds),
         total=duration(sum(times)) if times else "",
         incomparable=INCOMPARABLE,
         tables=shown["table"],

@@ -9,7 +9,7 @@ from tesserae.reporting.entries import Entry, Remark
 from tesserae.reporting.paper_page import About
 from tesserae.reporting.site import INCOMPARABLE, Heading, frame, paper_page, start_bar
 from tesserae.reporting.style import template
-from tesserae.words import duration
+from tesserae.words import duration, seeds_in_words
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def write_start(
     summaries: Sequence[Summary],
     *,
     scale: str,
-    seeds: int,
+    seeds: Sequence[int],
     finished: str,
     lead: str = "",
     remarks: Sequence[Remark] = (),
@@ -98,9 +98,10 @@ def write_start(
 ) -> Path:
     """Write `folder`/index.html, the first page; returns the path.
 
-    lead: a sentence under the heading; finished: when the last job ended; forecast: a section (reporting/forecast.py);
-    base: the folder where the page will lie (results/<scale>), if it is not written there at once: links are relative
-    to it. What the last run changed is shown if `changes.html` lies beside the page (workflow/last_run.py).
+    seeds: how often recipes are trained, the fewest of one and the most; lead: a sentence under the heading; finished:
+    when the last job ended; forecast: a section (reporting/forecast.py); base: the folder where the page will lie
+    (results/<scale>), if it is not written there at once: links are relative to it. What the last
+    run changed is shown if `changes.html` lies beside the page (workflow/last_run.py).
     Raises TableError if a table's .html file holds no table.
     """
     from markupsafe import Markup
@@ -110,7 +111,7 @@ def write_start(
         summaries=summaries,
         scale=scale,
         lead=lead,
-        seeds="One seed: a difference between two rows may be chance" if seeds == 1 else f"{seeds} seeds",
+        seeds="One seed: a difference between two rows may be chance" if max(seeds) == 1 else seeds_in_words(seeds),
         total=duration(sum(one.seconds for one in summaries)),
         finished=finished,
         incomparable=INCOMPARABLE,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tesserae.lineage.work import Work
 from tesserae.nn.first_weights import start_narrow
 from tesserae.training import weights
+from tesserae.training.first_draws import build_alike
 from tesserae.training.loop import Trained, train
 from tesserae.training.order import Order
 from tesserae.training.processes import make_fabric
@@ -19,12 +20,15 @@ BatchOf = Callable[[np.ndarray, torch.Generator], dict[str, Tensor]]
 
 
 def new_network(work: Work) -> nn.Module:
-    """The network of a job's spec, with first weights of its seed."""
-    torch.manual_seed(work.spec["training"]["seed"])
-    model = importlib.import_module(work.spec["module"]).build(work.spec["model"])
-    if work.spec["training"].get("first_weights") == "narrow":
-        start_narrow(model)
-    return model
+    """The network of a job's spec, with first weights of its seed: alike where other recipes' have the same part."""
+
+    def make() -> nn.Module:
+        model = importlib.import_module(work.spec["module"]).build(work.spec["model"])
+        if work.spec["training"].get("first_weights") == "narrow":
+            start_narrow(model)
+        return model
+
+    return build_alike(make, work.spec["training"]["seed"])
 
 
 def run_training(work: Work, model: nn.Module, samples: np.ndarray, batch_of: BatchOf) -> Trained:

@@ -6,6 +6,7 @@ from typing import Any
 from tesserae.config import spec as specs
 from tesserae.config.project import Project
 from tesserae.config.resolve import Spec
+from tesserae.config.seeds import seed_of
 from tesserae.workflow.graph.job import KINDS, Job, Shard, extended, gathered, home, reads_of, shards_of
 from tesserae.workflow.graph.tokenizers import (
     dataset_job,
@@ -54,6 +55,11 @@ def evaluation_jobs(
 
     def sampling_spec(shard: Shard, count: str) -> Spec:
         spec = measured_as(project, recipe, dataset, count, "rounding", "batch", "seed")
+        # DECISION: every seed of a training draws samples of its own, the same for all recipes: what one draw is like
+        # then counts as chance in a claim's interval, and is shared by the numbers that are compared.
+        if (of_training := seed_of(recipe.name)[1]) > 1:
+            number = spec.values["seed"] + of_training - 1
+            spec.set("seed", number, f"{spec.origins['seed']} and the seed of the training")
         shard.describe(spec)
         labels = project.papers[recipe.file.stem].measures.labels
         spec.set("labels", labels, f"{recipe.file}: measures.labels")

@@ -1,18 +1,20 @@
 """What a step of the graph is, what it reads of others, and how seeds and shards are named."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tesserae.config.project import Project
 from tesserae.config.resolve import Spec
-from tesserae.config.seeds import of_seeds
+from tesserae.config.seed_counts import DEFAULT
+from tesserae.config.seeds import of_seeds, seed_of
 from tesserae.config.stages import STAGES, stage_of
 from tesserae.lineage import walk
 
 KINDS = ("cfg", "nocfg", "best")  # samples with guidance, without, at the best point of the whole search
 PROMPTS = ("shuffled", "constant")  # instead of the prompt of an image's own class
+JUDGES = {"mode_connectivity": ("critic", "other_critic"), "swaps": ("critic",)}  # keys of measures.learnability
 PAPER = "paper"  # the scale of published sizes, and of trainings whose published hours costs are calibrated on
 
 
@@ -98,15 +100,46 @@ def gathered(project: Project, stage: str, shards: str, recipe: str) -> dict[str
     return {shard.role(stage): f"{stage}/{shard.of(recipe)}" for shard in shards_of(project, shards)}
 
 
-def seeds_of(project: Project) -> list[int]:
-    return list(range(1, project.scale.seeds + 1))
+def seeds_of(project: Project, artifact: str) -> list[int]:
+    """The seeds, from 1, of what is made for each seed of a recipe: those of the recipe in its name.
+
+    A critic judges what has its own seed, so that there are no more of what it judges than of it.
+    """
+    counts = [project.seeds.get(recipe_in(project, artifact), project.scale.seeds[DEFAULT])]
+    counts += [project.seeds[critic] for critic in judges(project, stage_of(artifact)) if critic in project.seeds]
+    return list(range(1, min(counts) + 1))
 
 
-def made_of(project: Project, artifact: str) -> list[str]:
-    """Ids of an artifact for each seed; one id for what no seed changes."""
-    return of_seeds(artifact, seeds_of(project)) if STAGES[stage_of(artifact)].seeded else [artifact]
+def recipe_in(project: Project, artifact: str) -> str:
+    """The recipe with seeds that stands first in an artifact's name, of the first seed; "" for none."""
+    parts = seed_of(artifact.split("/")[1])[0].split("-")
+    names = ("-".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((name for name in names if name in project.seeds), "")
 
 
-def roles_of_seeds(project: Project, artifact: str) -> dict[str, str]:
-    """Role -> id of an artifact for each seed: both the same, so that the role tells the seed."""
-    return {name: name for name in made_of(project, artifact)}
+def judges(project: Project, stage: str) -> list[str]:
+    """The recipes whose critics judge in a stage, of the first seed."""
+    told = [paper.measures.learnability for paper in project.papers.values()]
+    return [getattr(settings, key) for settings in told if settings is not None for key in JUDGES.get(stage, ())]
+
+
+def made_of(project: Project, artifact: str, seeds: Sequence[int] | None = None) -> list[str]:
+    """Ids of an artifact for each of its seeds, or of the given ones; one id for what no seed changes."""
+    if not STAGES[stage_of(artifact)].seeded:
+        return [artifact]
+    return of_seeds(artifact, seeds_of(project, artifact) if seeds is None else seeds)
+
+
+def roles_of_seeds(project: Project, artifact: str, seeds: Sequence[int] | None = None) -> dict[str, str]:
+    """Role -> id of an artifact for each seed, as `made_of`: both the same, so that the role tells the seed."""
+    return {name: name for name in made_of(project, artifact, seeds)}
+
+
+def told_seeds(of: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """What a job that reads several seeds is told of them, given those of each artifact.
+
+    `seeds`, the most that any has, and `seeds_of` {artifact: its seeds} for those that have fewer, if some do.
+    """
+    most = list(max(of.values(), key=len, default=[1]))
+    fewer = {artifact: list(seeds) for artifact, seeds in sorted(of.items()) if len(seeds) < len(most)}
+    return {"seeds": most} | ({"seeds_of": fewer} if fewer else {})

@@ -1,5 +1,6 @@
 """The end of the graph: of each paper its notebook, its page and its lineage page; and the first page of all."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tesserae.config.project import Project
@@ -61,7 +62,7 @@ def page_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
         "title": described.title,
         "arxiv": described.arxiv,
         "scale": project.scale.scale,
-        "seeds": project.scale.seeds,
+        "seeds": _seeds(project, _recipes_of(project, paper)),
         "tables": {f"{paper}_{key}": f"{table.source}: {table.title}" for key, table in described.tables.items()},
         "figures": {f"{paper}_{key}": figure.title for key, figure in described.figures.items()},
         "omitted": _omitted(project, paper),
@@ -92,10 +93,21 @@ def _made_for(paper: str, found: dict[str, Job]) -> list[Job]:
     ]
 
 
+def _recipes_of(project: Project, paper: str) -> tuple[str, ...]:
+    described = project.papers[paper]
+    return (*described.saes, *described.tokenizers, *described.generators, *described.decoded)
+
+
+def _seeds(project: Project, recipes: Iterable[str]) -> list[int]:
+    """How often recipes are trained: the fewest seeds of one, and the most of one if they differ."""
+    found = {project.seeds[name] for name in recipes if name in project.seeds} or {1}
+    return sorted({min(found), max(found)})
+
+
 def _omitted(project: Project, paper: str) -> dict[str, list[str]]:
     """Reason -> recipes of the paper that the scale does without."""
-    described, reasons = project.papers[paper], {}
-    for name in (*described.saes, *described.tokenizers, *described.generators, *described.decoded):
+    reasons: dict[str, list[str]] = {}
+    for name in _recipes_of(project, paper):
         if name in project.omitted:
             reasons.setdefault(project.omitted[name], []).append(name)
     return reasons
@@ -125,7 +137,7 @@ def report_job(project: Project, found: dict[str, Job]) -> Job:
         )
     if project.scale.forecast:
         inputs.append(f"forecast/{project.scale.forecast.scale}")
-    spec = {"scale": project.scale.scale, "purpose": project.scale.purpose, "seeds": project.scale.seeds}
+    spec = {"scale": project.scale.scale, "purpose": project.scale.purpose, "seeds": _seeds(project, project.seeds)}
     return Job(
         "report",
         "index",

@@ -15,7 +15,7 @@ from tesserae.config.stages import METRICS, STAGES, stage_of
 from tesserae.config.types import Figure, Paper, Table
 from tesserae.correlating import RIVAL
 from tesserae.workflow.graph.controls import ROWS, Controls
-from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of
+from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of, told_seeds
 from tesserae.workflow.graph.learnability import why_unmeasured
 from tesserae.workflow.graph.probes import SHOWN as PROBED
 from tesserae.workflow.graph.probes import tokenizer_of
@@ -50,19 +50,26 @@ def _shown(
     found: dict[str, Job],
     cells: dict[tuple[str, str], str],
     values: Mapping[tuple[str, str], str] = MappingProxyType({}),
-) -> tuple[dict, list]:
-    """Inputs of all seeds for the artifacts of `cells` (row, column), and the cells that this scale does without.
+) -> tuple[dict[str, str], dict[str, list[int]], list[dict[str, str]]]:
+    """Inputs of all seeds for the artifacts of `cells` (row, column), their seeds, and the cells that this scale does
+    without.
 
     values: the names of the numbers that are shown of them.
     """
-    inputs, missing = {}, []
+    inputs, seeds, missing = {}, {}, []
     for (row, column), artifact in cells.items():
         reason = why_missing(project, artifact, found, values.get((row, column), ""))
         if reason is None:
             inputs |= roles_of_seeds(project, artifact)
+            seeds |= _seeded(project, artifact)
         else:
             missing.append({"row": row, "column": column, "reason": reason})
-    return dict(sorted(inputs.items())), missing
+    return dict(sorted(inputs.items())), seeds, missing
+
+
+def _seeded(project: Project, artifact: str) -> dict[str, list[int]]:
+    """An artifact with its seeds; nothing for one that no seed changes."""
+    return {artifact: seeds_of(project, artifact)} if STAGES[stage_of(artifact)].seeded else {}
 
 
 def table_jobs(project: Project, paper: str, found: dict[str, Job], controls: Mapping[str, Controls]) -> Iterator[Job]:
@@ -76,7 +83,7 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job], controls: Ma
         values = {
             (row, column): table.columns[column].values.get(row, table.columns[column].value) for row, column in cells
         }
-        inputs, missing = _shown(project, found, cells, values)
+        inputs, seeds, missing = _shown(project, found, cells, values)
         keys = {
             place: f"tables.{name}.columns.{place[1]}." + (f"artifacts.{place[0]}" if place[0] in other else "artifact")
             for place in cells
@@ -88,7 +95,6 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job], controls: Ma
             **table.model_dump(),
             "rows": list(map(list, table.rows.items())),
             "columns": [{"name": column, **entry.model_dump()} for column, entry in table.columns.items()],
-            "seeds": seeds_of(project),
             "missing": missing,
         }
         without = {(cell["row"], cell["column"]) for cell in missing}
@@ -96,11 +102,12 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job], controls: Ma
             cell: controls[artifact] for cell, artifact in cells.items() if artifact in controls and cell not in without
         }
         if controlled:
-            inputs |= _with_controls(project, spec, table, cells, controlled)
+            inputs |= _with_controls(project, spec, table, cells, controlled, seeds)
+        spec |= told_seeds(seeds)
         unseeded = sorted({stage for stage in map(stage_of, inputs) if not STAGES[stage].seeded})
         if contradictions := project.papers[paper].contradictions_at(name):
             spec["contradictions"] = contradictions
-        if unseeded and len(seeds_of(project)) > 1:  # else no cell needs to know
+        if unseeded and len(spec["seeds"]) > 1:  # else no cell needs to know
             spec["unseeded"] = unseeded
         yield Job(
             "table",
@@ -129,15 +136,20 @@ def _with_controls(
     table: Table,
     cells: Mapping[tuple[str, str], str],
     controlled: Mapping[tuple[str, str], Controls],
+    seeds: dict[str, list[int]],
 ) -> dict[str, str]:
     """Tell a table which control stands beside which number, and of the rows at its foot; returns the inputs for both.
 
-    controlled: row and column -> controls of the number there.
+    controlled: row and column -> controls of the number there. seeds: artifact -> its seeds; those of the controls are
+    added: a control has the seeds of the number that it stands beside.
     """
     spec["controls"] = dict(sorted((cells[cell], of.own.id) for cell, of in controlled.items()))
     at_foot = {row: label for row, (_, label) in ROWS.items() if any(row in of.rows for of in controlled.values())}
     spec["control_rows"] = list(at_foot)
     spec["rows"] += [[row, label] for row, label in at_foot.items()]
+    for artifact, control in spec["controls"].items():
+        if STAGES[stage_of(control)].seeded:
+            seeds[control] = max(seeds.get(control, []), seeds[artifact], key=len)
     named = {*spec["controls"].values()}
     for column in spec["columns"]:
         column["rows"] = list(table.rows if column["rows"] is None else column["rows"])
@@ -147,7 +159,11 @@ def _with_controls(
                 column["rows"].append(row)
                 column["artifacts"] = column["artifacts"] | {row: artifact}
                 named.add(artifact)
-    return {role: name for artifact in named for role, name in roles_of_seeds(project, artifact).items()}
+    return {
+        role: name
+        for artifact in named
+        for role, name in roles_of_seeds(project, artifact, seeds.get(artifact)).items()
+    }
 
 
 def figure_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator[Job]:
@@ -164,14 +180,14 @@ def figure_jobs(project: Project, paper: str, found: dict[str, Job]) -> Iterator
             for role in roles
             for row in figure.rows
         }
-        inputs, missing = _shown(project, found, cells)
+        inputs, seeds, missing = _shown(project, found, cells)
         spec = {
             "paper": paper,
             "scale": project.scale.scale,
             "module": module_of(figure.draw),
             **figure.model_dump(),
             "rows": list(map(list, figure.rows.items())),
-            "seeds": seeds_of(project),
+            **told_seeds(seeds),
             "missing": missing,
         }
         yield Job(
@@ -204,7 +220,7 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
         return
     claims = project.claims[paper]
     inputs: dict[str, str] = {}
-    cells = []
+    cells, seeds = [], {}
     studied = {claim.id: studies for claim in claims if (studies := _studies_of(project, entry, claim, found))}
     inputs |= {
         study["artifact"]: study["artifact"] for some in studied.values() for study in some if "reason" not in study
@@ -221,11 +237,13 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
         if reason is None:
             roles = roles_of_seeds(project, number.artifact)
             inputs |= roles
+            seeds |= _seeded(project, number.artifact)
             cell |= {"artifacts": list(roles), "value": number.value}
             if number.varies:
                 cell |= {"varies": list(number.varies)}
             if number.artifact in controls:
-                beside = roles_of_seeds(project, controls[number.artifact].own.id)
+                own = seeds.get(number.artifact)  # a control has the seeds of the number that it stands beside
+                beside = roles_of_seeds(project, controls[number.artifact].own.id, own)
                 inputs |= beside
                 cell |= {"controls": list(beside)}
         else:
@@ -235,7 +253,7 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
         "paper": paper,
         "title": entry.title,
         "scale": project.scale.scale,
-        "seeds": seeds_of(project),
+        "seeds": told_seeds(seeds)["seeds"],
         "cells": cells,
         "claims": [claim.plain() | ({"studies": studied[claim.id]} if claim.id in studied else {}) for claim in claims],
     }

@@ -8,7 +8,7 @@ from tesserae.config import spec as specs
 from tesserae.config.project import Project
 from tesserae.config.registry import tokens_of
 from tesserae.config.resolve import ResolvedRecipe
-from tesserae.config.stages import stage_of
+from tesserae.config.stages import STAGES, stage_of
 from tesserae.config.studies import Number, Study
 from tesserae.correlating import KINDS, LEAST
 from tesserae.workflow.graph.job import Job, reads_of, roles_of_seeds, seeds_of
@@ -44,11 +44,12 @@ def study_jobs(project: Project, found: Mapping[str, Job], shown: Collection[str
                 continue
             rows, left_out = rows_of(project, candidates(project, study, shown), study, found)
             enough = len(rows) >= LEAST
-            inputs = {} if not enough else dict(sorted(_inputs(project, study, rows).items()))
+            seeds = _seeds(project, study, rows)
+            inputs = {} if not enough else dict(sorted(_inputs(project, study, rows, seeds).items()))
             spec |= {
                 "tokenizers": [_told(project, study, row) for row in rows],
                 "left_out": left_out,
-                "seeds": seeds_of(project),
+                "seeds": seeds,
                 "varies": list(study.varies),
                 "resamples": RESAMPLES,
                 "seed": project.scale.evaluation.seed,
@@ -118,11 +119,18 @@ def _why_not(project: Project, artifact: str, number: Number, found: Mapping[str
     return reason or (None if artifact in found else f"no {artifact}")
 
 
-def _inputs(project: Project, study: Study, rows: list[Row]) -> dict[str, str]:
+def _seeds(project: Project, study: Study, rows: list[Row]) -> list[int]:
+    """The seeds that all numbers have: a draw takes the same of all tokenizers."""
+    artifacts = [row.artifact(number) for row in rows for number in study.numbers.values()]
+    of = [seeds_of(project, artifact) for artifact in artifacts if STAGES[stage_of(artifact)].seeded]
+    return min(of, key=len, default=[1])
+
+
+def _inputs(project: Project, study: Study, rows: list[Row], seeds: list[int]) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in rows:
         for number in study.numbers.values():
-            found |= roles_of_seeds(project, row.artifact(number))
+            found |= roles_of_seeds(project, row.artifact(number), seeds)
     return found
 
 
