@@ -101,6 +101,12 @@ def test_the_closure_of_a_stage_holds_what_a_recipe_names():
     assert not any(name.startswith("tesserae.workflow") for name in modules)
 
 
+def test_a_forecast_covers_what_counts_networks():
+    """It is loaded late, and counts are kept: a first forecast loads modules that a later one does not."""
+    modules = fingerprint.own(["tesserae.stages.forecast"], {}, {}, ROOT).modules
+    assert set(fingerprint.closure(("tesserae.costs.networks",))) <= set(modules)
+
+
 def test_a_sampler_is_no_part_of_training():
     modules = fingerprint.own(["tesserae.stages.generator"], {"module": "tesserae.generators.mar"}, {}, ROOT).modules
     assert "tesserae.generators.mar_sampler" not in modules and "tesserae.diffusion.ddpm" not in modules

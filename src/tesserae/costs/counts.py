@@ -1,7 +1,6 @@
 """Counts of networks, kept: counting takes seconds per network, and follows from code and settings alone."""
 
 import functools
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,9 @@ def count(what: str, module: str | None = None, **settings: Any) -> dict[str, An
     key = f"{what}:{fingerprint.digest([code, named, settings])}"
     store = _store()
     if key not in store:
-        store[key] = getattr(importlib.import_module(COUNTING), what)(**named, **settings)
+        from tesserae.costs import networks  # only here: it loads torch. Named, so that fingerprints cover it
+
+        store[key] = getattr(networks, what)(**named, **settings)
         remember(_file(), json.dumps(store))
     return store[key]
 
