@@ -3,6 +3,7 @@ for STAGE in (
     "search_samples",
     "samples",
     "throughput",
+    "spread",
 ):
     rule:
         name: STAGE

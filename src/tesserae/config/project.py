@@ -138,6 +138,7 @@ def read_project(
     decoded = {name: found for paper in read.values() for name, found in paper.decoded.items()}
     trained, elsewhere = {name for found in recipes.values() for name in found}, _elsewhere(root, settings.papers)
     problems = _wrong_scale(scale_, scale_file, trained, {*decoded}, elsewhere)
+    problems += _wrong_spread(scale_, scale_file, {*recipes["generators"]}, elsewhere)
     problems += _wrong_seeds(scale_, scale_file, (trained | {*decoded}) - recipes["saes"].keys(), elsewhere)
     if problems:
         raise together(problems)
@@ -266,6 +267,15 @@ def _wrong_seeds(scale: Scale, file: Path, known: set[str], elsewhere: set[str])
         ConfigError(file, f"seeds.{pattern}", "no recipe with seeds has such a name", _near(pattern, known))
         for pattern in scale.seeds
         if pattern != seed_counts.DEFAULT and not any(fnmatchcase(name, pattern) for name in known | elsewhere)
+    ]
+
+
+def _wrong_spread(scale: Scale, file: Path, generators: set[str], elsewhere: set[str]) -> list[ConfigError]:
+    """Names of no generator among those whose scatter can be asked for."""
+    return [
+        ConfigError(file, f"spread.recipes.{place}", f"no generator recipe {name!r}", _near(name, generators))
+        for place, name in enumerate(scale.spread.recipes if scale.spread else ())
+        if name not in generators | elsewhere
     ]
 
 

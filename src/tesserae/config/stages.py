@@ -606,6 +606,18 @@ STAGES: dict[str, Stage] = {
         alone=True,
         colour="#b3b3b3",
     ),
+    "spread": Stage(
+        "where the numbers of a generator scatter from: trainings, searches, samplings, how many samples",
+        {"spread": "spread.json", "table": "spread.md"},
+        {
+            "generator": WEIGHTS,
+            "tokenizer": WEIGHTS,
+            "tokens": ("sums.npz",),
+            "search": ALL,
+            "reference": ALL,
+        },
+        seeded=False,  # it is of all seeds
+    ),
     "correlations": Stage(
         "what numbers of tokenizers say beforehand of another number",
         {"metrics": METRICS},

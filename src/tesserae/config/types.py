@@ -334,6 +334,14 @@ class Forecast(Strict):
     gpu: Literal["a100", "h100"]
 
 
+class Spread(Strict):
+    """Of which generators `spread/<recipe>` can be asked for: where the scatter of their numbers comes from."""
+
+    recipes: list[Name] = Field(min_length=1, description="generators, with all their seeds")
+    samplings: int = Field(4, gt=1, description="sampling seeds of each training")
+    parts: int = Field(2, gt=1, description="of the samples of each sampling")
+
+
 class ScaleException(Strict):
     """One recipe that does not follow the scale's rule, with the reason."""
 
@@ -391,6 +399,7 @@ class GeneralScale(Strict):
         ge=0, description="hours of artifacts made again that need a confirmation; null: never ask"
     )
     forecast: Forecast | None = Field(None, description="null: the report forecasts nothing")
+    spread: Spread | None = Field(None, description="null: of no generator; what is asked for is no part of a run")
     exceptions: dict[str, ScaleException]
     seeds: Seeds = Field(
         {DEFAULT: 1},

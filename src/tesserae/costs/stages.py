@@ -640,6 +640,14 @@ def _throughput(task: Task, rates: Rates) -> Need:
     return Need(sum(need.seconds for need in needs), sum(need.memory for need in needs), PAGE)
 
 
+def _spread(task: Task, rates: Rates) -> Need:
+    """Samplings of every training at its own guidance and at that of all, where both differ; here as if all did."""
+    spec = task.spec
+    images = 2 * len(spec["trainings"]) * spec["samplings"] * spec["samples"]
+    drawn, features = _drawn(task, rates, images, 1, 0), _features_of(task, rates, images)
+    return Need(drawn.seconds + features.seconds, max(drawn.memory, features.memory), PAGE)
+
+
 def _points(task: Task) -> tuple[int, int]:
     """Points of a sweep with guidance and without."""
     unguided = len(task.spec["search"].get("temperature", [None])) if task.spec["unguided"] else 0
@@ -722,6 +730,7 @@ NEEDS: dict[str, Callable[[Task, Rates], Need]] = {
     "generator": _training,
     "search_samples": _search_samples,
     "throughput": _throughput,
+    "spread": _spread,
     "search": _search,
     "samples": _samples,
     "features": _features,

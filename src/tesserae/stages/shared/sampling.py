@@ -14,7 +14,9 @@ from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.token_shards import standardisation
 from tesserae.training import weights
 
-FINAL, SEARCH, LABELS = 0, 1, 2  # streams of random numbers: a search must not see the samples that are reported
+FINAL, SEARCH, LABELS, SPREAD = range(
+    4
+)  # streams of random numbers: a search must not see the samples that are reported
 
 
 class Drawer(NamedTuple):

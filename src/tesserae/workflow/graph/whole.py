@@ -27,6 +27,7 @@ from tesserae.workflow.graph.recipes import recipe_jobs
 from tesserae.workflow.graph.report import lineage_job, notebook_job, page_job, report_job
 from tesserae.workflow.graph.shown import claims_jobs, figure_jobs, table_jobs
 from tesserae.workflow.graph.speed import throughput_jobs
+from tesserae.workflow.graph.spread import spread_jobs
 from tesserae.workflow.graph.studies import candidates, study_jobs
 from tesserae.workflow.graph.tokenizers import (
     dataset_job,
@@ -83,6 +84,8 @@ def jobs(project: Project) -> dict[str, Job]:
     for paper in project.papers:
         _add(lineage_job(project, paper, found), found)
         _add(page_job(project, paper, found), found)
+    for job in spread_jobs(project, found):
+        _add(job, found)
     if project.scale.forecast:
         _add(_forecast_job(project, project.scale.forecast, found), found)
     _add(report_job(project, found), found)
