@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from tesserae.config.seeds import seed_of
+from tesserae.config.stages import STAGES, stage_of
 from tesserae.correlating import AHEAD
 from tesserae.lineage.work import Work
 from tesserae.reporting import claims, claims_files, published
@@ -52,14 +54,16 @@ def _studied(work: Work, study: dict[str, Any]) -> dict[str, Any]:
         "tokenizers": "tokenizers",
         "r": f"{predictor}_pearson",
         "rival": f"{study['rival']}_pearson",
-        **{name: f"{predictor}_{name}" for name in AHEAD},
+        "ahead": f"{predictor}_{AHEAD[0]}",
     }
     if missing := [why for name in names.values() if (why := content.get("without", {}).get(name))]:
         return study | {"reason": missing[0]}
-    numbers = {key: read(folder, name)[0] for key, name in names.items()}
-    ahead, *bounds = (numbers.pop(name) for name in AHEAD)
-    by_seed = content["by_seed"].get(predictor, [])
-    return study | numbers | {"ahead": ahead, "interval": bounds, "by_seed": by_seed}
+    told = {key: read(folder, name)[0] for key, name in names.items()}
+    # Its interval is that of one look; the numbers behind it give that of the look at hand.
+    told["numbers"] = [
+        [row["numbers"][key] for row in content["rows"]] for key in (predictor, "against", study["rival"])
+    ]
+    return study | told | {"by_seed": content["by_seed"].get(predictor, [])}
 
 
 def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
@@ -68,8 +72,10 @@ def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
     if why := next(filter(None, (without(folder, cell["value"]) for folder in folders)), None):
         return {"reason": why}
     numbers = [read(folder, cell["value"]) for folder in folders]
+    seeded = STAGES[stage_of(cell["artifacts"][0])].seeded
     return {
         "values": [number for number, _ in numbers],
+        "seeds": [seed_of(role)[1] for role in cell["artifacts"]] if seeded else None,
         "measures": [measure for _, measure in numbers],
         "artifacts": [f"{folder.parent.name}/{folder.name}" for folder in folders],
         "varies": cell.get("varies", []),
