@@ -9,6 +9,7 @@ predictor: `tokenizers`, how many; `r` and `rival`, correlations with what is pr
 
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,13 +56,19 @@ def evaluate(claim: Mapping[str, Any], printed: "pd.DataFrame") -> dict[str, Any
     columns = [[np.asarray(each, dtype=float) for each in study["numbers"]] for study in run]
     shared = min(column.shape[1] for three in columns for column in three)
     at = look(shared)
+    n = at or shared
     steps, drawn = [], []
     for study, three in zip(run, columns, strict=True):
-        draws = _draws([column[:, : at or shared] for column in three]) if at else None
-        step = of_draws(draws, study["ahead"], study["by_seed"], at, among=len(run))
+        some = [column[:, :n] for column in three]
+        (own,), (rival,) = correlations([[value] for column in some for value in column.mean(axis=1).tolist()])
+        draws = None
+        if at:
+            with suppress(Unfit):  # then this study has no interval
+                draws = _draws(some)
+        step = of_draws(draws, own - rival, study["by_seed"][:n], at, among=len(run))
         steps.append(step | {"label": study["title"]})
         drawn.append(draws)
-    record |= {"n": at or shared, "seeds": list(range(1, (at or shared) + 1))}
+    record |= {"n": n, "seeds": list(range(1, n + 1))}
     word, reason = judged(steps, False, seeds=shared, called="studies")
     mean = statistics.fmean(step["mean"] for step in steps)
     base = statistics.fmean(abs(study["rival"]) for study in run)
@@ -74,15 +81,16 @@ def evaluate(claim: Mapping[str, Any], printed: "pd.DataFrame") -> dict[str, Any
         "reason": reason,
         "p": p_of(steps),
     }
-    if at:
+    if record["p"] is not None:
         record |= _size(record, drawn, at)
+    unused = f"; judged by {n} of {shared} seeds, as far as its last look" if n < shared else ""
     wrong = "".join(
         f"; r = {study['r']:+.2f} of {study['title']} points the wrong way"
         for study in run
         if study["r"] * _helpful(lines) < 0
     )
     not_run = f"; not run: {', '.join(others)}" if others else ""
-    return record | {"reason": record["reason"] + wrong + not_run}
+    return record | {"reason": record["reason"] + unused + wrong + not_run}
 
 
 def of_rows(record: Mapping[str, Any], numbers: Sequence[Sequence[float]], shared: int) -> dict[str, Any]:
@@ -120,7 +128,10 @@ def _draws(three: Sequence[np.ndarray]) -> np.ndarray:
     """
     column, against, rival = three
     found = resampled({"own": column, "rival": rival}, against, resamples=RESAMPLES, seed=0)
-    return np.abs(found["own"]) - np.abs(found["rival"])
+    ahead = np.abs(found["own"]) - np.abs(found["rival"])
+    if not np.isfinite(ahead).any():
+        raise Unfit("no draw varies")
+    return ahead
 
 
 def _size(record: Mapping[str, Any], drawn: Sequence[np.ndarray], at: int) -> dict[str, Any]:

@@ -58,15 +58,15 @@ def estimate(differences: Sequence[float], equal: bool, *, among: int = 1) -> di
 
 
 def of_draws(
-    draws: "np.ndarray", mean: float, by_seed: Sequence[float], at: int | None, *, among: int = 1
+    draws: "np.ndarray | None", mean: float, by_seed: Sequence[float], at: int | None, *, among: int = 1
 ) -> dict[str, Any]:
     """As `estimate` of a difference that was drawn anew R times (R,): the interval is between quantiles of the draws.
 
-    by_seed: the difference of each seed (K,); at: the look; None: no interval. `draws` without a number are left out.
+    by_seed: the difference of each seed (K,); at: the look. Without it, or without draws, no interval. Draws that are NaN are left out.
     """
     sd = statistics.stdev(by_seed) if len(by_seed) > 1 else None
     bounds, p_for, p_against = None, None, None
-    if at is not None:
+    if at is not None and draws is not None:
         bounds = (
             quantile_of(draws, sequential.level(at, ERROR / 2)),
             quantile_of(draws, 1 - sequential.level(at, ERROR / 2 / among)),

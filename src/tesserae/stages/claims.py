@@ -5,18 +5,16 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tesserae.config.seeds import seed_of
-from tesserae.config.stages import STAGES, stage_of
 from tesserae.correlating import AHEAD
 from tesserae.lineage.work import Work
-from tesserae.reporting import claims, claims_files, published
+from tesserae.reporting import claims, claims_files, published, seeds
 
 
 def run(work: Work) -> dict[str, float]:
     """Writes claims.json, .md, .html, and metrics.json: verdicts and effects, for DVC.
 
     The spec's `cells` name the artifacts of each number, one per seed, and what to read of them (see `read`), or the
-    reason why there is none.
+    reason why there is none; `unseeded` says of one that no seed changes it.
     """
     spec = work.spec
     cells = {
@@ -72,10 +70,9 @@ def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
     if why := next(filter(None, (without(folder, cell["value"]) for folder in folders)), None):
         return {"reason": why}
     numbers = [read(folder, cell["value"]) for folder in folders]
-    seeded = STAGES[stage_of(cell["artifacts"][0])].seeded
     return {
         "values": [number for number, _ in numbers],
-        "seeds": [seed_of(role)[1] for role in cell["artifacts"]] if seeded else None,
+        "seeds": None if cell.get("unseeded") else seeds.numbers_of(cell["artifacts"]),
         "measures": [measure for _, measure in numbers],
         "artifacts": [f"{folder.parent.name}/{folder.name}" for folder in folders],
         "varies": cell.get("varies", []),

@@ -224,6 +224,8 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
             cell |= {"artifacts": list(roles), "value": number.value}
             if number.varies:
                 cell |= {"varies": list(number.varies)}
+            if not STAGES[stage_of(number.artifact)].seeded:
+                cell |= {"unseeded": True}
             if number.artifact in controls:
                 beside = roles_of_seeds(project, controls[number.artifact].own.id)
                 inputs |= beside
