@@ -446,6 +446,62 @@ def test_markdown_has_a_line_for_each_claim(printed):
     assert "+2.1 \\[+1.74, +2.46\\]" in lines[0] and "plotted" in lines[4]
 
 
+def many(printed, paper: str = "pap") -> dict:
+    """An absent claim, a small one, two that Holm's adjustment parts, and a series of four rows."""
+    close = [one + 1.2 * two for one, two in zip(HIGH, (1.0, 1.3, 0.8))]
+    cells = measured(A=TINY[0], B=TINY[1], C=[41.0, 40.56, 38.86], D=[one + 40 for one in close])
+    bound = {"absent_within": 0.5}
+    listed = [
+        claim("gt", "A", "B", name="c-absent") | bound,
+        claim("lt", "A", "D", name="c-kept"),
+        claim("lt", "C", "D", name="c-lost"),
+        claim("increasing", "A", "B", "C", "D", name="c-series"),
+    ]
+    return claims.evaluate_all(listed, cells, printed, paper=paper, title="P", scale="desk", seeds=[1, 2, 3])
+
+
+def test_holm_parts_the_verdicts_of_a_paper(printed):
+    found = many(printed)
+    p = [record["p"] for record in found["claims"]]
+    assert [record["holm"]["p"] for record in found["claims"]] == verdicts.holm(p)
+    for record in found["claims"]:
+        stays = record["holm"]["p"] <= 0.05
+        assert record["holm"]["verdict"] == (record["verdict"] if stays else "inconclusive")
+        assert claims_files.after(record) == (
+            "" if record["verdict"] == "inconclusive" else "stays" if stays else "inconclusive"
+        )
+    kept = [record["holm"]["verdict"] for record in found["claims"]]
+    assert found["after_holm"] == {word: kept.count(word) for word in claims.MARKS}
+    words = {record["verdict"]: claims_files.after(record) for record in found["claims"]}
+    assert {"stays", "inconclusive"} <= set(map(claims_files.after, found["claims"])), words
+
+
+def test_all_papers_are_adjusted_for_together(printed):
+    papers = [many(printed), many(printed, "other")]
+    told = claims_files.over_papers(papers)
+    assert told.startswith(
+        "8 claims have an interval, 6 of them a verdict other than inconclusive. Adjusted for all 8 "
+    )
+    p = [record["p"] for one in papers for record in one["claims"]]
+    assert f"(Holm), {sum(one <= 0.05 for one in verdicts.holm(p))} of these stay" in told
+    assert claims_files.over_papers([everything(printed, 1)]) == ""  # of one seed nothing was tested
+
+
+def test_the_page_shows_size_trend_and_adjustment(printed):
+    found = many(printed)
+    html = claims_files.to_html(found)
+    text = Page(html).words
+    absent, series = found["claims"][0], found["claims"][3]
+    assert "≈ absent : the whole 90 % interval lies within ±16.7 %" in text.replace("absent:", "absent :")
+    assert f"p {claims_files.p_in_words(absent['p'])}; after Holm p" in text
+    assert "absent within ±16.7 %, p " in text and 'class="band"' in html
+    assert claims_files.trend_in_words(series) in text and "a step, p " in text and "published −1" in text
+    assert "Its trend is another test" in text and "After Holm: " in text
+    markdown = claims_files.to_markdown(found)
+    assert "| ≈ absent: " in markdown and "trend +" in markdown
+    assert "NaN" not in json.dumps(found) and "Infinity" not in json.dumps(found)
+
+
 # ------------------------------------------------------------------------------------------------ stage and command
 def work(tmp_path: Path, printed, **change) -> SimpleNamespace:
     """A job of two claims: FIDs of metrics, and what searches selected (of three seeds)."""
@@ -550,3 +606,15 @@ def test_the_command_shows_what_was_evaluated(project, printed):
     line = next(line for line in shown.output.splitlines() if " c-1 " in line)
     assert line.split()[:7] == ["✗", "contradicted", "stays", "c-1", "−2.1", "[−2.46,", "−1.74]"]
     assert json.loads(ask(project, "--scale", "desk", "--json", "detok").output)[0]["summary"]["not run"] == 1
+
+
+def test_the_command_adjusts_for_all_papers_and_refuses_old_verdicts(project, printed):
+    config = project / "config/config.yaml"
+    folder = project / "results/desk/claims/detok"
+    folder.mkdir(parents=True)
+    found = many(printed) | {"paper": "detok"}
+    claims_files.write(found, folder)
+    assert "detok" in config.read_text() and "≈ absent" in ask(project, "--scale", "desk").output
+    (folder / "claims.json").write_text(json.dumps({key: found[key] for key in found if key != "after_holm"}))
+    old = ask(project, "--scale", "desk", "detok")
+    assert old.exit_code == 1 and "is outdated: `tesserae --scale desk reproduce" in old.output

@@ -61,7 +61,7 @@ def judged(printed, *studies, **change) -> dict:
 def test_the_interval_is_over_draws_of_tokenizers_and_seeds(printed, noise, word):
     told = study(noise)
     found = judged(printed, told)
-    assert found["verdict"] == word and found["effect"]["mean"] == told["ahead"]
+    assert found["verdict"] == word and found["effect"]["mean"] == pytest.approx(told["ahead"])
     own, against, rival = map(np.array, told["numbers"])
     rng, draws = np.random.default_rng(1), []
     for _ in range(3000):  # the obvious loop
@@ -78,7 +78,9 @@ def test_the_interval_is_over_draws_of_tokenizers_and_seeds(printed, noise, word
 
 def test_a_later_look_is_at_more_seeds_and_surer(printed):
     three, five = (judged(printed, study(OPEN, seeds=seeds)) for seeds in (3, 5))
-    assert (three["n"], five["n"], judged(printed, study(OPEN, seeds=4))["n"]) == (3, 5, 3)
+    four = judged(printed, study(OPEN, seeds=4))
+    assert (three["n"], five["n"], four["n"]) == (3, 5, 3) and four["effect"] == three["effect"]
+    assert four["reason"].endswith("; judged by 3 of 4 seeds, as far as its last look")
     width = [high - low for low, high in (one["effect"]["interval"] for one in (three, five))]
     assert width[1] > width[0]  # tokenizers are as many, and less of the error is left
 
@@ -109,6 +111,18 @@ def test_correlations_that_hardly_differ_are_absent(printed):
     )["claims"]
     assert (found["verdict"], found["reason"]) == ("absent", "the whole 90 % interval lies within ±0.365")
     assert found["absent"]["bound"] == pytest.approx(0.365, abs=4e-4) and found["p"] <= 0.05
+
+
+def test_a_study_that_does_not_vary_up_to_the_look_has_no_interval(printed):
+    """A rival that is another number in one tokenizer and seed alone, the fifth, where the look is at three."""
+    told = study(GOOD, seeds=5)
+    rival = np.zeros((TOKENIZERS, 5))
+    rival[0, 4] = 1.0
+    told["numbers"][2] = rival.tolist()
+    found = judged(printed, told)
+    assert found["n"] == 5 and found["verdict"] == "reproduced"  # drawn over and over it is there
+    with_none = judged(printed, study(GOOD), study(GOOD, title="MAR-B") | {"numbers": told["numbers"]})
+    assert (with_none["n"], with_none["verdict"], with_none["p"]) == (3, "inconclusive", None)
 
 
 def test_every_study_has_to_bear_it_out(printed):

@@ -60,12 +60,11 @@ def evaluate(claim: Mapping[str, Any], printed: "pd.DataFrame") -> dict[str, Any
     steps, drawn = [], []
     for study, three in zip(run, columns, strict=True):
         some = [column[:, :n] for column in three]
-        (own,), (rival,) = correlations([[value] for column in some for value in column.mean(axis=1).tolist()])
-        draws = None
-        if at:
-            with suppress(Unfit):  # then this study has no interval
-                draws = _draws(some)
-        step = of_draws(draws, own - rival, study["by_seed"][:n], at, among=len(run))
+        ahead, draws = study["ahead"], None
+        with suppress(statistics.StatisticsError, Unfit):  # then this study has no interval
+            (own,), (rival,) = correlations([[value] for column in some for value in column.mean(axis=1).tolist()])
+            ahead, draws = own - rival, _draws(some) if at else None
+        step = of_draws(draws, ahead, study["by_seed"][:n], at, among=len(run))
         steps.append(step | {"label": study["title"]})
         drawn.append(draws)
     record |= {"n": n, "seeds": list(range(1, n + 1))}

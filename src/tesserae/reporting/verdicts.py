@@ -62,7 +62,8 @@ def of_draws(
 ) -> dict[str, Any]:
     """As `estimate` of a difference that was drawn anew R times (R,): the interval is between quantiles of the draws.
 
-    by_seed: the difference of each seed (K,); at: the look. Without it, or without draws, no interval. Draws that are NaN are left out.
+    by_seed: the difference of each seed (K,); at: the look. Without it, or without draws, no interval. Draws that are
+    NaN are left out.
     """
     sd = statistics.stdev(by_seed) if len(by_seed) > 1 else None
     bounds, p_for, p_against = None, None, None
