@@ -62,8 +62,22 @@ def test_the_three_kinds_and_the_cells_they_are_about(tmp_path):
         "relation": "decreasing",
         "margin": None,
         "holds_in_print": None,
+        "absent_within": None,
+        "absent_below": None,
         "cells": [["Figure 2", row, "FID"] for row in ("one", "two", "three")],
     }
+
+
+def test_an_effect_is_absent_within_half_the_published_one_unless_its_claim_says_otherwise(tmp_path):
+    def bounds(text: str) -> tuple[float | None, float | None]:
+        (claim,) = read(tmp_path, text)
+        return claim.plain()["absent_within"], claim.plain()["absent_below"]
+
+    assert bounds(ORDER) == (0.5, None)
+    assert bounds(ORDER + "  absent_within: 0.25\n") == (0.25, None)
+    assert bounds(ORDER + "  absent_below: 0.02\n") == (None, 0.02)
+    assert bounds(SERIES) == (None, None) and bounds(SERIES + "  absent_below: 0.02\n") == (None, 0.02)
+    assert bounds(ORDER.replace("margin: 1", "margin: 0")) == (None, None)  # half of nothing
 
 
 @pytest.mark.parametrize(
@@ -79,6 +93,12 @@ def test_the_three_kinds_and_the_cells_they_are_about(tmp_path):
         ("margin: 1", "margin: -1", "a-1.margin", "greater than or equal to 0"),
         ("margin: 1", "margin: '1'", "a-1.margin", "valid number"),
         ("holds_in_print: true", "holds_in_print: 1", "a-1.holds_in_print", "valid boolean"),
+        ("margin: 1", "margin: 1\n  absent_within: 0", "a-1.absent_within", "greater than 0"),
+        ("margin: 1", "margin: 1\n  absent_within: 1.5", "a-1.absent_within", "less than or equal to 1"),
+        ("margin: 1", "margin: 1\n  absent_below: -0.1", "a-1.absent_below", "greater than 0"),
+        ("margin: 1", "margin: 1\n  absent_within: 0.5\n  absent_below: 0.1", "a-1", "two bounds of one effect"),
+        ("margin: 1", "margin: 0\n  absent_within: 0.5", "a-1", "there is none: give absent_below"),
+        ("margin: null", "margin: null\n  absent_within: 0.5", "a-2", "there is none: give absent_below"),
         ("id: a-1", "id: A 1", "A 1.id", "should match pattern"),
         ("id: a-1", "id: a-2", "a-2", "an id of two claims"),
         ("- id: a-1\n  claim", "- claim", "claim 1.id", "Field required"),

@@ -95,7 +95,12 @@ def content(stage: str, file: str, values: set[str]) -> object:
         told = dict.fromkeys((*STAGES[stage].values, *sorted(values)), 1.5)
         more = {
             "information_gain": {"curves": {"avgig": [0.3, 0.2]}},
-            "correlations": {"by_seed": {name: [0.5, 0.6] for name in ("rfid", "avgig", "mc")}},
+            "correlations": {
+                "by_seed": {name: [0.5, 0.6] for name in ("rfid", "avgig", "mc")},
+                "rows": [
+                    {"numbers": {key: [1.5, 1.5] for key in ("against", "rfid", "avgig", "mc")}} for _ in range(4)
+                ],
+            },
         }.get(stage, {})
         return {
             **more,

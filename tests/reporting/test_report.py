@@ -92,7 +92,7 @@ def start_page(top, **more) -> Page:
         11,
         {"tokenizer": 27, "sae": 1},
         3720.0,
-        {"reproduced": 2, "contradicted": 0, "inconclusive": 1, "not run": 4},
+        {"reproduced": 2, "contradicted": 0, "absent": 1, "inconclusive": 1, "not run": 4},
         entries("")[0],
         entries("")[1],
     )
@@ -295,8 +295,8 @@ def test_the_first_page_sums_up_each_paper(top):
     for expected in (
         "1 paper at scale pocket A laptop.",
         "All jobs together took 1 h 02 min; the last one ended 2026-01-05 10:11 UTC.",
-        "2 ✓ reproduced 0 ✗ contradicted 1 ? inconclusive 4 – not run 5 174 11 27 tokenizers, 1 sae 1 h 02 min",
-        "Its page has all 5 tables, 11 figures and 7 claims.",
+        "2 ✓ reproduced 0 ✗ contradicted 1 ≈ absent 1 ? inconclusive 4 – not run 5 174 11 27 tokenizers, 1 sae",
+        "Its page has all 5 tables, 11 figures and 8 claims.",
         "45.50",
     ):
         assert expected in words

@@ -29,7 +29,7 @@ MAY = {
     "probes": set(),
     "sae": {"nn", "quantizers", "diffusion", "encoders", "losses", "metrics"},
     "metrics": {"encoders", "data", "edges", "correlating"},
-    "reporting": {"config", "lineage", "words"},
+    "reporting": {"config", "lineage", "words", "metrics", "correlating"},  # of metrics what needs no network
     "tracking": {"config", "lineage"},
     "audit": {"config", "lineage", "reporting"},
     "workflow": {"config", "lineage", "costs", "words", "correlating"},

@@ -12,7 +12,13 @@ import click
 
 from tesserae.cli.common import make_console
 
-COLOURS = {"reproduced": "green", "contradicted": "red", "inconclusive": "default", "not run": "dim"}
+COLOURS = {
+    "reproduced": "green",
+    "contradicted": "red",
+    "absent": "magenta",
+    "inconclusive": "default",
+    "not run": "dim",
+}
 
 
 @click.command()
@@ -28,6 +34,7 @@ def claims(settings: dict, scale: str | None, as_json: bool, paper: str | None) 
     from tesserae.config.errors import ConfigError
     from tesserae.config.files import read_yaml, validated
     from tesserae.config.types import Settings
+    from tesserae.reporting import claims_files
 
     root, file = settings["root"], Path("config/config.yaml")
     try:
@@ -41,7 +48,10 @@ def claims(settings: dict, scale: str | None, as_json: bool, paper: str | None) 
     for name in [paper] if paper else settings_.papers:
         made = Path("results", scale, "claims", name, "claims.json")
         if (root / made).is_file():
-            found.append(json.loads((root / made).read_text(encoding="utf-8")))
+            one = json.loads((root / made).read_text(encoding="utf-8"))
+            if "after_holm" not in one:  # written by code that knew fewer verdicts
+                raise click.ClickException(f"{made} is outdated: `tesserae --scale {scale} reproduce {made}`")
+            found.append(one)
         elif paper or len(settings_.papers) == 1:
             raise click.ClickException(
                 f"{made} is not there: run `tesserae --scale {scale} reproduce {made}`, which makes it"
@@ -53,6 +63,8 @@ def claims(settings: dict, scale: str | None, as_json: bool, paper: str | None) 
         return
     for one in found:
         _show(one)
+    if len(found) > 1 and (together := claims_files.over_papers(found)):
+        click.echo(f"All papers: {together}")
 
 
 def _show(found: Mapping[str, Any]) -> None:
@@ -60,22 +72,25 @@ def _show(found: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from tesserae.reporting.claims import MARKS
-    from tesserae.reporting.claims_files import badge_rows, bracket, notes, signed
+    from tesserae.reporting.claims_files import after, badge_rows, bracket, notes, p_in_words, signed
 
     console = make_console(150, highlight=False)
     (badge,) = badge_rows([found])
     console.print(f"[bold]{escape(badge['paper'])}[/] at scale {escape(badge['scale'])}: {badge['verdicts']}\n")
     table = Table(box=None, header_style="dim", pad_edge=False, expand=True)
-    for name in ("verdict", "claim", "effect", "95 % interval", "relative", "in print"):
-        table.add_column(name, justify="left" if name in ("verdict", "claim") else "right", no_wrap=True)
+    for name in ("verdict", "after Holm", "claim", "effect", "95 % interval", "p", "relative", "in print"):
+        left = name in ("verdict", "after Holm", "claim")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)  # as much of the claim's words as there is room for
     for record in found["claims"]:
         word, effect = record["verdict"], record["effect"]
         table.add_row(
             f"[{COLOURS[word]}]{MARKS[word]} {word}[/]",
+            after(record),
             escape(record["id"]),
             signed(effect["mean"]) if effect else "",
             escape(bracket(effect)) if effect else "",
+            p_in_words(record["p"]),
             signed(record["relative"], percent=True),
             signed(record["published"]["relative"], percent=True) if record["published"] else "plotted",
             escape(record["claim"]),

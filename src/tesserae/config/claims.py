@@ -6,13 +6,15 @@ They stand in config/published/<paper>.claims.yaml, beside the numbers themselve
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tesserae.config.errors import ConfigError, together
 from tesserae.config.files import Strict, read_yaml, validated
 
 Text = Annotated[str, Field(min_length=1)]
 Key = tuple[str, str, str]  # table, row label, column
+# An effect of less than half the published one is another finding than the paper's: of a claim that says nothing else.
+ABSENT_WITHIN = 0.5
 
 
 class Place(Strict):
@@ -31,6 +33,24 @@ class _Claim(Strict):
         description="absolute difference of the published numbers (a series': from first to last); null: only plotted"
     )
     holds_in_print: bool | None = Field(description="whether the published numbers bear it out; null: only plotted")
+    absent_within: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="the part of the published relative effect (of correlations: of the difference of |r|) within "
+        f"which a measured one counts as absent; {ABSENT_WITHIN} if neither this nor absent_below is given",
+    )
+    absent_below: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="instead of a part of what is published, for one only plotted: the relative effect itself (of "
+        "correlations: the difference of |r|) below which it counts as absent, such as 0.05",
+    )
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "_Claim":
+        if self.absent_within is not None and self.absent_below is not None:
+            raise ValueError("absent_within and absent_below are two bounds of one effect: give one of them")
+        if self.absent_within is not None and not self.margin:
+            raise ValueError("absent_within is a part of the published effect, and there is none: give absent_below")
+        return self
 
     def cells(self) -> list[Key]:
         """The numbers that the claim is about."""
@@ -38,9 +58,10 @@ class _Claim(Strict):
 
     def plain(self) -> dict[str, Any]:
         """All kinds of claims in one shape: `cells` in the order that reporting/claims.py reads them in."""
-        fields = {
-            name: getattr(self, name) for name in ("id", "claim", "where", "relation", "margin", "holds_in_print")
-        }
+        names = ("id", "claim", "where", "relation", "margin", "holds_in_print", "absent_within", "absent_below")
+        fields = {name: getattr(self, name) for name in names}
+        if self.margin and self.absent_within is None and self.absent_below is None:
+            fields["absent_within"] = ABSENT_WITHIN
         return fields | {"cells": [list(key) for key in self.cells()]}
 
 

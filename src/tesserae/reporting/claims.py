@@ -1,10 +1,10 @@
 """What a paper claims about its numbers, and what measured numbers say to that.
 
-A claim is a plain dict: id, claim, where, relation, margin, holds_in_print, and `cells`, the (table, row, column) of
-its numbers: left and right (lt, le, gt, ge), the rows of a series (increasing, decreasing), or all rows of a column,
-of the column it is correlated with, and of its rival (stronger_correlation). One that studies measure, generator by
-generator, has `studies` as well: study_claims.py. Every difference is signed so that
-positive supports the claim, and is taken seed by seed. K seeds, n numbers that differ.
+A claim is a plain dict: id, claim, where, relation, margin, holds_in_print, absent_within, absent_below, and `cells`,
+the (table, row, column) of its numbers: left and right (lt, le, gt, ge), the rows of a series (increasing, decreasing),
+or all rows of a column, of the column it is correlated with, and of its rival (stronger_correlation). One that studies
+measure, generator by generator, has `studies` as well: study_claims.py. Every difference is signed so that positive
+supports the claim, and is taken seed by seed. K seeds, n of them by which a claim is judged (sequential.py).
 """
 
 import statistics
@@ -16,11 +16,22 @@ from tesserae.lineage.measures.base import CHOSEN
 from tesserae.lineage.measures.registry import MeasureError, kind_of
 from tesserae.reporting import published as published_numbers
 from tesserae.reporting import study_claims
+from tesserae.reporting.sequential import ERROR, look
 from tesserae.reporting.study_claims import correlations
 from tesserae.reporting.tables import same_measure
-from tesserae.reporting.verdicts import LEVEL, MARKS, estimate, interval, judged, verdict
+from tesserae.reporting.verdicts import (
+    MARKS,
+    bound_of,
+    estimate,
+    holm,
+    judged,
+    of_size,
+    p_of,
+    p_within,
+    relative_bounds,
+)
 
-__all__ = ["LEVEL", "MARKS", "ClaimError", "correlations", "evaluate", "evaluate_all", "interval", "verdict"]
+__all__ = ["MARKS", "ClaimError", "correlations", "evaluate", "evaluate_all"]
 
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd
@@ -52,12 +63,11 @@ def steps(relation: str, numbers: Sequence[Sequence[float]]) -> list[list[float]
     ]
 
 
-def _effect(relation: str, numbers: Sequence[Sequence[float]]) -> tuple[list[float], float]:
-    """The whole of the steps (n,), and the number that makes it relative: right, first of a series, rival's |r|."""
+def _effect(relation: str, numbers: Sequence[Sequence[float]]) -> tuple[list[float], Sequence[float]]:
+    """The whole of the steps (n,), and the numbers (n,) that make it relative: right, a series' first, rival's |r|."""
     whole = [sum(parts) for parts in zip(*steps(relation, numbers), strict=True)]
     base = numbers[-1 if relation in ORDERS else 0]
-    base = correlations(numbers)[1] if relation == "stronger_correlation" else base
-    return whole, abs(statistics.fmean(base))
+    return whole, correlations(numbers)[1] if relation == "stronger_correlation" else base
 
 
 def evaluate(
@@ -65,49 +75,104 @@ def evaluate(
 ) -> dict[str, Any]:
     """The record of one claim: what was printed, what was measured, the effect, and a verdict with its reason.
 
-    cells: (table, row, column) -> {"values": (K,), "artifacts": (K,), "measures": (K,)} in the order of the seeds, or
-    {"reason": why there is no number}; "controls" as well where numbers have some. printed: from `published.load`.
+    cells: (table, row, column) -> {"values": (K,), "seeds": (K,), "artifacts": (K,), "measures": (K,)}, or {"reason":
+    why there is no number}; "controls" as well where numbers have some. Without "seeds", one number is one that no seed
+    changes, and several are those of the seeds from 1. printed: from `published.load`.
 
-    A cell of one number, or of K equal ones (released weights, a count), varies with no seed: it stands beside each
-    seed's number of the others, and a claim about such cells alone has no interval. Nothing is corrected for the
-    number of claims; a series needs every step, and one contradicted step contradicts it.
+    A claim is judged by the seeds that all of its numbers have, and of these by the first ones up to a look. A cell
+    that no seed changes, or of equal numbers (released weights, a count), stands beside each seed's number of the
+    others, and a claim about such cells alone has no interval. A series needs every step, and one contradicted step
+    contradicts it.
 
-    Raises ClaimError for cells of different numbers of seeds, TableError for measures that differ within a column,
-    PublishedError for a cell that the published file does not have.
+    Raises ClaimError for cells that share no seed, TableError for measures that differ within a column, PublishedError
+    for a cell that the published file does not have.
     """
     relation, equal = claim["relation"], claim["relation"] in EQUAL
     keys = [tuple(key) for key in claim["cells"]]
     lines = [published_numbers.find(printed, *key) for key in keys]
     found_cells = [_cell(key, line, cells[key]) for key, line in zip(keys, lines, strict=True)]
-    record: dict[str, Any] = {**claim, "cells": found_cells, "published": _published(relation, lines), "steps": []}
-    record |= {"n": 0, "effect": None, "relative": None, "measure": _measured_alike(claim["id"], keys, cells)}
+    record: dict[str, Any] = {**claim, "cells": found_cells, "published": _published(relation, lines)}
+    record |= study_claims.NOTHING | {"measure": _measured_alike(claim["id"], keys, cells)}
     if missing := [cell for cell in found_cells if cell["reason"]]:
         why = {cell["reason"]: None for cell in missing}
         named = [f"{reason} ({', '.join(_rows(missing, reason))})" for reason in why]
         return record | {"verdict": "not run", "reason": "; ".join(named)}
-    numbers = _paired(claim["id"], found_cells)
-    try:
-        whole, base = _effect(relation, numbers)
-        found = [estimate(differences, equal) for differences in steps(relation, numbers)]
-    except statistics.StatisticsError:
-        return record | {"verdict": "inconclusive", "reason": "a column does not vary: nothing correlates with it"}
+    numbers, seeds = _paired(claim["id"], found_cells)
+    shared = len(seeds) or 1  # by so many it could be judged
+    at = look(shared) or shared
+    # DECISION: numbers that are equal for all seeds to the last bit (released weights, a metric at its bound) count as
+    # one: an interval of width nought would turn what was measured once into certainty.
+    alike = all(len(set(values)) == 1 for values in numbers)
+    numbers = [values[: 1 if alike else at] for values in numbers]
+    record |= {"n": len(numbers[0]), "seeds": seeds[: len(numbers[0])]}
     if relation == "stronger_correlation":
-        record["correlations"] = correlations(numbers)
+        record |= study_claims.of_rows(record, numbers, shared)
     else:
-        labels = labels_of(found_cells)
-        found = [step | {"from": a, "to": b} for step, a, b in zip(found, labels, labels[1:], strict=False)]
-    effect = estimate(whole, equal)
-    word, reason = judged(found, equal, seeds=max(len(cell["values"]) for cell in found_cells))
-    reason += NOTHING_BEATS if _all_behind(found_cells, lines) else ""
-    relative = effect["mean"] / base if base else None
-    return record | {
-        "n": len(whole),
+        record |= _judge(record, numbers, shared, lines, equal)
+    unused = "" if alike or at == shared else f"; judged by {at} of {shared} seeds, as far as its last look"
+    behind = NOTHING_BEATS if _all_behind(found_cells, lines) else ""
+    return record | {"reason": record["reason"] + unused + behind}
+
+
+def _judge(
+    record: Mapping[str, Any],
+    numbers: Sequence[Sequence[float]],
+    shared: int,
+    lines: "Sequence[pd.Series]",
+    equal: bool,
+) -> dict[str, Any]:
+    """Of an order or a series: steps, effect, trend, and the verdict with its reason and its p value.
+
+    shared: how many seeds all numbers have.
+    """
+    relation, labels = record["relation"], labels_of(record["cells"])
+    printed = [[float(line["value"])] for line in lines] if record["published"] else None
+    in_print = [step for (step,) in steps(relation, printed)] if printed else [None] * (len(labels) - 1)
+    apart = steps(relation, numbers)
+    found = [
+        estimate(differences, equal, among=len(apart)) | {"from": a, "to": b, "published": step}
+        for differences, a, b, step in zip(apart, labels, labels[1:], in_print, strict=False)
+    ]
+    whole, base = _effect(relation, numbers)
+    effect, mean = estimate(whole, equal), abs(statistics.fmean(base))
+    word, reason = judged(found, equal, seeds=shared)
+    told = {
         "steps": found,
         "effect": effect,
-        "relative": relative,
+        "relative": effect["mean"] / mean if mean else None,
+        "trend": _trend(relation, numbers, printed) if len(numbers) > 2 else None,
         "verdict": word,
         "reason": reason,
+        "p": p_of(found),
     }
+    bound = bound_of(record)
+    if effect["interval"] is None or not mean:
+        return told
+    between = relative_bounds(whole, base)
+    told["relative_interval"] = list(between) if between else None
+    if bound is None:
+        return told
+    p = p_within(whole, base, bound)
+    small = between is not None and -bound < between[0] and between[1] < bound
+    return told | of_size({**record, **told}, bound=bound, reach=bound * mean, p=p, small=small)
+
+
+def _trend(
+    relation: str, numbers: Sequence[Sequence[float]], printed: Sequence[Sequence[float]] | None
+) -> dict[str, Any]:
+    """Of a series (cells, n): the slope over the order of its rows by least squares, per step, with interval and p.
+
+    A straight line through all rows: steps that are each too small to tell add up in it, and a step back weighs as much
+    as one on. `published` is that of the printed numbers.
+    """
+
+    def slopes(series: Sequence[Sequence[float]]) -> list[float]:
+        places = [place - (len(series) - 1) / 2 for place in range(len(series))]
+        weights = [SIGNS[relation] * place / sum(place * place for place in places) for place in places]
+        return [sum(w * x for w, x in zip(weights, seed, strict=True)) for seed in zip(*series, strict=True)]
+
+    found = estimate(slopes(numbers), False)
+    return found | {"p": p_of([found]), "published": slopes(printed)[0] if printed else None}
 
 
 def _all_behind(cells: Sequence[Mapping[str, Any]], lines: "Sequence[pd.Series]") -> bool:
@@ -134,13 +199,34 @@ def evaluate_all(
         for claim in claims
     ]
     about = {"paper": paper, "title": title, "scale": scale, "seeds": list(seeds)}
-    return about | {"summary": summary(records), "claims": records}
+    records = after_holm(records)
+    kept = counts(record["holm"]["verdict"] if record["holm"] else record["verdict"] for record in records)
+    return about | {"summary": counts(record["verdict"] for record in records), "after_holm": kept, "claims": records}
 
 
-def summary(records: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How many records have each verdict."""
-    found = [record["verdict"] for record in records]
+def counts(verdicts: Iterable[str]) -> dict[str, int]:
+    """How many claims have each verdict."""
+    found = list(verdicts)
     return {word: found.count(word) for word in MARKS}
+
+
+def after_holm(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records, each with `holm`: the p value of its verdict and the verdict that stays, adjusted for all of them.
+
+    None for those without a p value, of which none was tested. Of all verdicts that stay, not one is wrong with a
+    chance of 95 %, however often one looked.
+    """
+    records = list(records)
+    tested = [place for place, record in enumerate(records) if record["p"] is not None]
+    adjusted = dict(zip(tested, holm([records[place]["p"] for place in tested]), strict=True))
+    return [
+        {**record, "holm": _kept(record["verdict"], adjusted[place]) if place in adjusted else None}
+        for place, record in enumerate(records)
+    ]
+
+
+def _kept(word: str, p: float) -> dict[str, Any]:
+    return {"p": p, "verdict": word if p <= ERROR else "inconclusive"}
 
 
 def _cell(key: tuple[str, ...], line: "pd.Series", measured: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,6 +235,7 @@ def _cell(key: tuple[str, ...], line: "pd.Series", measured: Mapping[str, Any]) 
     return place | {
         "printed": line["printed"],
         "values": values,
+        "seeds": measured.get("seeds", list(range(1, len(values) + 1)) if len(values) > 1 else None),
         "artifacts": list(measured.get("artifacts", ())),
         "mean": statistics.fmean(values) if values else None,
         "sd": statistics.stdev(values) if len(values) > 1 else None,
@@ -161,20 +248,23 @@ def _published(relation: str, lines: "Sequence[pd.Series]") -> dict[str, Any] | 
     """Effect and relative effect of the printed numbers, signed as measured ones; None if some are only plotted."""
     if not all(line["printed"] for line in lines):
         return None
-    (effect,), base = _effect(relation, [[float(line["value"])] for line in lines])
-    return {"effect": effect, "relative": effect / base if base else None}
+    (effect,), (base,) = _effect(relation, [[float(line["value"])] for line in lines])
+    return {"effect": effect, "relative": effect / abs(base) if base else None}
 
 
-def _paired(name: str, cells: Sequence[Mapping[str, Any]]) -> list[list[float]]:
-    """The cells' numbers (cells, n)."""
-    # DECISION: numbers that are equal for all seeds to the last bit (released weights, a metric at its bound) count as
-    # one: an interval of width nought would turn what was measured once into certainty.
-    numbers = [cell["values"] if len(set(cell["values"])) > 1 else cell["values"][:1] for cell in cells]
-    counts = sorted({len(values) for values in numbers} - {1})
-    if len(counts) > 1:
-        raise ClaimError(f"{name}: cells of {' and '.join(map(str, counts))} seeds cannot be paired")
-    n = counts[0] if counts else 1
-    return [values * n if len(values) == 1 else values for values in numbers]
+def _paired(name: str, cells: Sequence[Mapping[str, Any]]) -> tuple[list[list[float]], list[int]]:
+    """The cells' numbers (cells, n) of the n seeds that all of them have, and these; none where no seed changes any."""
+    of_seeds = [dict(zip(cell["seeds"], cell["values"], strict=True)) for cell in cells if cell["seeds"]]
+    seeds = sorted(set.intersection(*map(set, of_seeds))) if of_seeds else []
+    if of_seeds and not seeds:
+        raise ClaimError(f"{name}: its cells have no seed in common")
+    numbers = [
+        [dict(zip(cell["seeds"], cell["values"], strict=True))[seed] for seed in seeds]
+        if cell["seeds"]
+        else cell["values"] * (len(seeds) or 1)
+        for cell in cells
+    ]
+    return numbers, seeds
 
 
 def _measured_alike(name: str, keys: Sequence[tuple], cells: Mapping[tuple, Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from tesserae.config.seeds import seed_of
 from tesserae.reporting import codebooks, pieces
 from tesserae.reporting.claims import MARKS
-from tesserae.reporting.claims_files import bracket, signed
+from tesserae.reporting.claims_files import after, bracket, signed
 from tesserae.reporting.curves import read_curves
 from tesserae.reporting.entries import Entry, Remark, beside, numbers, told_apart
 from tesserae.reporting.links import anchor, lineage_page
@@ -80,15 +80,18 @@ MAIN = """
 <section id="claims">
 <h2>Claims</h2>
 <p class="quiet">What the paper says about its numbers, held against the measured ones. Effects are positive where they
-support the claim; <a href="{{ claims_page }}">every claim with its numbers, intervals and reasons</a>.</p>
+support the claim. After Holm: which verdicts stay, adjusted for all claims of the paper.
+<a href="{{ claims_page }}">Every claim with its numbers, intervals and reasons</a>.</p>
 <div class="wide" tabindex="0" role="region" aria-label="Claims"><table class="list">
-<thead><tr><th scope="col">Verdict</th><th scope="col">Claim</th><th scope="col">Where</th>
+<thead><tr><th scope="col">Verdict</th><th scope="col">After Holm</th><th scope="col">Claim</th>
+<th scope="col">Where</th>
 <th scope="col" class="time">Effect</th><th scope="col" class="time">Relative</th>
 <th scope="col" class="time">In print</th></tr></thead>
 <tbody>
 {%- for record in claims.claims %}
 <tr><td class="verdict {{ record.verdict | replace(' ', '-') }}"><span aria-hidden="true">{{ marks[record.verdict] }}
 </span>{{ record.verdict }}</td>
+<td class="quiet">{{ after(record) }}</td>
 <td class="claim"><a href="{{ claims_page }}#{{ record.id | urlencode }}">{{ record.claim }}</a></td>
 <td>{{ record.where }}</td>
 <td class="time">{% if record.effect %}{{ signed(record.effect.mean) }} {{ bracket(record.effect) }}{% endif %}</td>
@@ -226,6 +229,7 @@ def write_paper(
         marks=MARKS,
         signed=signed,
         bracket=bracket,
+        after=after,
         numbers=numbers,
         duration=duration,
         origin=lambda entry: f"{TOP}{lineage_page(about.paper)}#{anchor(f'{entry.kind}/{entry.name}')}",

@@ -53,6 +53,9 @@ MAIN = """
 {%- endfor %}
 </tbody>
 </table></div>
+{%- if together %}
+<p class="quiet">{{ together }}</p>
+{%- endif %}
 </section>
 <section id="changes">
 <h2>What the last run changed</h2>
@@ -94,14 +97,16 @@ def write_start(
     lead: str = "",
     remarks: Sequence[Remark] = (),
     forecast: str = "",
+    together: str = "",
     base: str | Path | None = None,
 ) -> Path:
     """Write `folder`/index.html, the first page; returns the path.
 
     seeds: how often recipes are trained, the fewest of one and the most; lead: a sentence under the heading; finished:
-    when the last job ended; forecast: a section (reporting/forecast.py); base: the folder where the page will lie
-    (results/<scale>), if it is not written there at once: links are relative to it. What the last
-    run changed is shown if `changes.html` lies beside the page (workflow/last_run.py).
+    when the last job ended; together: what becomes of the verdicts of all papers together (claims_files.over_papers);
+    forecast: a section (reporting/forecast.py); base: the folder where the page will lie (results/<scale>), if it is
+    not written there at once: links are relative to it. What the last run changed is shown if `changes.html` lies
+    beside the page (workflow/last_run.py).
     Raises TableError if a table's .html file holds no table.
     """
     from markupsafe import Markup
@@ -117,6 +122,7 @@ def write_start(
         incomparable=INCOMPARABLE,
         changes=changes.PAGE,
         forecast=Markup(forecast),
+        together=together,
         remarks=remarks,
         base=base,
         pieces=pieces,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tesserae.config.seeds import of_seeds
+from tesserae.config.seeds import of_seeds, seed_of
 from tesserae.lineage import cells
 from tesserae.lineage.measures.base import identity
 from tesserae.reporting.tables import same_measure
@@ -17,6 +17,11 @@ class SeedError(ValueError):
 def folders(inputs: Mapping[str, Path], artifact: str, seeds: Sequence[int]) -> list[Path]:
     """Where an artifact lies, once for each of the seeds (from 1) that a job reads; nothing if it reads none."""
     return [inputs[name] for name in of_seeds(artifact, seeds) if name in inputs]
+
+
+def numbers_of(artifacts: Iterable[str]) -> list[int]:
+    """Which seed each of the artifacts is of, by its id."""
+    return [seed_of(artifact)[1] for artifact in artifacts]
 
 
 def over_seeds(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -30,9 +30,9 @@ class Heading(NamedTuple):
 INCOMPARABLE = "Numbers of different scales or feature extractors are not comparable in absolute value."
 
 STYLE = """
-:root { --yes: #17713a; --no: #b3261e; --open: #8a93a0; --none: #d5dae1; --chosen: #e3eefb; }
-@media (prefers-color-scheme: dark) { :root { --yes: #58c785; --no: #ff8a80; --open: #7d8794; --none: #3a424c;
-  --chosen: #17324f; } }
+:root { --yes: #17713a; --no: #b3261e; --small: #6d4aa8; --open: #8a93a0; --none: #d5dae1; --chosen: #e3eefb; }
+@media (prefers-color-scheme: dark) { :root { --yes: #58c785; --no: #ff8a80; --small: #c3a6f5; --open: #7d8794;
+  --none: #3a424c; --chosen: #17324f; } }
 html { scroll-padding-top: 4rem; }
 body.tesserae.site { max-width: none; padding: 0; }
 .site :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; border-radius: 2px; }
@@ -84,9 +84,10 @@ body.tesserae .side { display: block; position: sticky; top: 3.1rem; align-self:
   background: var(--none); }
 .site .share span { flex-basis: 0; }
 .site .share .reproduced { background: var(--yes); } .site .share .contradicted { background: var(--no); }
-.site .share .inconclusive { background: var(--open); }
+.site .share .absent { background: var(--small); } .site .share .inconclusive { background: var(--open); }
 .site .verdict { white-space: nowrap; font-weight: 600; }
 .site .verdict.reproduced { color: var(--yes); } .site .verdict.contradicted { color: var(--no); }
+.site .verdict.absent { color: var(--small); }
 .site .verdict.inconclusive, .site .verdict.not-run { color: var(--quiet); }
 .site .list { font-variant-numeric: tabular-nums; }
 .site .list th[scope=row] { color: inherit; }

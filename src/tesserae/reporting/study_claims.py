@@ -1,19 +1,32 @@
-"""Claims that one number predicts better than another, where studies measure that: generator by generator.
+"""Claims that one number predicts better than another, over rows of a table or in studies, generator by generator.
 
-A claim has `studies`, each with its `title` and either `reason`, why nothing was measured, or what the stage
-`correlations` says of the claim's predictor: `tokenizers`, how many; `r` and `rival`, correlations with what is
-predicted; `ahead`, |r| less |rival|, `interval`, if other tokenizers and seeds had been drawn, and `by_seed` (K,).
+The interval of how far |r| is ahead of the rival's is over draws of tokenizers and of seeds together, with replacement
+(metrics/correlation.py): with other tokenizers, r would be another. A claim that studies measure has `studies`, each
+with its `title` and either `reason`, why nothing was measured, or what the stage `correlations` says of the claim's
+predictor: `tokenizers`, how many; `r` and `rival`, correlations with what is predicted; `ahead`, |r| less |rival|;
+`by_seed`, that of each seed (K,), and `numbers`: those of column, against and rival, each (tokenizers, K).
 """
 
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tesserae.correlating import LEAST, too_few
+from tesserae.metrics.correlation import Unfit, resampled
 from tesserae.reporting import published as published_numbers
-from tesserae.reporting.verdicts import judged, verdict
+from tesserae.reporting.sequential import ERROR, level, look
+from tesserae.reporting.verdicts import bound_of, judged, of_draws, of_size, p_of, p_of_draws, quantile_of
 
 if TYPE_CHECKING:  # half a second that who only shows a table need not wait for
     import pandas as pd
+
+# What a claim has of which nothing was measured.
+NOTHING = {"steps": [], "n": 0, "seeds": [], "effect": None, "relative": None, "relative_interval": None}
+NOTHING |= {"absent": None, "small": False, "trend": None, "p": None}
+RESAMPLES = 10_000  # the second digit of an interval's ends stays
 
 
 def correlations(numbers: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
@@ -29,52 +42,106 @@ def correlations(numbers: Sequence[Sequence[float]]) -> tuple[list[float], list[
 def evaluate(claim: Mapping[str, Any], printed: "pd.DataFrame") -> dict[str, Any]:
     """The record of a claim that studies measure; as of claims.evaluate, with a step for each study.
 
-    A step's interval is over draws of tokenizers and of seeds; with one seed there is none. What is printed is over
-    the rows of the paper, whatever their generators. PublishedError for a cell that the published file does not have.
+    With too few seeds there is no interval. What is printed is over the rows of the paper, whatever their generators.
+    PublishedError for a cell that the published file does not have.
     """
     lines = [published_numbers.find(printed, *key) for key in claim["cells"]]
     cells = [_cell(key, line) for key, line in zip(claim["cells"], lines, strict=True)]
-    record: dict[str, Any] = {**claim, "cells": cells, "published": _published(lines), "measure": ""}
+    record: dict[str, Any] = {**claim, "cells": cells, "published": _published(lines), "measure": ""} | NOTHING
     run = [study for study in claim["studies"] if not study.get("reason")]
     others = [f"{study['title']} ({study['reason']})" for study in claim["studies"] if study.get("reason")]
+    record["studies"] = [{key: study[key] for key in study if key != "numbers"} for study in claim["studies"]]
     if not run:
-        nothing = {"steps": [], "n": 0, "effect": None, "relative": None}
-        return record | nothing | {"verdict": "not run", "reason": "; ".join(others)}
-    steps = [_step(study) for study in run]
-    seeds = max(len(study["by_seed"]) for study in run)
-    word, reason = judged(steps, False, seeds=seeds, called="studies")
-    reason += "".join(
-        f"; r = {study['r']:+.2f} of {study['title']} points the wrong way"
-        for study in run
-        if study["r"] * _helpful(lines) < 0
-    )
-    reason += f"; not run: {', '.join(others)}" if others else ""
+        return record | {"verdict": "not run", "reason": "; ".join(others)}
+    columns = [[np.asarray(each, dtype=float) for each in study["numbers"]] for study in run]
+    shared = min(column.shape[1] for three in columns for column in three)
+    at = look(shared)
+    n = at or shared
+    steps, drawn = [], []
+    for study, three in zip(run, columns, strict=True):
+        some = [column[:, :n] for column in three]
+        ahead, draws = study["ahead"], None
+        with suppress(statistics.StatisticsError, Unfit):  # then this study has no interval
+            (own,), (rival,) = correlations([[value] for column in some for value in column.mean(axis=1).tolist()])
+            ahead, draws = own - rival, _draws(some) if at else None
+        step = of_draws(draws, ahead, study["by_seed"][:n], at, among=len(run))
+        steps.append(step | {"label": study["title"]})
+        drawn.append(draws)
+    record |= {"n": n, "seeds": list(range(1, n + 1))}
+    word, reason = judged(steps, False, seeds=shared, called="studies")
     mean = statistics.fmean(step["mean"] for step in steps)
     base = statistics.fmean(abs(study["rival"]) for study in run)
     effect = steps[0] if len(steps) == 1 else {**steps[0], "mean": mean, "interval": None, "standardised": None}
-    return record | {
+    record |= {
         "steps": steps,
-        "n": seeds,
         "effect": effect,
         "relative": mean / base if base else None,
         "verdict": word,
         "reason": reason,
+        "p": p_of(steps),
     }
+    if record["p"] is not None:
+        record |= _size(record, drawn, at)
+    unused = f"; judged by {n} of {shared} seeds, as far as its last look" if n < shared else ""
+    wrong = "".join(
+        f"; r = {study['r']:+.2f} of {study['title']} points the wrong way"
+        for study in run
+        if study["r"] * _helpful(lines) < 0
+    )
+    not_run = f"; not run: {', '.join(others)}" if others else ""
+    return record | {"reason": record["reason"] + unused + wrong + not_run}
 
 
-def _step(study: Mapping[str, Any]) -> dict[str, Any]:
-    """How far |r| is ahead of the rival's in one study, as verdicts.estimate says differences."""
-    several = len(study["by_seed"]) > 1
-    bounds = tuple(study["interval"]) if several else None
-    return {
-        "label": study["title"],
-        "differences": list(study["by_seed"]) or [study["ahead"]],
-        "mean": study["ahead"],
-        "sd": statistics.stdev(study["by_seed"]) if several else None,
-        "interval": list(bounds) if bounds else None,
-        "standardised": None,
-        "verdict": verdict(bounds, False),
+def of_rows(record: Mapping[str, Any], numbers: Sequence[Sequence[float]], shared: int) -> dict[str, Any]:
+    """Of a claim over rows of a table, numbers (3 R, n): correlations by seed, effect, verdict, reason and p value.
+
+    shared: how many seeds all numbers have.
+    """
+    count, n = len(numbers) // 3, len(numbers[0])
+    three = [np.asarray(numbers[place * count : (place + 1) * count], dtype=float) for place in range(3)]
+    at = look(n) if count >= LEAST else None
+    try:
+        ours, theirs = correlations(numbers)
+        (own,), (rival,) = correlations([[statistics.fmean(values)] for values in numbers])
+        draws = _draws(three) if at else None
+    except (statistics.StatisticsError, Unfit):
+        return {"verdict": "inconclusive", "reason": "a column does not vary: nothing correlates with it"}
+    step = of_draws(draws, own - rival, [a - b for a, b in zip(ours, theirs, strict=True)], at)
+    word, reason = judged([step], False, seeds=shared)
+    told = {
+        "correlations": (ours, theirs),
+        "steps": [step],
+        "effect": step,
+        "relative": (own - rival) / rival if rival else None,
+        "verdict": word,
+        "reason": reason if count >= LEAST else f"rows with numbers: {too_few(count)} for an interval",
+        "p": p_of([step]),
     }
+    return told | _size({**record, **told}, [draws], at) if at else told
+
+
+def _draws(three: Sequence[np.ndarray]) -> np.ndarray:
+    """How far |r| of a column is ahead of the rival's in draws of tokenizers and seeds: (RESAMPLES,).
+
+    three: column, against, rival, each (tokenizers, n). Unfit for too few tokenizers, or where one does not vary.
+    """
+    column, against, rival = three
+    found = resampled({"own": column, "rival": rival}, against, resamples=RESAMPLES, seed=0)
+    ahead = np.abs(found["own"]) - np.abs(found["rival"])
+    if not np.isfinite(ahead).any():
+        raise Unfit("no draw varies")
+    return ahead
+
+
+def _size(record: Mapping[str, Any], drawn: Sequence[np.ndarray], at: int) -> dict[str, Any]:
+    """`of_size` of correlations: in every study the draws (R,) have to lie within ± bound."""
+    bound = bound_of(record)
+    if bound is None:
+        return {}
+    share = level(at, ERROR)
+    small = all(-bound < quantile_of(one, share) and quantile_of(one, 1 - share) < bound for one in drawn)
+    p = max(p_of_draws(at, bound + side * one) for one in drawn for side in (1, -1))
+    return of_size(record, bound=bound, reach=bound, p=p, small=small)
 
 
 def _helpful(lines: "Sequence[pd.Series]") -> int:

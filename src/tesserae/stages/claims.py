@@ -8,14 +8,14 @@ from typing import Any
 
 from tesserae.correlating import AHEAD
 from tesserae.lineage.work import Work
-from tesserae.reporting import claims, claims_files, published
+from tesserae.reporting import claims, claims_files, published, seeds
 
 
 def run(work: Work) -> dict[str, float]:
     """Writes claims.json, .md, .html, and metrics.json: verdicts and effects, for DVC.
 
     The spec's `cells` name the artifacts of each number, one per seed, and what to read of them (see `read`), or the
-    reason why there is none.
+    reason why there is none; `unseeded` says of one that no seed changes it.
     """
     spec = work.spec
     cells = {
@@ -66,14 +66,16 @@ def _studied(work: Work, study: dict[str, Any]) -> dict[str, Any]:
         "tokenizers": "tokenizers",
         "r": f"{predictor}_pearson",
         "rival": f"{study['rival']}_pearson",
-        **{name: f"{predictor}_{name}" for name in AHEAD},
+        "ahead": f"{predictor}_{AHEAD[0]}",
     }
     if missing := [why for name in names.values() if (why := content.get("without", {}).get(name))]:
         return study | {"reason": missing[0]}
-    numbers = {key: read(folder, name)[0] for key, name in names.items()}
-    ahead, *bounds = (numbers.pop(name) for name in AHEAD)
-    by_seed = content["by_seed"].get(predictor, [])
-    return study | numbers | {"ahead": ahead, "interval": bounds, "by_seed": by_seed}
+    told = {key: read(folder, name)[0] for key, name in names.items()}
+    # Its interval is that of one look; the numbers behind it give that of the look at hand.
+    told["numbers"] = [
+        [row["numbers"][key] for row in content["rows"]] for key in (predictor, "against", study["rival"])
+    ]
+    return study | told | {"by_seed": content["by_seed"].get(predictor, [])}
 
 
 def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +86,7 @@ def _measured(work: Work, cell: dict[str, Any]) -> dict[str, Any]:
     numbers = [read(folder, cell["value"]) for folder in folders]
     return {
         "values": [number for number, _ in numbers],
+        "seeds": None if cell.get("unseeded") else seeds.numbers_of(cell["artifacts"]),
         "measures": [measure for _, measure in numbers],
         "artifacts": [f"{folder.parent.name}/{folder.name}" for folder in folders],
         "varies": cell.get("varies", []),

@@ -241,6 +241,8 @@ def claims_jobs(project: Project, paper: str, found: dict[str, Job], controls: M
             cell |= {"artifacts": list(roles), "value": number.value}
             if number.varies:
                 cell |= {"varies": list(number.varies)}
+            if not STAGES[stage_of(number.artifact)].seeded:
+                cell |= {"unseeded": True}
             if number.artifact in controls:
                 own = seeds.get(number.artifact)  # a control has the seeds of the number that it stands beside
                 beside = roles_of_seeds(project, controls[number.artifact].own.id, own)
