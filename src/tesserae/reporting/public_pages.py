@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tesserae.reporting.claims_files import number
+from tesserae.config.reported import address, by_difference, difference
+from tesserae.reporting.claims_files import number, signed
 from tesserae.reporting.escape import escape_markdown
 from tesserae.reporting.printed import BEHIND
 from tesserae.reporting.tables import ARROWS
@@ -161,8 +162,13 @@ def paper_page(
     pictures: Sequence[Picture],
     front: str,
     claims: Path | None,
+    reported: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """A paper's page. tables: Markdown of each; front: the excerpt that the index shows; claims: its claims.json."""
+    """A paper's page.
+
+    tables: Markdown of each; front: the excerpt that the index shows; claims: its claims.json; reported: what others
+    told of the paper's numbers, as config/reported.py has it.
+    """
     source = f"[arXiv {paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}). " if paper.arxiv else ""
     lines = [
         f"# {escape_markdown(paper.name)} at scale {scale}",
@@ -180,7 +186,31 @@ def paper_page(
     lines += ["\n\n".join(text.strip() for text in tables), "", "## Figures", ""]
     for picture in pictures:
         lines += [f"**{escape_markdown(picture.title)}**", "", f"![{_alternative(picture.title)}]({picture.file})", ""]
+    if reported:
+        lines += ["## Where published numbers and reports disagree", "", *_reported(reported)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _reported(reported: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A pipe table of what others told of a paper's numbers."""
+    lines = [
+        "Told in public threads by readers and authors; neither published nor measured here, and reviewed by nobody. "
+        "Largest differences first; what agrees stands last.",
+        "",
+        "| What | Reported | Published | Difference | Settings | What the thread found | Thread |",
+        "| :--- | ---: | ---: | ---: | :--- | :--- | :--- |",
+    ]
+    for one in by_difference(reported):
+        place = f" ({one['table']}, {one['row']}, {one['column']})" if one["table"] else ""
+        other = one["published"] or (f"{one['against']}, says the thread" if one["against"] else "–")
+        found = one["found"] + (" (read in part)" if one["read"] == "part" else "")
+        fields = [f"{one['system']}: {one['metric']}{place}", one["value"], other, signed(difference(one)) or "–"]
+        fields = [escape_markdown(field) for field in (*fields, one["settings"], found)]
+        lines.append(
+            f"| {' | '.join(fields)} | [{escape_markdown(one['source'])}]({address(one['source'])}), {one['date']}, "
+            f"{one['status']} |"
+        )
+    return lines
 
 
 def _alternative(title: str) -> str:

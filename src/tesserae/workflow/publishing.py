@@ -19,7 +19,7 @@ from tesserae.workflow import publication
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import examine, to_run
 
-PARTS = ("table", "figure", "claims")  # stages of which something is published
+PARTS = ("table", "figure", "claims", "page")  # stages of which something is published; of pages, reported numbers
 README = Path("README.md")
 
 
@@ -55,7 +55,7 @@ def publish(plan: Plan, papers: Iterable[str] = (), as_made: bool = False) -> li
 
 
 def shown(plan: Plan, paper: str) -> list[str]:
-    """The tables, figures and claims of a paper, in the order of its file."""
+    """What of a paper is published, in the order of its file."""
     own = [plan.jobs[name] for name in plan.of_paper(paper)]
     return [job.id for stage in PARTS for job in own if job.stage == stage]
 
@@ -117,6 +117,7 @@ def _write_paper(plan: Plan, paper: str, records: dict[str, manifests.Manifest],
         tables=[(results / name / "table.md").read_text(encoding="utf-8") for name in tables],
         pictures=pictures,
         front=pages.excerpt(cells[front]),
+        reported=records[f"page/{paper}"]["spec"].get("reported", ()),
         claims=(top / f"{paper}.claims.json") if described.claims is not None else None,
     )
     _write(top / f"{paper}.md", text)
