@@ -138,6 +138,8 @@ def test_pages_come_from_artifacts_and_nothing_else(results):
     assert "| Joint noise | 2.65 | 944.2<br>control 1216.5 |" in page
     assert "SiT-B" not in pages.between(page, pages.FRONT)  # nothing of it was run
     assert COMMIT[:12] in page and "3 inconclusive, 27 not run" in page
+    reported = page.partition("## Where published numbers and reports disagree")[2]
+    assert "[Jiawei-Yang/DeTok#8](https://github.com/Jiawei-Yang/DeTok/issues/8)" in reported
     for text in found.values():
         assert str(results).encode() not in text and b"2026-01-05" not in text
     assert not [path for path in (results / "docs/results").iterdir() if path.name != SCALE]
@@ -160,6 +162,11 @@ def test_the_readme_takes_its_block_from_the_index(results):
     (results / "README.md").write_text(text.replace("944.2", "944.3"))
     done = tesserae(results, "--check")
     assert done.exit_code == 1 and "README.md: its block of scale smoke is not what" in done.output
+    (results / "README.md").write_text(text)
+    index = results / "docs/results" / SCALE / "README.md"
+    index.write_text(index.read_text() + "better")
+    done = tesserae(results, "--check")
+    assert done.exit_code == 1 and "README.md is not what the pages beside it say" in done.output
 
 
 def test_check_is_content_with_what_was_just_published(results):

@@ -21,6 +21,7 @@ from tesserae.workflow.staleness import examine, to_run
 
 PARTS = ("table", "figure", "claims", "page")  # stages of which something is published; of pages, reported numbers
 README = Path("README.md")
+INDEX = "README.md"  # of a scale
 
 
 class NotPublished(Exception):
@@ -46,7 +47,7 @@ def publish(plan: Plan, papers: Iterable[str] = (), as_made: bool = False) -> li
                 _write_paper(plan, paper, found[paper], aside)
             else:
                 _keep(top, aside, paper)
-        _write_index(plan, aside)
+        _write(aside / INDEX, _index(plan, aside))
         _exchange(top, aside)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -133,17 +134,11 @@ def _write_paper(plan: Plan, paper: str, records: dict[str, manifests.Manifest],
     _write(publication.file(top, paper), content)
 
 
-def _write_index(plan: Plan, top: Path) -> None:
+def _index(plan: Plan, top: Path) -> str:
+    """The index of what is published in the folder `top`."""
     told = {paper: publication.read(top, paper) for paper in plan.project.papers}
-    _write(
-        top / "README.md",
-        pages.index(
-            top,
-            {paper: one for paper, one in told.items() if one},
-            scale=plan.scale,
-            purpose=plan.project.scale.purpose,
-        ),
-    )
+    there = {paper: one for paper, one in told.items() if one}
+    return pages.index(top, there, scale=plan.scale, purpose=plan.project.scale.purpose)
 
 
 def _files(top: Path, paper: str) -> list[Path]:
@@ -180,7 +175,7 @@ def _write(file: Path, text: str) -> None:
 
 def block(plan: Plan) -> str | None:
     """What the project's README is to say between its marks, from the scale's index; None if nothing was published."""
-    index = plan.project.root / publication.folder(plan) / "README.md"
+    index = plan.project.root / publication.folder(plan) / INDEX
     if not index.is_file():
         return None
     return pages.relocated(pages.between(index.read_text(encoding="utf-8"), pages.FRONT), publication.folder(plan))
@@ -217,15 +212,18 @@ def check(plan: Plan, papers: Iterable[str] = ()) -> tuple[list[str], list[str]]
     lines = [f"{paper}: not published at scale {plan.scale}" for paper, found in told.items() if found is None]
     for paper, found in told.items():
         lines += publication.differences(plan, shown(plan, paper), found) if found else []
-    hashes = Hashes(root)
+    hashes, touched = Hashes(root), []
     for paper, found in told.items():
         for name, digest in (found or {"files": {}})["files"].items():
             path = publication.folder(plan) / name
             if hashes.of(str(path)) != digest:
-                lines.append(
-                    f"{paper}: {path} is {'edited' if (root / path).exists() else 'gone'} since it was published"
-                )
+                what = "edited" if (root / path).exists() else "gone"
+                touched.append(f"{paper}: {path} is {what} since it was published")
+    index = top / INDEX
+    if not touched and not papers and (not index.is_file() or index.read_text(encoding="utf-8") != _index(plan, top)):
+        touched.append(f"{publication.folder(plan) / INDEX} is not what the pages beside it say")
+    lines += touched
     if block_in(plan) not in (None, block(plan)):
-        lines.append(f"{README}: its block of scale {plan.scale} is not what {publication.folder(plan)}/README.md says")
+        lines.append(f"{README}: its block of scale {plan.scale} is not what {publication.folder(plan) / INDEX} says")
     notes = publication.other_libraries(root, [found for found in told.values() if found])
     return lines, notes
