@@ -169,11 +169,11 @@ def paper_page(
     tables: Markdown of each; front: the excerpt that the index shows; claims: its claims.json; reported: what others
     told of the paper's numbers, as config/reported.py has it.
     """
-    source = f"[arXiv {paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}). " if paper.arxiv else ""
+    source = f" [arXiv {paper.arxiv}](https://arxiv.org/abs/{paper.arxiv})." if paper.arxiv else ""
     lines = [
         f"# {escape_markdown(paper.name)} at scale {scale}",
         "",
-        f"{escape_markdown(paper.title)}. {source}",
+        f"{escape_markdown(paper.title)}.{source}",
         f"Scale {scale}: {purpose}. [All papers at this scale](README.md).",
         "",
         f"Made by {made_words(made)}; what each number depends on is in "
