@@ -11,7 +11,7 @@ ALONE := $(foreach paper,$(PAPERS),--paper $(paper))
 export PIP_USER := no
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT
 
-.PHONY: reproduce quick environment test test-smoke test-slurm test-workflow test-rest lint lock share clean
+.PHONY: reproduce quick environment test test-smoke test-slurm test-workflow test-rest lint lock share publish clean
 ifneq ($(shell cat .venv/.ready 2>/dev/null),$(CURDIR))
 .PHONY: .venv/.ready
 endif
@@ -76,3 +76,6 @@ clean:  ## the environment only; results stay
 
 share: .venv/.ready  ## record the results of the scale with DVC and push them
 	@$(BIN)/python -m tesserae.cli.main $(if $(SCALE),--scale $(SCALE)) share
+
+publish: .venv/.ready  ## write what the results of the scale say to docs/results, of all papers or of PAPERS="..."
+	@$(BIN)/python -m tesserae.cli.main $(if $(SCALE),--scale $(SCALE)) publish $(ALONE)

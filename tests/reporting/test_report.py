@@ -240,6 +240,36 @@ def test_contradictions_stand_together_and_at_the_figures_that_they_concern(top)
     assert "ontradiction" not in paper_page(top).text
 
 
+def told(**more: str) -> dict[str, str]:
+    """A reported number, as the page's spec has it."""
+    base = {
+        "table": "Table 1",
+        "row": "Baseline",
+        "column": "FID",
+        "system": "MAR-B <x>",
+        "metric": "FID",
+        "value": "3.4",
+    }
+    base |= {"against": "", "settings": "gamma 0", "source": "somebody/code#8", "date": "2025-12-16", "by": "others"}
+    return base | {"status": "open", "resolved": "no", "found": "nothing", "read": "part", "published": "3.31"} | more
+
+
+def test_reported_numbers_stand_in_a_section_of_their_own(top):
+    far = told(table="", row="", column="", published="", value="3.68", against="2.62", by="authors", read="whole")
+    alone = told(table="", row="", column="", published="", value="7")
+    paper_page(top, reported=[alone, told(), far])
+    text = (top / "page" / "detok" / "index.html").read_text()
+    section = text[text.index('<section id="reported">') :].partition("</section>")[0]
+    rows = section.split("<tr>")[2:]
+    assert "+1.06" in rows[0] and "2.62,\n says the thread" in rows[0] and "told by the authors" in rows[0]
+    assert "+0.09" in rows[1] and "3.31" in rows[1] and "(read in part)" in rows[1] and "MAR-B &lt;x&gt;" in rows[1]
+    assert 'href="https://github.com/somebody/code/issues/8"' in rows[1]
+    assert '<td class="time">–</td>\n<td class="time">–</td>' in rows[2]
+    assert 'href="#reported"' in text
+    paper_page(top)
+    assert "reported" not in (top / "page" / "detok" / "index.html").read_text()
+
+
 def test_a_paper_without_claims_has_no_section_of_them(top):
     page = paper_page(top)
     assert "claims" not in page.ids and "reproduced" not in page.text.partition("<main")[2]

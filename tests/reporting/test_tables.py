@@ -319,6 +319,21 @@ def test_two_measures_in_one_column_raise_and_name_the_field(printed, field, val
         build_table(description(), mixed, printed, scale="pocket")
 
 
+def test_reported_numbers_are_notes_and_in_no_cell(printed, table):
+    one = {"row": "Baseline", "column": FID, "value": "98.7654", "published": "3.31", "source": "somebody/code#8"}
+    one |= {"date": "2025-12-16"}
+    reported = [one, one | {"value": "98.7", "source": "somebody/code#9"}, one | {"column": IS, "published": ""}]
+    found = build_table(description() | {"reported": reported}, usual_cells(), printed, scale="pocket")
+    lines = [line for line in said(found) if line.startswith("Reported elsewhere, not measured here: ")]
+    assert lines == [
+        f"Reported elsewhere, not measured here: Baseline, {FID}, published 3.31: 98.7654 (somebody/code#8, "
+        "2025-12-16), 98.7 (somebody/code#9, 2025-12-16).",
+        f"Reported elsewhere, not measured here: Baseline, {IS}: 98.7654 (somebody/code#8, 2025-12-16).",
+    ]
+    assert (found.cells, best(found)) == (table.cells, best(table))
+    assert "98.7" not in table_csv.to_csv(found) and "98.7" in table_files.to_markdown(found)
+
+
 def test_what_a_search_selects_may_differ(table):
     assert {table.cells[key, FID].measure["guidance"] for key in ("baseline", "joint")} == {3.0, 4.0}
 

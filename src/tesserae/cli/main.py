@@ -16,6 +16,7 @@ from tesserae.cli.decide import decide
 from tesserae.cli.mlflow import mlflow
 from tesserae.cli.params import params
 from tesserae.cli.plan import plan
+from tesserae.cli.publish import publish
 from tesserae.cli.reproduce import reproduce
 from tesserae.cli.share import pull, share
 from tesserae.cli.showing import note_libraries, remake_of, restorable, show_reasons, work
@@ -245,7 +246,22 @@ def times(settings: dict) -> None:
     click.echo(f"| all | {len(everything)} | | {total:.0f} | {peak} MB |")
 
 
-for command in (audit, claims, compare, data, decide, export, mlflow, params, plan, pull, reproduce, share, trace):
+for command in (
+    audit,
+    claims,
+    compare,
+    data,
+    decide,
+    export,
+    mlflow,
+    params,
+    plan,
+    publish,
+    pull,
+    reproduce,
+    share,
+    trace,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

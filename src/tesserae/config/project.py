@@ -15,6 +15,7 @@ from tesserae.config.files import read_yaml, validated
 from tesserae.config.probing import Probes
 from tesserae.config.recipes import concrete, read_recipe
 from tesserae.config.registry import SECTIONS
+from tesserae.config.reported import Report, read_reports
 from tesserae.config.resolve import Context, ResolvedRecipe, Sourced
 from tesserae.config.scales import Scale
 from tesserae.config.seeds import of_seed, seed_of
@@ -45,6 +46,7 @@ class Project:
     every_generator: dict[str, ResolvedRecipe]
     decoded: dict[str, Decoded]
     claims: dict[str, list[Claim]]  # of each paper
+    reported: dict[str, list[Report]]  # of each paper
     omitted: dict[str, str]  # name -> why this scale does without it
     seeds: dict[str, int]  # of each tokenizer, generator and decoded pair that is kept: how often it is trained
     equivalents: Equivalents
@@ -135,6 +137,10 @@ def read_project(
         if problems:
             raise together(problems)
     claims = {name: _read_claims(root, paper, printed[name]) for name, paper in read.items() if paper.claims}
+    reported = {
+        name: read_reports(root, Path(paper.reported), printed[name]) if paper.reported else []
+        for name, paper in read.items()
+    }
     decoded = {name: found for paper in read.values() for name, found in paper.decoded.items()}
     trained, elsewhere = {name for found in recipes.values() for name in found}, _elsewhere(root, settings.papers)
     problems = _wrong_scale(scale_, scale_file, trained, {*decoded}, elsewhere)
@@ -161,6 +167,7 @@ def read_project(
         every_tokenizer=recipes["tokenizers"],
         every_generator=recipes["generators"],
         claims=claims,
+        reported=reported,
         decoded=_seeded_decoders(decoded, counts),
         omitted=omitted,
         seeds=counts,

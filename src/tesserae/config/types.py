@@ -164,6 +164,7 @@ class Paper(Strict):
     arxiv: str | None = Field(description="null: not there")
     published: str = Field(description="file with the printed numbers")
     claims: str | None = Field(None, description="file with the statements about them; null: none are evaluated")
+    reported: str | None = Field(None, description="file with the numbers that others told in public; null: none")
     notebook: str
     front: Front
     measures: Measures = Measures()

@@ -47,6 +47,7 @@ def notes(table: Table, *, bold: bool) -> list[str]:
         lines.append(f"Not run at scale {table.scale} ({blank}): {what}.")
     if any(cell.blank == CITED for cell in cells):
         lines.append(f"{CITED}: cited by the paper, not run here.")
+    lines += reported(table)
     lines += [table.note] if table.note else []
     return [*lines, *(f"Contradiction {found}" for found in table.contradictions)]
 
@@ -86,6 +87,19 @@ def _controls(table: Table) -> list[str]:
                 shown.setdefault(control_words(measure), {})[column.setting or column.name] = None
         lines += [f"{label}: {_grouped(shown)}."] if shown else []
     return lines
+
+
+def reported(table: Table) -> list[str]:
+    """What others told of the printed numbers, a line for each of these: neither published nor measured here."""
+    cells: dict[tuple[str, str, str], list[str]] = {}
+    for one in table.reported:
+        told = f"{one['value']} ({one['source']}, {one['date']})"
+        cells.setdefault((one["row"], one["column"], one["published"]), []).append(told)
+    return [
+        f"Reported elsewhere, not measured here: {row}, {column}{f', published {printed}' if printed else ''}: "
+        f"{', '.join(told)}."
+        for (row, column, printed), told in cells.items()
+    ]
 
 
 def caveats(table: Table) -> list[str]:

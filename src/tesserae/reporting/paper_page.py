@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tesserae.config.reported import address, by_difference, difference
 from tesserae.config.seeds import seed_of
 from tesserae.reporting import codebooks, pieces
 from tesserae.reporting.claims import MARKS
@@ -117,6 +118,34 @@ figures that they concern.</p>
 </ol>
 </section>
 {%- endif %}
+{%- if reported %}
+<section id="reported">
+<h2>Where published numbers and reports disagree</h2>
+<p class="quiet">Numbers that readers and authors told in public threads. They are neither published nor measured here,
+and nobody reviewed them: settings differ, as far as they are told at all. Largest differences first; what agrees stands
+last.</p>
+<div class="wide" tabindex="0" role="region" aria-label="Reported numbers"><table class="list">
+<thead><tr><th scope="col">What</th><th scope="col" class="time">Reported</th>
+<th scope="col" class="time">Published</th><th scope="col" class="time">Difference</th><th scope="col">Settings</th>
+<th scope="col">What the thread found</th><th scope="col">Thread</th></tr></thead>
+<tbody>
+{%- for one in reported %}
+<tr><td>{{ one.system }}: {{ one.metric }}
+{%- if one.table %}<br><span class="quiet">{{ one.table }}, {{ one.row }}, {{ one.column }}</span>{% endif %}</td>
+<td class="time">{{ one.value }}</td>
+<td class="time">
+{%- if one.published %}{{ one.published }}{% elif one.against %}<span class="quiet">{{ one.against }},
+ says the thread</span>{% else %}–{% endif %}</td>
+<td class="time">{{ signed(difference(one)) or '–' }}</td>
+<td>{{ one.settings }}</td>
+<td>{{ one.found }}{% if one.read == 'part' %} <span class="quiet">(read in part)</span>{% endif %}</td>
+<td><a href="{{ address(one.source) }}">{{ one.source }}</a><br><span class="quiet">{{ one.date }}, {{ one.status }}
+{%- if one.by == 'authors' %}, told by the authors{% endif %}</span></td></tr>
+{%- endfor %}
+</tbody>
+</table></div>
+</section>
+{%- endif %}
 {{ codebooks }}
 {%- if omitted or missing %}
 <section id="missing">
@@ -181,15 +210,17 @@ def write_paper(
     omitted: Mapping[str, Sequence[str]] | None = None,
     remarks: Sequence[Remark] = (),
     contradictions: Sequence[Contradiction] = (),
+    reported: Sequence[Mapping[str, Any]] = (),
     base: str | Path | None = None,
 ) -> Path:
     """Write `folder`/index.html, the page of a paper; returns the path.
 
     claims: what claims.json holds, None if the paper has none; omitted: reason -> names of the recipes that the scale
     does without; contradictions: in the order of their numbers, with the artifacts of tables and figures that each
-    concerns; seeds: how often its recipes are trained, the fewest of one and the most; base: the folder where the page
-    will lie (results/<scale>/page/<paper>), if it is not written there at once: links are relative to it. Pictures are
-    linked, not copied: the page belongs with its scale's results.
+    concerns; reported: what others told of the paper's numbers, as config/reported.py has it; seeds: how often its
+    recipes are trained, the fewest of one and the most; base: the folder where the page will lie
+    (results/<scale>/page/<paper>), if it is not written there at once: links are relative to it. Pictures are linked,
+    not copied: the page belongs with its scale's results.
     Entries are shown in the order given, artifacts grouped by kind; one with a missing file is listed as not made.
     Raises TableError if a table's .html file holds no table, ValueError for two entries of one kind and name, or for a
     table without .html, a figure without .png or a notebook without .html among its files.
@@ -223,6 +254,9 @@ def write_paper(
             (number, found) for number, found in enumerate(contradictions, 1) if entry.artifact in found.at
         ],
         entries=[*shown["table"], *shown["figure"]],
+        reported=by_difference(reported),
+        difference=difference,
+        address=address,
         made=by_kind,
         base=base,
         pieces=pieces,
@@ -239,6 +273,7 @@ def write_paper(
         "figures": ("Figures", shown["figure"]),
         "claims": ("Claims", claims),
         "contradictions": ("Contradictions in print", contradictions),
+        "reported": ("Reported elsewhere", reported),
         "codebooks": ("Codebooks", codes),
         "missing": ("Not made at this scale", omitted or missing),
         "remarks": ("Decisions and departures", remarks),

@@ -146,6 +146,7 @@ class Table:
     own_rows: frozenset[str] = frozenset()  # keys of rows that the paper does not print in this table
     paper: str = ""  # whose lineage page leads to its numbers; "" if none does
     control_rows: frozenset[str] = frozenset()  # keys of those that say what the others' numbers are worth
+    reported: tuple[Mapping[str, Any], ...] = ()  # what others told of its cells, as config/reported.py has it
 
     @property
     def caption(self) -> str:
@@ -292,6 +293,7 @@ def build_table(
         own,
         control_rows=foot,
         paper=description.get("paper", ""),
+        reported=tuple(description.get("reported", ())),
     )
     for column in table.columns:
         where = f"{source}, column {column.name!r}"

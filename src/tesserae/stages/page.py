@@ -32,6 +32,7 @@ def run(work: Work) -> None:
         omitted=spec["omitted"],
         remarks=_remarks(work, records),
         contradictions=[Contradiction(each["says"], tuple(each["at"])) for each in spec.get("contradictions", ())],
+        reported=spec.get("reported", ()),
         base=work.root / start,
     )
 

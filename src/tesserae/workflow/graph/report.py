@@ -73,6 +73,8 @@ def page_job(project: Project, paper: str, found: dict[str, Job]) -> Job:
             {"says": found.says, "at": [f"{kinds[key]}/{paper}_{key}" for key in found.at]}
             for found in described.contradictions
         ]
+    if project.reported[paper]:
+        spec["reported"] = [report.plain() for report in project.reported[paper]]
     return Job(
         "page",
         paper,

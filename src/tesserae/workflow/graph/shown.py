@@ -10,10 +10,12 @@ from tesserae.config.claims import Claim, Correlation
 from tesserae.config.figures import KINDS as FIGURES
 from tesserae.config.figures import module_of
 from tesserae.config.project import Project
+from tesserae.config.reported import Report
 from tesserae.config.shown import is_cited, number_behind
 from tesserae.config.stages import METRICS, STAGES, stage_of
 from tesserae.config.types import Figure, Paper, Table
 from tesserae.correlating import RIVAL
+from tesserae.lineage.cells import plain
 from tesserae.workflow.graph.controls import ROWS, Controls
 from tesserae.workflow.graph.job import KINDS, PROMPTS, Job, roles_of_seeds, seeds_of, told_seeds
 from tesserae.workflow.graph.learnability import why_unmeasured
@@ -107,6 +109,8 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job], controls: Ma
         unseeded = sorted({stage for stage in map(stage_of, inputs) if not STAGES[stage].seeded})
         if contradictions := project.papers[paper].contradictions_at(name):
             spec["contradictions"] = contradictions
+        if told := [report.plain() for report in project.reported[paper] if _is_of(report, table)]:
+            spec["reported"] = told
         if unseeded and len(spec["seeds"]) > 1:  # else no cell needs to know
             spec["unseeded"] = unseeded
         yield Job(
@@ -119,6 +123,12 @@ def table_jobs(project: Project, paper: str, found: dict[str, Job], controls: Ma
             papers=(paper,),
             named_at=_named_at(project, cells, keys),
         )
+
+
+def _is_of(report: Report, table: Table) -> bool:
+    """Whether a reported number is about one that a table shows."""
+    labels = (*map(plain, table.rows.values()), *map(plain, table.published_rows))
+    return report.table == table.source and report.row in labels and report.column in map(plain, table.columns)
 
 
 def _named_at(project: Project, cells: dict[tuple[str, str], str], keys: dict[tuple[str, str], str]) -> dict[str, str]:

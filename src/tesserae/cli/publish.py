@@ -1,0 +1,41 @@
+"""`tesserae publish`: results that a reader of the repository sees without running anything."""
+
+import click
+
+from tesserae.cli.common import paper_option, plan_of
+
+
+@click.command()
+@click.option(
+    "--check", is_flag=True, help="Write nothing; say what no longer belongs to the present code; exit 1 if so."
+)
+@click.option("--as-made", is_flag=True, help="Also what the present code would make otherwise.")
+@paper_option
+@click.pass_obj
+def publish(settings: dict, check: bool, as_made: bool, papers: tuple[str, ...]) -> None:
+    """Write tables, figures and claims to docs/results.
+
+    From the results of the scale; nothing is run for it. Also the block of README.md that shows them.
+    """
+    from tesserae.workflow import publishing
+
+    plan = plan_of(settings)
+    if unknown := [paper for paper in papers if paper not in plan.project.papers]:
+        raise click.ClickException(f"no paper {unknown[0]!r}; there are {', '.join(plan.project.papers)}")
+    try:
+        if not check:
+            for line in publishing.publish(plan, papers, as_made):
+                click.echo(line)
+            return
+        lines, notes = publishing.check(plan, papers)
+    except (publishing.NotPublished, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    for line in [*lines, *(f"Note: {note}" for note in notes)]:
+        click.echo(line)
+    where = publishing.publication.folder(plan)
+    if lines:
+        raise click.ClickException(
+            f"{where} is not what the present code makes: `tesserae --scale {plan.scale} reproduce`, then "
+            f"`tesserae --scale {plan.scale} publish`"
+        )
+    click.echo(f"{where} is what the present code makes")
