@@ -494,7 +494,7 @@ def test_the_page_shows_size_trend_and_adjustment(printed):
     absent, series = found["claims"][0], found["claims"][3]
     assert "≈ absent : the whole 90 % interval lies within ±16.7 %" in text.replace("absent:", "absent :")
     assert f"p {claims_files.p_in_words(absent['p'])}; after Holm p" in text
-    assert "absent within ±16.7 %, p " in text and 'class="band"' in html
+    assert "absent within ±16.7 %, p " in text and 'class="band"' in html and '<svg class="absent"' in html
     assert claims_files.trend_in_words(series) in text and "a step, p " in text and "published −1" in text
     assert "Its trend is another test" in text and "After Holm: " in text
     markdown = claims_files.to_markdown(found)
