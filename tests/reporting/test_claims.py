@@ -279,6 +279,15 @@ def test_a_series_runs_one_way(printed):
     assert one["reason"] == "one seed: no interval; the sign supports 1 of 2 steps"
 
 
+def test_one_step_without_an_interval_does_not_hide_another(printed):
+    """From A to B the same difference in all seeds; from B to C plainly back."""
+    same = judge(printed, "increasing", A=LOW, B=[value + 5 for value in LOW], C=HIGH)
+    assert [step["verdict"] for step in same["steps"]] == ["inconclusive", "contradicted"]
+    assert same["verdict"] == "contradicted" and same["p"] == same["steps"][1]["p_against"] <= 0.05
+    on = judge(printed, "increasing", A=LOW, B=[value + 1 for value in LOW], C=[8.0, 8.3, 8.1])
+    assert (on["verdict"], on["reason"], on["p"]) == ("inconclusive", "of 2 steps 1 reproduced, 1 inconclusive", 1.0)
+
+
 def test_a_trend_shows_where_no_step_is_sure(printed):
     """Steps of one with noise of one: each is open, the line through five numbers is not."""
     noise = [0.9, -0.7, 0.1], [-0.8, 0.6, 0.5], [0.3, 0.9, -0.9], [-0.2, -0.9, 0.7]
@@ -494,7 +503,7 @@ def test_the_page_shows_size_trend_and_adjustment(printed):
     absent, series = found["claims"][0], found["claims"][3]
     assert "≈ absent : the whole 90 % interval lies within ±16.7 %" in text.replace("absent:", "absent :")
     assert f"p {claims_files.p_in_words(absent['p'])}; after Holm p" in text
-    assert "absent within ±16.7 %, p " in text and 'class="band"' in html
+    assert "absent within ±16.7 %, p " in text and 'class="band"' in html and '<svg class="absent"' in html
     assert claims_files.trend_in_words(series) in text and "a step, p " in text and "published −1" in text
     assert "Its trend is another test" in text and "After Holm: " in text
     markdown = claims_files.to_markdown(found)

@@ -337,7 +337,7 @@ compared with, a series' to its first.</p>
 <main>
 {%- macro plot(step, record) -%}
 {%- set p = place(step, record) -%}
-<svg class="{{ step.verdict }}" width="{{ width }}" height="{{ height }}"
+<svg class="{{ (step if record.steps | length > 1 else record).verdict }}" width="{{ width }}" height="{{ height }}"
  viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="{{ p.text }}">
 {%- if p.band %}<rect class="band" x="{{ p.band[0] }}" y="1" width="{{ p.band[1] - p.band[0] }}"
  height="{{ height - 2 }}"/>{% endif %}

@@ -223,13 +223,15 @@ def no_interval(seeds: int, n: int) -> str:
 
 
 def p_of(found: Sequence[Mapping[str, Any]]) -> float | None:
-    """The smallest error at which steps would reproduce or contradict a claim; None without intervals.
+    """The smallest error at which steps would reproduce or contradict a claim; None without any interval.
 
     Reproduced needs all steps (the largest p), contradicted one (the smallest, which allows for their number).
     """
-    if any(step["p_for"] is None for step in found):
+    known = [step for step in found if step["p_for"] is not None]
+    if not known:
         return None
-    return min(max(step["p_for"] for step in found), min(step["p_against"] for step in found))
+    p_for = max(step["p_for"] for step in known) if len(known) == len(found) else 1.0
+    return min(p_for, min(step["p_against"] for step in known))
 
 
 def holm(p: Sequence[float]) -> list[float]:
