@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tesserae.deciding.power import pooled, seeds_needed, upper
-from tesserae.deciding.undecided import Claim, Left, Spreads, Step, needed, read
+from tesserae.deciding.undecided import Claim, Left, Spreads, Step, needed, paired_variance, read
 
 PRINTED = {("T", "A", "FID"): 2.0, ("T", "B", "FID"): 4.0, ("T", "C", "FID"): 5.0, ("T", "D", "FID"): math.nan}
 
@@ -118,3 +118,15 @@ def test_claims_that_were_not_run_are_listed_apart():
 def test_differences_without_any_spread_need_two_seeds():
     (claim,), _ = claims(record("lt", cell("A", 1.0, 2.0, 4.0), cell("B", 2.0, 3.0, 5.0)))
     assert needed(claim, Spreads([claim])).seeds == 2
+
+
+def test_what_pairing_by_seed_brings():
+    shared = record("lt", cell("A", 1.0, 2.0, 3.0), cell("B", 3.0, 4.0, 5.0))
+    assert paired_variance([shared]) == 0.0  # what moves one moves the other as much
+    apart = record("lt", cell("A", 1.0, 3.0, 1.0, 3.0), cell("B", 4.0, 4.0, 6.0, 6.0))
+    assert paired_variance([apart]) == pytest.approx(1.0)
+    against = record("lt", cell("A", 1.0, 3.0), cell("B", 6.0, 4.0))
+    assert paired_variance([against]) == pytest.approx(2.0)
+    one = record("lt", cell("A", 1.0), cell("B", 2.0))
+    constant = record("lt", cell("A", 1.0, 1.0), cell("B", 2.0, 3.0))
+    assert paired_variance([one, constant, one | {"verdict": "not run"}]) is None

@@ -9,6 +9,7 @@ import torch
 from tesserae.config.project import read_project
 from tesserae.metrics.fidelity import statistics
 from tesserae.stages import spread
+from tesserae.stages.shared.sampling import Drawer
 from tesserae.workflow.graph.whole import jobs
 from tests.config.test_config import edit
 from tests.stages.test_throughput import SAMPLER, networks
@@ -55,8 +56,16 @@ def job(tmp_path, monkeypatch):
     return made, asked
 
 
-def test_every_training_is_sampled_with_the_same_seeds_at_two_guidances(job):
+def test_every_training_is_sampled_with_the_same_seeds_at_two_guidances(job, monkeypatch):
     made, asked = job
+    guidances, draw = [], Drawer.draw
+    monkeypatch.setattr(
+        Drawer,
+        "draw",
+        lambda self, labels, seeds, guidance, *more: (
+            guidances.append(guidance) or draw(self, labels, seeds, guidance, *more)
+        ),
+    )
     numbers = spread.run(made)
     found = json.loads((made.out / "spread.json").read_text())
     assert len(asked) == 3 * 2 + 2  # the third search alone selected another guidance
@@ -66,7 +75,7 @@ def test_every_training_is_sampled_with_the_same_seeds_at_two_guidances(job):
         assert np.shape(measured["parts"]) == (3, 2, 2) and np.shape(measured["own"]) == (3, 2)
         assert measured["own"][:2] == measured["common"][:2]
         assert numbers[f"{name}_sd"] == pytest.approx(sum(measured["components"].values()) ** 0.5)
-    assert found["measures"]["fid"]["own"][2] != found["measures"]["fid"]["common"][2]
+    assert guidances == [3.0] * 2 * 2 * 2 + [3.0, 3.0, 5.0, 5.0] * 2  # two batches each; the third's own is another
     first = statistics(features(asked[0]))
     assert found["measures"]["fid"]["common"][0][0] == pytest.approx(
         spread.fid(first, spread.Statistics.load(made.inputs["reference"] / "train.npz"))

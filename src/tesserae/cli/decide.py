@@ -140,6 +140,7 @@ def _plain(proposal: "Proposal", budget: float, changes: str) -> dict[str, Any]:
         "hours": proposal.hours,
         "jobs": proposal.jobs,
         "decided": proposal.decided,
+        "paired_variance": proposal.paired,
         "chosen": lines(proposal.chosen),
         "unaffordable": lines(proposal.unaffordable),
         "left": [entry._asdict() for entry in proposal.left],
@@ -189,6 +190,11 @@ def _show(proposal: "Proposal", planned: Any, budget: float) -> None:
         "between seeds. seeds: what is there → when it is judged next (in brackets: what is enough for 80 %). hours: "
         "what a line adds to those above it; jobs that several claims share are paid for once.[/]"
     )
+    if proposal.paired is not None:
+        console.print(
+            f"[dim]Pairing by seed: differences have {proposal.paired:.0%} of the variance that they would have if "
+            "recipes shared nothing.[/]"
+        )
     for title, some in (
         ("Not for more seeds", undecided),
         ("Not run", [entry for entry in proposal.left if entry.verdict == NOT_RUN]),

@@ -40,6 +40,7 @@ class Proposal:
     seeds: dict[str, int]  # recipe -> how many it is to have
     hours: float  # of all jobs that are new
     jobs: int  # how many these are
+    paired: float | None  # variance of differences, over what it would be without pairing by seed
 
 
 def propose(
@@ -84,6 +85,7 @@ def propose(
         seeds,
         sum(hours[name] for name in final),
         len(final),
+        undecided.paired_variance(record for found in evaluated.values() for record in found["claims"]),
     )
 
 

@@ -138,6 +138,24 @@ def _of_numbers(relation: str, means: Sequence[float], printed: Sequence[float])
     return [abs(step / printed[base] * means[base]) for step in steps]
 
 
+def paired_variance(records: Iterable[Mapping[str, Any]]) -> float | None:
+    """What differences scatter, over what they would if the two numbers of a seed shared nothing: 1 if pairing by seed
+    brings nothing. Of all comparisons of numbers that vary, relative to their size; None for none.
+    """
+    paired, apart = 0.0, 0.0
+    for record in records:
+        if "studies" in record or record["verdict"] == NOT_RUN or record["relation"] == CORRELATION:
+            continue
+        values = [cell["values"] for cell in record["cells"]]
+        for one, other, step in zip(values, values[1:], record["steps"], strict=False):
+            if step["sd"] is None or min(len(set(one)), len(set(other))) < 2:
+                continue
+            size = (abs(statistics.fmean(one)) + abs(statistics.fmean(other))) / 2
+            paired += (step["sd"] / size) ** 2
+            apart += (statistics.variance(one) + statistics.variance(other)) / size**2
+    return paired / apart if apart else None
+
+
 class Spreads:
     """How differences of numbers scatter over seeds, by paper and measure, from all claims that were run."""
 

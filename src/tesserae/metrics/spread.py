@@ -34,7 +34,13 @@ class Components:
 
 
 def components(parts: np.ndarray, own: np.ndarray, common: np.ndarray) -> Components:
-    """Variance components of one measure.
+    """Variance components of one measure, none below 0; arguments and errors as `estimates`."""
+    found = vars(estimates(parts, own, common))
+    return Components(**{name: None if value is None else max(0.0, value) for name, value in found.items()})
+
+
+def estimates(parts: np.ndarray, own: np.ndarray, common: np.ndarray) -> Components:
+    """Unbiased estimates of the variance components of one measure.
 
     parts: (T, S, H) of parts at one guidance for all; own, common: (T, S) of all samples, at the guidance that each
     training's search selected and at that of all. Halves have half as many samples, so that what they scatter counts
@@ -47,11 +53,11 @@ def components(parts: np.ndarray, own: np.ndarray, common: np.ndarray) -> Compon
     by_sampling, by_training = parts.mean(2), parts.mean((1, 2))
     within = _mean_square(parts - by_sampling[..., None], trainings * samplings * (count - 1))
     between = count * _mean_square(by_sampling - by_training[:, None], trainings * (samplings - 1))
-    sampling, samples = max(0.0, (between - within) / count), within / count
+    sampling, samples = (between - within) / count, within / count
     if trainings < 2:
         return Components(None, None, sampling, samples)
     of_trainings = samplings * count * _mean_square(by_training - by_training.mean(), trainings - 1)
-    training = max(0.0, (of_trainings - between) / (samplings * count))
+    training = (of_trainings - between) / (samplings * count)
     return Components(training, _of_search(own - common), sampling, samples)
 
 
@@ -60,7 +66,7 @@ def _of_search(moved: np.ndarray) -> float:
     trainings, samplings = moved.shape
     each = moved.mean(1)
     noise = _mean_square(moved - each[:, None], trainings * (samplings - 1)) / samplings
-    return max(0.0, _mean_square(each - each.mean(), trainings - 1) - noise)
+    return _mean_square(each - each.mean(), trainings - 1) - noise
 
 
 def _mean_square(deviations: np.ndarray, freedom: int) -> float:
