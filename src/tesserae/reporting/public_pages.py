@@ -97,20 +97,20 @@ def excerpt(cells: Sequence[Mapping[str, str]]) -> str:
     columns = list(dict.fromkeys(cell["column"] for cell in ran))[:COLUMNS]
     rows = list(dict.fromkeys(cell["row"] for cell in ran if cell["column"] in columns))
     at = {(cell["row"], cell["column"]): cell for cell in ours}
-    printed = any(at[key]["published"] for key in at if key[0] in rows and key[1] in columns)
+    printed = {column for row, column in at if row in rows and at[row, column]["published"]}
     best = {column: _best([at[row, column] for row in rows if (row, column) in at]) for column in columns}
     head, rule = [escape_markdown(ran[0]["table"])], [":---"]
     for column in columns:
         arrow = ARROWS[next(cell for cell in ours if cell["column"] == column)["direction"]]
         name = f"{escape_markdown(column)} {arrow}"
-        head += [f"{name}<br>published", f"{name}<br>measured"] if printed else [name]
-        rule += ["---:"] * (2 if printed else 1)
+        head += [f"{name}<br>published", f"{name}<br>measured"] if column in printed else [name]
+        rule += ["---:"] * (2 if column in printed else 1)
     lines = [f"| {' | '.join(head)} |", f"| {' | '.join(rule)} |"]
     for row in rows:
         fields = [escape_markdown(row)]
         for column in columns:
             cell = at.get((row, column))
-            fields += [cell["published"] if cell else ""] if printed else []
+            fields += [cell["published"] if cell else ""] if column in printed else []
             fields.append(_measured(cell, best[column]) if cell else "")
         lines.append(f"| {' | '.join(fields)} |")
     return "\n".join(lines)
