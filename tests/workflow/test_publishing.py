@@ -15,10 +15,11 @@ from tesserae.cli.main import main
 from tesserae.config.stages import STAGES
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
+from tesserae.publishing import fingerprints
+from tesserae.publishing import results as publishing
 from tesserae.reporting import public_pages as pages
 from tesserae.reporting.small_pictures import HEAVIEST, WIDEST, shrink
 from tesserae.reporting.table_csv import CSV_COLUMNS
-from tesserae.workflow import publication, publishing
 from tesserae.workflow.plan import Plan, read_plan
 from tests.conftest import ROOT
 from tests.lineage.results import COMMIT
@@ -203,7 +204,7 @@ def test_check_names_the_setting_that_changed_and_what_follows_from_it(results):
 
 def test_check_names_the_code_that_changed(results):
     tesserae(results)
-    file = publication.file(results / "docs/results" / SCALE, "detok")
+    file = fingerprints.file(results / "docs/results" / SCALE, "detok")
     told = json.loads(file.read_text())
     at, (module, _) = next(
         (at, line.split()) for at, line in enumerate(told["modules"]) if line.startswith("tesserae.tokenizers.detok ")

@@ -17,22 +17,22 @@ def publish(settings: dict, check: bool, as_made: bool, papers: tuple[str, ...])
 
     From the results of the scale; nothing is run for it. Also the block of README.md that shows them.
     """
-    from tesserae.workflow import publishing
+    from tesserae.publishing import fingerprints, results
 
     plan = plan_of(settings)
     if unknown := [paper for paper in papers if paper not in plan.project.papers]:
         raise click.ClickException(f"no paper {unknown[0]!r}; there are {', '.join(plan.project.papers)}")
     try:
         if not check:
-            for line in publishing.publish(plan, papers, as_made):
+            for line in results.publish(plan, papers, as_made):
                 click.echo(line)
             return
-        lines, notes = publishing.check(plan, papers)
-    except (publishing.NotPublished, ValueError) as error:
+        lines, notes = results.check(plan, papers)
+    except (results.NotPublished, ValueError) as error:
         raise click.ClickException(str(error)) from None
     for line in [*lines, *(f"Note: {note}" for note in notes)]:
         click.echo(line)
-    where = publishing.publication.folder(plan)
+    where = fingerprints.folder(plan)
     if lines:
         raise click.ClickException(
             f"{where} is not what the present code makes: `tesserae --scale {plan.scale} reproduce`, then "

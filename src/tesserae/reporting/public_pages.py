@@ -139,7 +139,7 @@ def _measured(cell: Mapping[str, str], best: str) -> str:
 def verdicts(claims: Path) -> str:
     """How many claims of a claims.json have which verdict."""
     found = json.loads(claims.read_text(encoding="utf-8"))["summary"]
-    return ", ".join(f"{found[word]} {word}" for word in MARKS if found[word]) or "none"
+    return ", ".join(f"{found[word]} {word}" for word in MARKS if found.get(word)) or "none"
 
 
 def made_words(told: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@ reader sees results without running anything.
 
 All of it is taken from artifacts and their manifests; no job runs for it, and the same artifacts give the same bytes.
 Of each paper there are its tables with small figures (<paper>.md, <paper>/), its claims (<paper>.claims.md, .json) and
-what they were made by (<paper>.fingerprints.json, see publication.py); README.md is the index.
+what they were made by (<paper>.fingerprints.json, see fingerprints.py); README.md is the index.
 """
 
 import os
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.hashes import Hashes
+from tesserae.publishing import fingerprints
 from tesserae.reporting import public_pages as pages
 from tesserae.reporting.small_pictures import shrink
-from tesserae.workflow import publication
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import examine, to_run
 
@@ -37,7 +37,7 @@ def publish(plan: Plan, papers: Iterable[str] = (), as_made: bool = False) -> li
     """
     root, wanted = plan.project.root, list(papers) or [*plan.project.papers]
     found = {paper: _complete(plan, paper, as_made) for paper in wanted}
-    top = root / publication.folder(plan)
+    top = root / fingerprints.folder(plan)
     aside = top.with_name(f".{top.name}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -51,7 +51,7 @@ def publish(plan: Plan, papers: Iterable[str] = (), as_made: bool = False) -> li
         _exchange(top, aside)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    done = [f"{publication.folder(plan)}: {', '.join(wanted)}"]
+    done = [f"{fingerprints.folder(plan)}: {', '.join(wanted)}"]
     return done + ([f"{README}: the block of scale {plan.scale}"] if _write_block(plan) else [])
 
 
@@ -109,7 +109,7 @@ def _write_paper(plan: Plan, paper: str, records: dict[str, manifests.Manifest],
         shutil.copyfile(claims / "claims.json", top / f"{paper}.claims.json")
         shutil.copyfile(claims / "claims.md", top / f"{paper}.claims.md")
     cells = {name: pages.read_cells(results / name / "table.csv") for name in tables}
-    made = publication.made_by(records.values())
+    made = fingerprints.made_by(records.values())
     text = pages.paper_page(
         pages.Paper(paper, described.name, described.title, described.arxiv or ""),
         scale=plan.scale,
@@ -122,7 +122,7 @@ def _write_paper(plan: Plan, paper: str, records: dict[str, manifests.Manifest],
         claims=(top / f"{paper}.claims.json") if described.claims is not None else None,
     )
     _write(top / f"{paper}.md", text)
-    content = publication.content(
+    content = fingerprints.content(
         paper,
         plan.scale,
         names,
@@ -131,12 +131,12 @@ def _write_paper(plan: Plan, paper: str, records: dict[str, manifests.Manifest],
         files=sorted(file.relative_to(top) for file in _files(top, paper)),
         top=top,
     )
-    _write(publication.file(top, paper), content)
+    _write(fingerprints.file(top, paper), content)
 
 
 def _index(plan: Plan, top: Path) -> str:
     """The index of what is published in the folder `top`."""
-    told = {paper: publication.read(top, paper) for paper in plan.project.papers}
+    told = {paper: fingerprints.read(top, paper) for paper in plan.project.papers}
     there = {paper: one for paper, one in told.items() if one}
     return pages.index(top, there, scale=plan.scale, purpose=plan.project.scale.purpose)
 
@@ -175,10 +175,10 @@ def _write(file: Path, text: str) -> None:
 
 def block(plan: Plan) -> str | None:
     """What the project's README is to say between its marks, from the scale's index; None if nothing was published."""
-    index = plan.project.root / publication.folder(plan) / INDEX
+    index = plan.project.root / fingerprints.folder(plan) / INDEX
     if not index.is_file():
         return None
-    return pages.relocated(pages.between(index.read_text(encoding="utf-8"), pages.FRONT), publication.folder(plan))
+    return pages.relocated(pages.between(index.read_text(encoding="utf-8"), pages.FRONT), fingerprints.folder(plan))
 
 
 def block_in(plan: Plan) -> str | None:
@@ -205,25 +205,25 @@ def check(plan: Plan, papers: Iterable[str] = ()) -> tuple[list[str], list[str]]
 
     Needs no results. Raises NotPublished if nothing was published at this scale.
     """
-    root, top = plan.project.root, plan.project.root / publication.folder(plan)
-    told = {paper: publication.read(top, paper) for paper in (list(papers) or plan.project.papers)}
+    root, top = plan.project.root, plan.project.root / fingerprints.folder(plan)
+    told = {paper: fingerprints.read(top, paper) for paper in (list(papers) or plan.project.papers)}
     if not any(told.values()):
-        raise NotPublished(f"there is no {publication.folder(plan)} of {', '.join(told)}: `make publish` writes it")
+        raise NotPublished(f"there is no {fingerprints.folder(plan)} of {', '.join(told)}: `make publish` writes it")
     lines = [f"{paper}: not published at scale {plan.scale}" for paper, found in told.items() if found is None]
     for paper, found in told.items():
-        lines += publication.differences(plan, shown(plan, paper), found) if found else []
+        lines += fingerprints.differences(plan, shown(plan, paper), found) if found else []
     hashes, touched = Hashes(root), []
     for paper, found in told.items():
         for name, digest in (found or {"files": {}})["files"].items():
-            path = publication.folder(plan) / name
+            path = fingerprints.folder(plan) / name
             if hashes.of(str(path)) != digest:
                 what = "edited" if (root / path).exists() else "gone"
                 touched.append(f"{paper}: {path} is {what} since it was published")
     index = top / INDEX
     if not touched and not papers and (not index.is_file() or index.read_text(encoding="utf-8") != _index(plan, top)):
-        touched.append(f"{publication.folder(plan) / INDEX} is not what the pages beside it say")
+        touched.append(f"{fingerprints.folder(plan) / INDEX} is not what the pages beside it say")
     lines += touched
     if block_in(plan) not in (None, block(plan)):
-        lines.append(f"{README}: its block of scale {plan.scale} is not what {publication.folder(plan) / INDEX} says")
-    notes = publication.other_libraries(root, [found for found in told.values() if found])
+        lines.append(f"{README}: its block of scale {plan.scale} is not what {fingerprints.folder(plan) / INDEX} says")
+    notes = fingerprints.other_libraries(root, [found for found in told.values() if found])
     return lines, notes
