@@ -37,9 +37,20 @@ def seeds_needed(standardised: float, wanted: float = POWER, level: float = LEVE
     return enough
 
 
-def next_look(seeds: int, looks: Sequence[int] = LOOKS) -> int | None:
-    """The first of the numbers of seeds at which claims are judged that is no less than `seeds`; None for none."""
-    return next((look for look in sorted(looks) if look >= seeds), None)
+def level_at(seeds: int) -> float:
+    """The level of the interval with which a claim of so many seeds is judged."""
+    return LEVEL
+
+
+def next_look(seeds: int, standardised: float, wanted: float = POWER, looks: Sequence[int] = LOOKS) -> int | None:
+    """The first of the numbers of seeds at which claims are judged that is no less than `seeds`, and at which an effect
+    is found with a chance of `wanted`; None for none.
+    """
+    later = (look for look in sorted(looks) if look >= seeds)
+    return next(
+        (look for look in later if math.isinf(standardised) or power(look, standardised, level_at(look)) >= wanted),
+        None,
+    )
 
 
 def pooled(spreads: Iterable[tuple[float, int]]) -> tuple[float, int]:

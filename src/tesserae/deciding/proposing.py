@@ -110,7 +110,7 @@ def _claims(
 def _at_look(found: Needed, cap: int, looks: list[int]) -> int | Left:
     """The number of seeds at which a claim is judged next and that is enough; or that there is none."""
     claim = found.claim
-    look = None if found.seeds is None else next_look(max(found.seeds, claim.seeds + 1), looks)
+    look = next_look(claim.seeds + 1, found.standardised, found.chance, looks)
     if look is not None and look <= cap:
         return look
     count = "more than can be run" if found.seeds is None else f"{found.seeds}"

@@ -65,7 +65,12 @@ class Needed(NamedTuple):
     sought: float  # of the step that needs most seeds
     sd: float
     basis: str
-    seeds: int | None  # None: more than can ever be run
+    chance: float  # with which this step is to be decided
+    seeds: int | None  # that are enough; None: more than can ever be run
+
+    @property
+    def standardised(self) -> float:
+        return self.sought / self.sd if self.sd else math.inf
 
 
 def read(
@@ -100,7 +105,7 @@ def _claim(
     values = [cell["values"] for cell in record["cells"]]
     told["artifacts"] = tuple(dict.fromkeys(cell["artifacts"][0] for cell in behind))
     told["measures"] = tuple(sorted({f"{cell['artifacts'][0].split('/')[0]} {cell['value']}" for cell in behind}))
-    told["seeds"] = max(map(len, values))
+    told["seeds"] = min((len(each) for each in values if len(each) > 1), default=1)  # that all numbers have
     if not record["steps"] or (told["seeds"] > 1 and all(len(set(each)) == 1 for each in values)):
         why = record["reason"] if not record["steps"] else "its numbers are the same for every seed"
         return Claim(**told, steps=(), reason=why)
@@ -122,6 +127,8 @@ def _of_correlation(record: Mapping[str, Any]) -> list[float] | str:
     """The published relative effect, for the rival's |r| as it was measured; or why there is none."""
     if record["published"] is None or not record["published"]["relative"]:
         return "no published effect"
+    if "correlations" not in record:
+        return record["reason"]
     return [abs(record["published"]["relative"]) * statistics.fmean(record["correlations"][1])]
 
 
@@ -198,6 +205,6 @@ def needed(claim: Claim, spreads: Spreads, wanted: float = POWER) -> Needed | Le
             why = "how its numbers scatter is not known with one seed: run the first look, `seeds: {default: 3}`"
             return Left(claim.paper, claim.id, OPEN, why)
         sd = spread.relative * step.size
-        count = seeds_needed(step.sought / sd if sd else math.inf, each)
-        found.append(Needed(claim, step.sought, sd, spread.basis, count))
+        one = Needed(claim, step.sought, sd, spread.basis, each, None)
+        found.append(one._replace(seeds=seeds_needed(one.standardised, each)))
     return max(found, key=lambda one: math.inf if one.seeds is None else one.seeds)
