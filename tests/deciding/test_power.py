@@ -37,8 +37,9 @@ def test_seeds_are_rounded_up_to_the_next_look():
     certain = math.inf
     assert [next_look(seeds, certain) for seeds in (1, 3, 4, 12, 13, 20, 21)] == [3, 3, 5, 12, 20, 20, None]
     assert next_look(4, certain, looks=[10, 6]) == 6
-    assert next_look(1, 1.0) == 12 and next_look(13, 1.0) == 20  # ten are enough
-    assert next_look(1, 0.5) is None and next_look(1, 0.5, looks=[10, 34, 40]) == 34
+    assert seeds_needed(1.0) == 10 and next_look(1, 1.0) == 20  # ten are enough for who looks once
+    assert next_look(1, 1.2) == 12
+    assert next_look(1, 0.5) is None
     assert tuple(sorted(LOOKS)) == LOOKS
 
 

@@ -50,9 +50,15 @@ def study(noise: tuple[float, float], *, title="SiT-B", sign: int = 1, seeds: in
     return about | told | {"by_seed": by_seed}
 
 
-def judged(printed, *studies, **change) -> dict:
+def judged(printed, *studies, absent_within: float | None = None, **change) -> dict:
     (record,) = claims.evaluate_all(
-        [claim(*studies, **change)], {}, printed, paper="p", title="P", scale="desk", seeds=[1, 2, 3]
+        [claim(*studies, **change) | {"absent_within": absent_within}],
+        {},
+        printed,
+        paper="p",
+        title="P",
+        scale="desk",
+        seeds=[1, 2, 3],
     )["claims"]
     return record
 
@@ -121,8 +127,11 @@ def test_a_study_that_does_not_vary_up_to_the_look_has_no_interval(printed):
     told["numbers"][2] = rival.tolist()
     found = judged(printed, told)
     assert found["n"] == 5 and found["verdict"] == "reproduced"  # drawn over and over it is there
-    with_none = judged(printed, study(GOOD), study(GOOD, title="MAR-B") | {"numbers": told["numbers"]})
-    assert (with_none["n"], with_none["verdict"], with_none["p"]) == (3, "inconclusive", None)
+    with_none = judged(
+        printed, study(GOOD), study(GOOD, title="MAR-B") | {"numbers": told["numbers"]}, absent_within=0.5
+    )
+    assert (with_none["n"], with_none["verdict"], with_none["p"]) == (3, "inconclusive", 1.0)
+    assert with_none["absent"]["p"] == 1.0 and not with_none["small"]
 
 
 def test_every_study_has_to_bear_it_out(printed):

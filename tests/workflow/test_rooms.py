@@ -74,7 +74,7 @@ MAY = {
         "stages",
         "words",
     },
-    "deciding": {"config", "workflow"},
+    "deciding": {"config", "reporting", "workflow"},
     "publishing": {"config", "lineage", "reporting", "workflow"},
     "words": set(),
     "bits": set(),

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Sequence
 
-LEVEL = 0.95  # of the intervals that give verdicts
+from tesserae.reporting.sequential import ERROR, LOOKS, level
+
+LEVEL = 1 - ERROR  # of an interval that is looked at once
 POWER = 0.8
-LOOKS = (3, 5, 8, 12, 20)  # numbers of seeds at which claims are judged
 MOST = 10_000  # seeds; whatever needs more is as good as never told from chance
 SURE = 0.8  # how sure it is that a spread known from few differences is not larger than what is taken for it
 FEW = 5  # degrees of freedom from which on a measured spread is taken as it is
@@ -38,8 +39,8 @@ def seeds_needed(standardised: float, wanted: float = POWER, level: float = LEVE
 
 
 def level_at(seeds: int) -> float:
-    """The level of the interval with which a claim of so many seeds is judged."""
-    return LEVEL
+    """The level of the interval with which a claim is judged at a look: wider than LEVEL, for there are other looks."""
+    return 1 - 2 * level(seeds, ERROR / 2)
 
 
 def next_look(seeds: int, standardised: float, wanted: float = POWER, looks: Sequence[int] = LOOKS) -> int | None:

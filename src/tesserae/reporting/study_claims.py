@@ -133,11 +133,13 @@ def _draws(three: Sequence[np.ndarray]) -> np.ndarray:
     return ahead
 
 
-def _size(record: Mapping[str, Any], drawn: Sequence[np.ndarray], at: int) -> dict[str, Any]:
-    """`of_size` of correlations: in every study the draws (R,) have to lie within ± bound."""
+def _size(record: Mapping[str, Any], drawn: Sequence[np.ndarray | None], at: int) -> dict[str, Any]:
+    """`of_size` of correlations: in every study the draws (R,) have to lie within ± bound; none is sure without any."""
     bound = bound_of(record)
     if bound is None:
         return {}
+    if any(one is None for one in drawn):
+        return of_size(record, bound=bound, reach=bound, p=1.0, small=False)
     share = level(at, ERROR)
     small = all(-bound < quantile_of(one, share) and quantile_of(one, 1 - share) < bound for one in drawn)
     p = max(p_of_draws(at, bound + side * one) for one in drawn for side in (1, -1))

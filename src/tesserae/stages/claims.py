@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +23,20 @@ def run(work: Work) -> dict[str, float]:
         else _measured(work, cell)
         for cell in spec["cells"]
     }
-    printed = published.load(work.sources["published"])
-    about = {"paper": spec["paper"], "title": spec["title"], "scale": spec["scale"], "seeds": spec["seeds"]}
-    found = claims.evaluate_all([], cells, printed, **about)
-    for claim in spec["claims"]:
-        if "studies" in claim:
-            claim = claim | {"studies": [_studied(work, one) for one in claim["studies"]]}
-        found["claims"] += claims.evaluate_all([claim], paired(claim, cells), printed, **about)["claims"]
-    found["summary"] = claims.summary(found["claims"])
+    found = claims.evaluate_all(
+        [
+            claim | {"studies": [_studied(work, one) for one in claim["studies"]]} if "studies" in claim else claim
+            for claim in spec["claims"]
+        ],
+        cells,
+        published.load(work.sources["published"]),
+        paper=spec["paper"],
+        title=spec["title"],
+        scale=spec["scale"],
+        seeds=spec["seeds"],
+    )
     claims_files.write(found, work.out)
     return {word: float(count) for word, count in found["summary"].items()}
-
-
-def paired(
-    claim: Mapping[str, Any], cells: Mapping[tuple[str, str, str], Mapping[str, Any]]
-) -> dict[tuple[str, str, str], Mapping[str, Any]]:
-    """The cells of a claim, with the seeds that all of them have: others have no partner to be compared with.
-
-    A cell of one number, which no seed changes, stands beside each seed's number of the others.
-    """
-    own = {tuple(key): cells[tuple(key)] for key in claim["cells"] if tuple(key) in cells}
-    several = [len(cell["values"]) for cell in own.values() if len(cell.get("values", ())) > 1]
-    least = min(several, default=1)
-    by_seed = ("values", "measures", "artifacts")
-    return {
-        key: {name: found[:least] if name in by_seed else found for name, found in cell.items()}
-        for key, cell in own.items()
-    }
 
 
 def _studied(work: Work, study: dict[str, Any]) -> dict[str, Any]:
