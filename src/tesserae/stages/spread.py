@@ -114,8 +114,8 @@ def _table(work: Work, means: dict[str, float], found: dict[str, Components]) ->
     ]
     for name, each in found.items():
         shares = [
-            "not known" if share is None else f"{getattr(each, key) ** 0.5:.3g} ({share:.0%})"
-            for key, share in each.shares().items()
+            "not known" if share is None else f"{(share * each.total) ** 0.5:.3g} ({share:.0%})"
+            for share in each.shares().values()
         ]
         lines.append(f"| {name} | {means[name]:.4g} | {each.total**0.5:.3g} | {' | '.join(shares)} | {_advice(each)} |")
     trainings, samplings, parts = len(spec["trainings"]), spec["samplings"], spec["parts"]
