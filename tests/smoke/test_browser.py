@@ -11,6 +11,7 @@ import pytest
 from tests.smoke import browser
 
 WIDTH, HEIGHT = 360, 740  # CSS pixels
+ELSEWHERE = ("https://arxiv.org/", "https://github.com/", "data:")  # papers, threads in which numbers were reported
 MEASURED = "main table a[href*='lineage.html#']"  # a number of a table, which leads to how it was made
 WIDER = """(() => { const width = document.documentElement.clientWidth;
     return document.documentElement.scrollWidth <= width ? '' : 'wider than the screen: ' +
@@ -53,7 +54,7 @@ def test_every_page_can_be_read_on_a_telephone_and_every_link_leads_somewhere(pa
         found, links, anchors[file] = look(page, file)
         for link in links:
             if (to := target(link)) is None:
-                found += [f"fetches {link}"] * (not link.startswith(("https://arxiv.org/", "data:")))
+                found += [f"fetches {link}"] * (not link.startswith(ELSEWHERE))
                 continue
             asked.setdefault(to, file)
             if to[0].suffix == ".html" and to[0].is_file() and to[0] not in todo:

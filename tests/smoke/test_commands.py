@@ -24,6 +24,8 @@ ELSEWHERE = {
     "stale --committed": "tests/smoke/test_sharing.py",
     "plan": "tests/costs/test_looking.py",  # counting networks takes a minute
     "mlflow": "tests/smoke/test_smoke.py",
+    "decide": "tests/deciding/test_proposing.py",  # of claims of several seeds
+    "publish": "tests/workflow/test_publishing.py",
 }
 # What a command says, by how it begins, and how it ends: without real data, without an edit to review, with 1.
 SAYS = {
