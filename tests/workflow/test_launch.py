@@ -191,7 +191,7 @@ def test_a_paper_alone_is_all_that_shows_it_and_nothing_of_another(whole):
     assert {job.papers for job in map(whole.jobs.get, made)} <= {("detok",), ()}
     others = [paper for paper in whole.project.papers if paper != "detok"]
     all_of_them = made | set(whole.demanded(*launch.wanted(whole, others)))
-    assert {name.partition("/")[0] for name in whole.jobs.keys() - all_of_them} == {"report", "forecast"}
+    assert {name.partition("/")[0] for name in whole.jobs.keys() - all_of_them} == {"report", "forecast", "spread"}
 
 
 def test_a_paper_is_the_same_artifacts_without_the_others(whole, project):
