@@ -26,6 +26,7 @@ ELSEWHERE = {
     "mlflow": "tests/smoke/test_smoke.py",
     "decide": "tests/deciding/test_proposing.py",  # of claims of several seeds
     "publish": "tests/workflow/test_publishing.py",
+    "reproduce spread/sit_b_joint": "tests/stages/test_spread.py",
 }
 # What a command says, by how it begins, and how it ends: without real data, without an edit to review, with 1.
 SAYS = {
