@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from tesserae.reporting.sequential import ERROR, LOOKS, level
+from tesserae.reporting import sequential
+from tesserae.reporting.sequential import ERROR, LOOKS
 
 LEVEL = 1 - ERROR  # of an interval that is looked at once
 POWER = 0.8
@@ -40,7 +41,7 @@ def seeds_needed(standardised: float, wanted: float = POWER, level: float = LEVE
 
 def level_at(seeds: int) -> float:
     """The level of the interval with which a claim is judged at a look: wider than LEVEL, for there are other looks."""
-    return 1 - 2 * level(seeds, ERROR / 2)
+    return 1 - 2 * sequential.level(seeds, ERROR / 2)
 
 
 def next_look(seeds: int, standardised: float, wanted: float = POWER, looks: Sequence[int] = LOOKS) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tesserae.controls.patches import Centres, cut, fit_centres, fit_components, nearest
+from tesserae.controls.patches import Centres, cut, fit_centres, fit_components, kept, nearest
 from tesserae.data.cache import open_cache
 from tesserae.data.targets import open_targets
 from tesserae.lineage.work import Work
@@ -81,13 +81,7 @@ def described(control: dict[str, Any]) -> str:
     """What stands for an image, in words."""
     if control["kind"] == "chance":
         return "nothing: what is right by chance"
-    patches = control["grid"] ** 2
-    if control["kind"] == "components":
-        k = control["components"]
-        return f"the same probe on {k} principal components of each of {patches} patches: {k * patches} numbers"
-    bits = patches * np.log2(control["centres"])
-    nearest_of = f"the nearest of {control['centres']} k-means centres for each of {patches} patches"
-    return f"the same probe on {nearest_of}: {bits:.4g} bits"
+    return f"the same probe on {kept(control)}"
 
 
 if __name__ == "__main__":
