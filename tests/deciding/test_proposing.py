@@ -7,7 +7,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tesserae.cli import decide
+from tesserae.cli import prices
 from tesserae.cli.main import main
 from tesserae.config.project import read_project
 from tesserae.config.seeds import seed_of
@@ -81,7 +81,7 @@ def test_a_proposal_is_what_it_says(scale, project):
 
 @pytest.fixture
 def run(scale, project, monkeypatch):
-    monkeypatch.setattr(decide, "_prices", lambda planned, wanted: each_an_hour(wanted))
+    monkeypatch.setattr(prices, "hours", lambda planned, wanted: each_an_hour(wanted))
 
     def run(*arguments: str):
         return CliRunner().invoke(main, ["--project", str(project), "--scale", "smoke", "decide", *arguments])

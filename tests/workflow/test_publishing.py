@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
+from tesserae.cli import prices
 from tesserae.cli.main import main
 from tesserae.config.stages import STAGES
 from tesserae.lineage import fingerprint
@@ -84,6 +85,9 @@ def content(job, file: str) -> bytes:
     if file == "claims.json":
         words = ("reproduced", "contradicted", "inconclusive", "not run")
         return json.dumps({"summary": dict(zip(words, (0, 0, 3, 27), strict=True)), "claims": []}).encode()
+    if job.stage in ("metrics", "generation_control") and file == "metrics.json":  # what claims read
+        measure = {"kind": "images", "extractor": "embedded", "samples": 500}
+        return json.dumps({"values": {"fid": 13.5}, "measure": measure}).encode()
     return f"{job.id} {file}".encode()
 
 
@@ -270,6 +274,72 @@ def test_parts_made_from_different_versions_are_not_published_together(results):
     make(plan, producer, fingerprint="0" * 16 + "-" + "0" * 16)
     done = tesserae(results, "--as-made")
     assert done.exit_code == 1 and f"was made from another {producer} than is there" in done.output
+
+
+# ---- so far -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_part(results) -> Path:
+    """The project after a part of its run: a figure, the page and the verdicts are missing."""
+    plan = plan_of(results)
+    for name in ("figure/detok_samples", "claims/detok", "page/detok"):
+        shutil.rmtree(results / plan.folder(name))
+    return results
+
+
+def test_what_is_finished_is_published_with_what_the_rest_takes(in_part, monkeypatch):
+    monkeypatch.setattr(prices, "hours", lambda plan, jobs: dict.fromkeys(jobs, 2.0))
+    assert tesserae(in_part).exit_code == 1  # the whole is not there
+    done = tesserae(in_part, "--so-far", "--paper", "detok")
+    assert done.exit_code == 0, done.output
+    found = bytes_of(in_part)
+    plan = plan_of(in_part)
+    figures = sum(name.startswith("figure") for name in publishing.shown(plan, "detok"))
+    page, told = found["detok.md"].decode(), json.loads(found["detok.fingerprints.json"])
+    left = told["summary"]["so_far"]
+    assert left == {"tables": 1, "figures": figures, "jobs": 4, "hours": 8.0, "unit": "CPU-hours"}
+    assert f"1 of 1 tables and {figures - 1} of {figures} figures are finished. Not run: 4 jobs, about 8 CPU-hours" in page
+    assert "detok/samples.png" not in found and "table/detok_table_1" in told["shown"]
+    claims = json.loads(found["detok.claims.json"])
+    measured = [cell for record in claims["claims"] for cell in record["cells"] if cell["values"]]
+    assert measured and {value for cell in measured for value in cell["values"]} == {13.5}
+    assert f"| 1 of 1 | 1 | 1 of 1 | {figures - 1} of {figures} |" in found["README.md"].decode()
+
+
+def test_the_check_asks_only_for_what_was_published_so_far(in_part, monkeypatch):
+    monkeypatch.setattr(prices, "hours", lambda plan, jobs: dict.fromkeys(jobs, 2.0))
+    tesserae(in_part, "--so-far")
+    assert tesserae(in_part, "--check").exit_code == 0
+    recipe = in_part / "config/papers/detok.yaml"
+    described = yaml.safe_load(recipe.read_text())
+    described["generators"]["mar_b"]["label_dropout"] = 0.123
+    recipe.write_text(yaml.safe_dump(described, sort_keys=False))
+    done = tesserae(in_part, "--check")
+    assert done.exit_code == 1 and "table/detok_table_1" in done.output.splitlines()[0]
+    done = tesserae(in_part, "--so-far")  # figures of tokenizers alone are what they were
+    assert done.exit_code == 0, done.output
+    assert "table/detok_table_1" not in json.loads(bytes_of(in_part)["detok.fingerprints.json"])["shown"]
+
+
+def test_without_a_finished_table_or_figure_nothing_is_published(results):
+    plan = plan_of(results)
+    for name in publishing.shown(plan, "detok"):
+        shutil.rmtree(results / plan.folder(name), ignore_errors=True)
+    done = tesserae(results, "--so-far")
+    assert done.exit_code == 1 and "no table or figure of it is finished" in done.output
+    assert not (results / "docs").exists()
+
+
+def test_claims_so_far_are_shown_and_nothing_is_written(in_part):
+    before = sorted(str(path) for path in in_part.rglob("*") if ".tesserae" not in path.parts)
+    fingerprint.forget()
+    asked = ["--project", str(in_part), "--scale", SCALE, "claims", "--so-far", "--json", "detok"]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads(done.output)
+    assert found["summary"]["not run"] == len(found["claims"]) > 20  # one row: nothing to compare it with
+    assert sorted(str(path) for path in in_part.rglob("*") if ".tesserae" not in path.parts) == before
 
 
 def test_what_was_never_published_is_said(results):

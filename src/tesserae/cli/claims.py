@@ -4,13 +4,13 @@ Imports stay inside the command, so that `tesserae --help` answers at once.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tesserae.cli.common import make_console
+from tesserae.cli.common import make_console, plan_of
 
 COLOURS = {
     "reproduced": "green",
@@ -23,13 +23,15 @@ COLOURS = {
 
 @click.command()
 @click.option("--scale", help="The scale to tell of (default: as for all commands).")
+@click.option("--so-far", is_flag=True, help="By the numbers that are there, also while a run goes on.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.argument("paper", required=False)
 @click.pass_obj
-def claims(settings: dict, scale: str | None, as_json: bool, paper: str | None) -> None:
+def claims(settings: dict, scale: str | None, so_far: bool, as_json: bool, paper: str | None) -> None:
     """Show which claims the measured numbers bear out.
 
-    Those of all papers, or of PAPER (detok), as `tesserae reproduce` evaluated them last.
+    Those of all papers, or of PAPER (detok), as `tesserae reproduce` evaluated them last; or by what was measured so
+    far.
     """
     from tesserae.config.errors import ConfigError
     from tesserae.config.files import read_yaml, validated
@@ -44,8 +46,8 @@ def claims(settings: dict, scale: str | None, as_json: bool, paper: str | None) 
     scale = scale or settings["scale"] or settings_.scale
     if paper and paper not in settings_.papers:
         raise click.ClickException(f"no paper {paper!r}; config/config.yaml has {', '.join(settings_.papers)}")
-    found = []
-    for name in [paper] if paper else settings_.papers:
+    found = _so_far(settings | {"scale": scale}, [paper] if paper else settings_.papers) if so_far else []
+    for name in () if so_far else [paper] if paper else settings_.papers:
         made = Path("results", scale, "claims", name, "claims.json")
         if (root / made).is_file():
             one = json.loads((root / made).read_text(encoding="utf-8"))
@@ -65,6 +67,16 @@ def claims(settings: dict, scale: str | None, as_json: bool, paper: str | None) 
         _show(one)
     if len(found) > 1 and (together := claims_files.over_papers(found)):
         click.echo(f"All papers: {together}")
+
+
+def _so_far(settings: dict, papers: Iterable[str]) -> list[dict[str, Any]]:
+    """What claims.json of each paper would hold, by the current numbers that are there."""
+    from tesserae.publishing import so_far
+
+    plan = plan_of(settings)
+    return [
+        so_far.claims(plan, paper, so_far.measured(plan, paper)) for paper in papers if f"claims/{paper}" in plan.jobs
+    ]
 
 
 def _show(found: Mapping[str, Any]) -> None:

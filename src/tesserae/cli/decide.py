@@ -5,18 +5,17 @@ Imports stay inside the command, so that `tesserae --help` answers at once.
 
 import json
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tesserae.cli import prices
 from tesserae.cli.common import make_console, paper_option
 
 if TYPE_CHECKING:
     from tesserae.deciding.proposing import Proposal
 
 CAP = 20  # seeds
-GPU = "h100"
 
 
 @click.command()
@@ -43,7 +42,7 @@ def decide(settings: dict, hours: float, cap: int, write: bool, as_json: bool, p
         click.echo("Counting (a minute the first time) ...", err=True)
     try:
         proposal = propose(
-            planned.project, planned.jobs, evaluated, lambda jobs: _prices(planned, jobs), budget=hours, cap=cap
+            planned.project, planned.jobs, evaluated, lambda jobs: prices.hours(planned, jobs), budget=hours, cap=cap
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from None
@@ -94,27 +93,6 @@ def _evaluated(planned: Any, papers: tuple[str, ...]) -> dict[str, dict[str, Any
     return found
 
 
-def _prices(planned: Any, jobs: Mapping[str, Any]) -> Mapping[str, float]:
-    """Hours of each job, as `tesserae plan` has them."""
-    from tesserae.cli.plan import PAPER, PUBLISHED
-    from tesserae.costs import forecast, measured
-    from tesserae.costs.describe import describe
-    from tesserae.workflow.plan import open_plan
-
-    requests = {job.stage: planned.request(job.stage) for job in jobs.values()}
-    root = planned.project.root
-    if not _on_gpus(planned):
-        timed, _ = measured.read(root)
-        return measured.hours_of(jobs, requests, scale=planned.scale, timed=timed)
-    published = planned if planned.scale == PAPER else open_plan(root, PAPER)
-    described = describe(jobs, requests, published=published.jobs, scale=planned.scale, gpu=GPU, gpus=1)
-    return forecast.hours_of(described, root / PUBLISHED)
-
-
-def _on_gpus(planned: Any) -> bool:
-    return any(planned.request(job.stage).gpus for job in planned.jobs.values())
-
-
 # ---- what is shown ----------------------------------------------------------------------------------------------
 
 
@@ -157,7 +135,7 @@ def _show(proposal: "Proposal", planned: Any, budget: float) -> None:
     from tesserae.words import count
 
     console = make_console(130, highlight=False)
-    unit = "GPU-hours" if _on_gpus(planned) else "CPU-hours"
+    unit = prices.unit(planned)
     undecided = [entry for entry in proposal.left if entry.verdict != NOT_RUN]
     open_ = len(proposal.chosen) + len(proposal.unaffordable) + len(undecided)
     console.print(

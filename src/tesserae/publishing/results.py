@@ -8,12 +8,15 @@ what they were made by (<paper>.fingerprints.json, see fingerprints.py); README.
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.hashes import Hashes
-from tesserae.publishing import fingerprints
+from tesserae.publishing import fingerprints, so_far
+from tesserae.reporting import claims_files
 from tesserae.reporting import public_pages as pages
 from tesserae.reporting.small_pictures import shrink
 from tesserae.workflow.plan import Plan
@@ -22,21 +25,26 @@ from tesserae.workflow.staleness import examine, to_run
 PARTS = ("table", "figure", "claims", "page")  # stages of which something is published; of pages, reported numbers
 README = Path("README.md")
 INDEX = "README.md"  # of a scale
+Prices = Callable[[list[str]], Mapping[str, Any]]  # artifacts -> {"hours": ..., "unit": "CPU-hours"}, or {} if unknown
 
 
 class NotPublished(Exception):
     """Results cannot be published, or are not as they were published; the message says why and what to do."""
 
 
-def publish(plan: Plan, papers: Iterable[str] = (), as_made: bool = False) -> list[str]:
+def publish(plan: Plan, papers: Iterable[str] = (), as_made: bool = False, prices: Prices | None = None) -> list[str]:
     """Write docs/results/<scale>/ anew, of `papers` alone if some are given; what was done, in lines.
 
-    as_made: also what the present code would make otherwise, as long as all of it was made from what is there. Raises
-    NotPublished, having written nothing, for a paper of which anything that is shown is missing, edited or (unless
-    `as_made`) stale.
+    as_made: also what the present code would make otherwise, as long as all of it was made from what is there. prices:
+    publish what there is so far, and what the rest costs: the tables and figures that are finished, and the claims as
+    far as their numbers are measured. Raises NotPublished, having written nothing, for a paper of which anything that
+    is shown is missing (so far: of which nothing is there), edited or (unless `as_made`) stale.
     """
     root, wanted = plan.project.root, list(papers) or [*plan.project.papers]
-    found = {paper: _complete(plan, paper, as_made) for paper in wanted}
+    found = {
+        paper: _complete(plan, paper, as_made) if prices is None else _so_far(plan, paper, as_made, prices)
+        for paper in wanted
+    }
     top = root / fingerprints.folder(plan)
     aside = top.with_name(f".{top.name}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
@@ -61,8 +69,42 @@ def shown(plan: Plan, paper: str) -> list[str]:
     return [job.id for stage in PARTS for job in own if job.stage == stage]
 
 
-def _complete(plan: Plan, paper: str, as_made: bool) -> dict[str, manifests.Manifest]:
-    """The manifests of all that a paper shows and of what it was made from; NotPublished unless that is one whole."""
+@dataclass(frozen=True)
+class Found:
+    """What of a paper is published.
+
+    names: its parts, and so far also the artifacts that its claims were judged by; records: the manifests of these and
+    of all they were made from; claims: so far, what a claims.json holds; so_far: what is not there yet, in words.
+    """
+
+    names: list[str]
+    records: dict[str, manifests.Manifest]
+    claims: dict[str, Any] | None = None
+    so_far: dict[str, Any] | None = None
+
+
+def _so_far(plan: Plan, paper: str, as_made: bool, prices: Prices) -> Found:
+    """What is there of a paper; NotPublished if nothing is."""
+    parts = [name for name in shown(plan, paper) if name.startswith(("table/", "figure/"))]
+    whole = examine(plan, wanted=plan.demanded(*shown(plan, paper)))
+    names = so_far.finished(plan, parts, whole, as_made)
+    measured = so_far.measured(plan, paper, as_made)
+    if not names:
+        raise NotPublished(
+            f"{paper}: no table or figure of it is finished at scale {plan.scale}: "
+            f"`tesserae --scale {plan.scale} reproduce {plan.jobs[parts[0]].recipe}` makes one"
+        )
+    again = f"`tesserae --scale {plan.scale} reproduce {' '.join(names)}`"
+    records = _one_whole(plan, paper, [*names, *measured], again)
+    judged = so_far.claims(plan, paper, measured) if measured else None
+    waiting = to_run(plan, whole, shown(plan, paper))
+    counts = {kind: sum(name.startswith(f"{kind}/") for name in parts) for kind in ("table", "figure")}
+    left = {"jobs": len(waiting), **prices([*waiting])}
+    return Found([*names, *measured], records, judged, {"tables": counts["table"], "figures": counts["figure"]} | left)
+
+
+def _complete(plan: Plan, paper: str, as_made: bool) -> Found:
+    """All that a paper shows; NotPublished unless that is one whole."""
     names = shown(plan, paper)
     again = f"`tesserae --scale {plan.scale} reproduce {paper}` makes what is missing"
     statuses = examine(plan, wanted=plan.demanded(*names))
@@ -75,6 +117,11 @@ def _complete(plan: Plan, paper: str, as_made: bool) -> dict[str, manifests.Mani
             f"{paper}: {_some([*run])} not what the present code makes: {again}. To publish what is there with the "
             "fingerprints it was made under: `tesserae publish --as-made`"
         )
+    return Found(names, _one_whole(plan, paper, names, again))
+
+
+def _one_whole(plan: Plan, paper: str, names: list[str], again: str) -> dict[str, manifests.Manifest]:
+    """The manifests of artifacts and of all they were made from; NotPublished if these are not what is there."""
     records = manifests.collect(plan.project.root, plan.scale)
     whole = {name: records[name] for name in manifests.upstream(records, names)}
     for name, record in whole.items():
@@ -92,9 +139,9 @@ def _some(names: list[str]) -> str:
 # ---- what is written --------------------------------------------------------------------------------------------
 
 
-def _write_paper(plan: Plan, paper: str, records: dict[str, manifests.Manifest], top: Path) -> None:
+def _write_paper(plan: Plan, paper: str, found: Found, top: Path) -> None:
     """A paper's files, into the folder `top`."""
-    names, described = shown(plan, paper), plan.project.papers[paper]
+    names, records, described = found.names, found.records, plan.project.papers[paper]
     results = plan.project.root / plan.top
     front = f"table/{paper}_{described.front.table}"
     tables, figures = ([name for name in names if name.startswith(f"{stage}/")] for stage in ("table", "figure"))
@@ -105,7 +152,10 @@ def _write_paper(plan: Plan, paper: str, records: dict[str, manifests.Manifest],
         file.write_bytes(shrink(results / name / "figure.png"))
         pictures.append(pages.Picture(records[name]["spec"]["title"], f"{paper}/{file.name}"))
     claims = results / "claims" / paper
-    if described.claims is not None:
+    if found.claims is not None:
+        _write(top / f"{paper}.claims.json", claims_files.to_json(found.claims))
+        _write(top / f"{paper}.claims.md", claims_files.to_markdown(found.claims))
+    elif described.claims is not None and found.so_far is None:
         shutil.copyfile(claims / "claims.json", top / f"{paper}.claims.json")
         shutil.copyfile(claims / "claims.md", top / f"{paper}.claims.md")
     cells = {name: pages.read_cells(results / name / "table.csv") for name in tables}
@@ -117,9 +167,12 @@ def _write_paper(plan: Plan, paper: str, records: dict[str, manifests.Manifest],
         made=made,
         tables=[(results / name / "table.md").read_text(encoding="utf-8") for name in tables],
         pictures=pictures,
-        front=pages.excerpt(cells[front]),
-        reported=records[f"page/{paper}"]["spec"].get("reported", ()),
-        claims=(top / f"{paper}.claims.json") if described.claims is not None else None,
+        front=pages.excerpt(cells[front if front in cells else next(iter(cells))])
+        if cells
+        else "No table is finished yet.",
+        reported=plan.jobs[f"page/{paper}"].spec.get("reported", ()),
+        claims=(top / f"{paper}.claims.json") if (top / f"{paper}.claims.json").is_file() else None,
+        so_far=found.so_far,
     )
     _write(top / f"{paper}.md", text)
     content = fingerprints.content(
@@ -127,7 +180,12 @@ def _write_paper(plan: Plan, paper: str, records: dict[str, manifests.Manifest],
         plan.scale,
         names,
         records,
-        summary={"name": described.name, "figures": len(figures), **pages.counts(cells.values())},
+        summary={
+            "name": described.name,
+            "figures": len(figures),
+            **pages.counts(cells.values()),
+            **({"so_far": found.so_far} if found.so_far else {}),
+        },
         files=sorted(file.relative_to(top) for file in _files(top, paper)),
         top=top,
     )
@@ -211,7 +269,10 @@ def check(plan: Plan, papers: Iterable[str] = ()) -> tuple[list[str], list[str]]
         raise NotPublished(f"there is no {fingerprints.folder(plan)} of {', '.join(told)}: `make publish` writes it")
     lines = [f"{paper}: not published at scale {plan.scale}" for paper, found in told.items() if found is None]
     for paper, found in told.items():
-        lines += fingerprints.differences(plan, shown(plan, paper), found) if found else []
+        if found:
+            partly = "so_far" in found["summary"]
+            parts = [name for name in found["shown"] if name in plan.jobs] if partly else shown(plan, paper)
+            lines += fingerprints.differences(plan, parts, found)
     hashes, touched = Hashes(root), []
     for paper, found in told.items():
         for name, digest in (found or {"files": {}})["files"].items():

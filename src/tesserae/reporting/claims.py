@@ -82,10 +82,10 @@ def evaluate(
     A claim is judged by the seeds that all of its numbers have, and of these by the first ones up to a look. A cell
     that no seed changes, or of equal numbers (released weights, a count), stands beside each seed's number of the
     others, and a claim about such cells alone has no interval. A series needs every step, and one contradicted step
-    contradicts it.
+    contradicts it. Cells that share no seed, as when a scale was run in part, say nothing of each other yet: not run.
 
-    Raises ClaimError for cells that share no seed, TableError for measures that differ within a column, PublishedError
-    for a cell that the published file does not have.
+    Raises TableError for measures that differ within a column, PublishedError for a cell that the published file does
+    not have.
     """
     relation, equal = claim["relation"], claim["relation"] in EQUAL
     keys = [tuple(key) for key in claim["cells"]]
@@ -97,7 +97,10 @@ def evaluate(
         why = {cell["reason"]: None for cell in missing}
         named = [f"{reason} ({', '.join(_rows(missing, reason))})" for reason in why]
         return record | {"verdict": "not run", "reason": "; ".join(named)}
-    numbers, seeds = _paired(claim["id"], found_cells)
+    seeds = _seeds_of_all(found_cells)
+    if not seeds and any(cell["seeds"] for cell in found_cells):
+        return record | {"verdict": "not run", "reason": "its numbers have no seed in common"}
+    numbers = _paired(found_cells, seeds)
     shared = len(seeds) or 1  # by so many it could be judged
     at = look(shared) or shared
     # DECISION: numbers that are equal for all seeds to the last bit (released weights, a metric at its bound) count as
@@ -252,19 +255,20 @@ def _published(relation: str, lines: "Sequence[pd.Series]") -> dict[str, Any] | 
     return {"effect": effect, "relative": effect / abs(base) if base else None}
 
 
-def _paired(name: str, cells: Sequence[Mapping[str, Any]]) -> tuple[list[list[float]], list[int]]:
-    """The cells' numbers (cells, n) of the n seeds that all of them have, and these; none where no seed changes any."""
-    of_seeds = [dict(zip(cell["seeds"], cell["values"], strict=True)) for cell in cells if cell["seeds"]]
-    seeds = sorted(set.intersection(*map(set, of_seeds))) if of_seeds else []
-    if of_seeds and not seeds:
-        raise ClaimError(f"{name}: its cells have no seed in common")
-    numbers = [
+def _seeds_of_all(cells: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The seeds that all of the cells have that any seed changes."""
+    of_seeds = [set(cell["seeds"]) for cell in cells if cell["seeds"]]
+    return sorted(set.intersection(*of_seeds)) if of_seeds else []
+
+
+def _paired(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[list[float]]:
+    """The cells' numbers (cells, n) of n seeds; (cells, 1) without any."""
+    return [
         [dict(zip(cell["seeds"], cell["values"], strict=True))[seed] for seed in seeds]
         if cell["seeds"]
         else cell["values"] * (len(seeds) or 1)
         for cell in cells
     ]
-    return numbers, seeds
 
 
 def _measured_alike(name: str, keys: Sequence[tuple], cells: Mapping[tuple, Mapping[str, Any]]) -> str:

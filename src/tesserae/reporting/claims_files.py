@@ -31,9 +31,14 @@ def write(found: Mapping[str, Any], folder: str | Path) -> None:
     effects = {record["id"]: record["effect"]["mean"] for record in found["claims"] if record["effect"]}
     numbers = {"verdicts": found["summary"], "after_holm": found["after_holm"], "effects": effects}
     for name, content in (("claims", found), ("metrics", numbers)):
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / f"{name}.json").write_text(to_json(content), encoding="utf-8")
     for suffix, text in (("md", to_markdown), ("html", to_html)):
         (folder / f"claims.{suffix}").write_text(text(found), encoding="utf-8", newline="\n")
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """The text of a JSON file: the same content gives the same bytes."""
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
 def badge_rows(found: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -163,11 +163,13 @@ def paper_page(
     front: str,
     claims: Path | None,
     reported: Sequence[Mapping[str, Any]] = (),
+    so_far: Mapping[str, Any] | None = None,
 ) -> str:
     """A paper's page.
 
     tables: Markdown of each; front: the excerpt that the index shows; claims: its claims.json; reported: what others
-    told of the paper's numbers, as config/reported.py has it.
+    told of the paper's numbers, as config/reported.py has it; so_far: of a paper that was run in part, how many tables
+    and figures there are in all, and how many jobs are left with their hours.
     """
     source = f" [arXiv {paper.arxiv}](https://arxiv.org/abs/{paper.arxiv})." if paper.arxiv else ""
     lines = [
@@ -180,6 +182,8 @@ def paper_page(
         f"[{paper.key}.fingerprints.json]({paper.key}.fingerprints.json).",
         "",
     ]
+    if so_far is not None:
+        lines += [_left_in_words(so_far, len(tables), len(pictures)), ""]
     if claims is not None:
         lines += [f"[Claims]({paper.key}.claims.md): {verdicts(claims)}.", ""]
     lines += ["## In short", "", marked(front, FRONT), "", "## Tables", ""]
@@ -189,6 +193,15 @@ def paper_page(
     if reported:
         lines += ["## Where published numbers and reports disagree", "", *_reported(reported)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _left_in_words(so_far: Mapping[str, Any], tables: int, figures: int) -> str:
+    """How much of a paper was run, and what the rest costs."""
+    cost = f", about {so_far['hours']:,.0f} {so_far['unit']}" if "hours" in so_far else ""
+    return (
+        f"**Run in part:** {tables} of {so_far['tables']} tables and {figures} of {so_far['figures']} figures are "
+        f"finished. Not run: {so_far['jobs']:,} jobs{cost}."
+    )
 
 
 def _reported(reported: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -229,11 +242,12 @@ def index(top: Path, told: Mapping[str, Mapping[str, Any]], *, scale: str, purpo
             f"{summary['controlled'] - summary['behind']} of {summary['controlled']}" if summary["controlled"] else "–"
         )
         words = f"[{verdicts(claims)}]({claims.name})".replace(".json)", ".md)") if claims.is_file() else "none"
-        fields = [
-            f"[{escape_markdown(summary['name'])}]({paper}.md)",
-            words,
-            *map(str, (summary["tables"], summary["measured"], beat, summary["figures"])),
-        ]
+        tables, figures = (
+            f"{summary[kind]} of {summary['so_far'][kind]}" if "so_far" in summary else str(summary[kind])
+            for kind in ("tables", "figures")
+        )
+        name = f"[{escape_markdown(summary['name'])}]({paper}.md)"
+        fields = [name, words, tables, str(summary["measured"]), beat, figures]
         lines.append(f"| {' | '.join(fields)} |")
     first, *others = told
     overview = "\n".join(lines)
