@@ -27,6 +27,7 @@ ELSEWHERE = {
     "decide": "tests/deciding/test_proposing.py",  # of claims of several seeds
     "publish": "tests/workflow/test_publishing.py",
     "reproduce spread/sit_b_joint": "tests/stages/test_spread.py",
+    "reproduce tatok_table_1 tatok_figure_5": "tests/smoke/test_smoke.py",  # targets by name
 }
 # What a command says, by how it begins, and how it ends: without real data, without an edit to review, with 1.
 SAYS = {

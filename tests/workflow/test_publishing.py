@@ -16,6 +16,7 @@ from tesserae.cli.main import main
 from tesserae.config.stages import STAGES
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
+from tesserae.lineage.hashes import sha256
 from tesserae.publishing import fingerprints
 from tesserae.publishing import results as publishing
 from tesserae.reporting import public_pages as pages
@@ -85,9 +86,11 @@ def content(job, file: str) -> bytes:
     if file == "claims.json":
         words = ("reproduced", "contradicted", "inconclusive", "not run")
         return json.dumps({"summary": dict(zip(words, (0, 0, 3, 27), strict=True)), "claims": []}).encode()
-    if job.stage in ("metrics", "generation_control") and file == "metrics.json":  # what claims read
+    if file == STAGES[job.stage].numbers:  # what tables and claims read
         measure = {"kind": "images", "extractor": "embedded", "samples": 500}
-        return json.dumps({"values": {"fid": 13.5}, "measure": measure}).encode()
+        measure |= {"sampler": {"control": "closed form"}} if job.stage.endswith("_control") else {}
+        values = dict.fromkeys(STAGES[job.stage].values or ("fid", "is"), 13.5)
+        return json.dumps({"values": values, "measure": measure, "measure_id": "0" * 16}).encode()
     return f"{job.id} {file}".encode()
 
 
@@ -288,46 +291,110 @@ def in_part(results) -> Path:
     return results
 
 
-def test_what_is_finished_is_published_with_what_the_rest_takes(in_part, monkeypatch):
-    monkeypatch.setattr(prices, "hours", lambda plan, jobs: dict.fromkeys(jobs, 2.0))
-    assert tesserae(in_part).exit_code == 1  # the whole is not there
-    done = tesserae(in_part, "--so-far", "--paper", "detok")
+def so_far(root: Path, *arguments: str):
+    done = tesserae(root, "--so-far", *arguments)
     assert done.exit_code == 0, done.output
-    found = bytes_of(in_part)
-    plan = plan_of(in_part)
+    return json.loads(bytes_of(root)["detok.fingerprints.json"])
+
+
+@pytest.fixture(autouse=True)
+def two_hours(monkeypatch) -> None:
+    """What a job costs, so that no network is counted."""
+    monkeypatch.setattr(prices, "hours", lambda plan, jobs: dict.fromkeys(jobs, 2.0))
+
+
+def numbers_of(root: Path) -> set[str]:
+    return set(json.loads(bytes_of(root)["detok.numbers.json"])["numbers"])
+
+
+def test_what_is_there_is_published_with_what_the_rest_takes(in_part):
+    assert tesserae(in_part).exit_code == 1  # the whole is not there
+    told = so_far(in_part, "--paper", "detok")
+    found, plan = bytes_of(in_part), plan_of(in_part)
     figures = sum(name.startswith("figure") for name in publishing.shown(plan, "detok"))
-    page, told = found["detok.md"].decode(), json.loads(found["detok.fingerprints.json"])
+    page = found["detok.md"].decode()
     left = told["summary"]["so_far"]
-    assert left == {"tables": 1, "figures": figures, "jobs": 4, "hours": 8.0, "unit": "CPU-hours"}
-    assert f"1 of 1 tables and {figures - 1} of {figures} figures are finished. Not run: 4 jobs, about 8 CPU-hours" in page
-    assert "detok/samples.png" not in found and "table/detok_table_1" in told["shown"]
+    assert left == {"tables": 1, "figures": figures, "jobs": 1, "hours": 2.0, "unit": "CPU-hours"}
+    said = f"numbers of 1 of 1 tables, and {figures - 1} of {figures} figures. Not run: 1 jobs, about 2 CPU-hours"
+    assert said in page and "13.5" in page
+    assert "detok/samples.png" not in found and "figure/detok_samples" not in told["shown"]
     claims = json.loads(found["detok.claims.json"])
     measured = [cell for record in claims["claims"] for cell in record["cells"] if cell["values"]]
     assert measured and {value for cell in measured for value in cell["values"]} == {13.5}
-    assert f"| 1 of 1 | 1 | 1 of 1 | {figures - 1} of {figures} |" in found["README.md"].decode()
-
-
-def test_the_check_asks_only_for_what_was_published_so_far(in_part, monkeypatch):
-    monkeypatch.setattr(prices, "hours", lambda plan, jobs: dict.fromkeys(jobs, 2.0))
-    tesserae(in_part, "--so-far")
+    assert f"| {figures - 1} of {figures} |" in found["README.md"].decode()
     assert tesserae(in_part, "--check").exit_code == 0
+
+
+def test_a_number_that_is_not_there_leaves_its_cell(in_part):
+    plan = plan_of(in_part)
+    (sit,) = [name for name in plan.jobs if name.startswith("metrics/sit_b_joint")]
+    shutil.rmtree(in_part / plan.folder(sit))
+    so_far(in_part)
+    page = bytes_of(in_part)["detok.md"].decode()
+    assert sit not in numbers_of(in_part) and "not run yet" in page and "13.5" in page
+
+
+def test_what_was_run_elsewhere_adds_to_what_is_published(in_part, tmp_path):
+    """Of two machines each has one of the numbers; the second publishes both, and no picture is lost."""
+    plan = plan_of(in_part)
+    (sit,) = [name for name in plan.jobs if name.startswith("metrics/sit_b_joint")]
+    (mar,) = [name for name in plan.jobs if name.startswith("metrics/mar_b_joint")]
+    so_far(in_part)
+    both = bytes_of(in_part)
+    shutil.rmtree(in_part / "docs")
+    kept = {name: tmp_path / name.replace("/", "-") for name in (sit, mar)}
+    for name, place in kept.items():
+        shutil.copytree(in_part / plan.folder(name), place)
+    shutil.rmtree(in_part / plan.folder(mar))
+    so_far(in_part)
+    first = bytes_of(in_part)
+    assert sit in numbers_of(in_part) and mar not in numbers_of(in_part)
+    shutil.rmtree(in_part / plan.folder(sit))
+    shutil.rmtree(in_part / "results/smoke/figure")
+    shutil.copytree(kept[mar], in_part / plan.folder(mar))
+    so_far(in_part)
+    second = bytes_of(in_part)
+    assert {sit, mar} <= numbers_of(in_part)
+    pictures = [name for name in first if name.endswith(".png")]
+    assert pictures and all(second[name] == both[name] for name in pictures)
+    assert all(
+        second[f"detok.{name}"] == both[f"detok.{name}"] for name in ("claims.json", "claims.md", "numbers.json")
+    )
+    assert tesserae(in_part, "--check").exit_code == 0
+
+
+def test_numbers_of_other_code_do_not_stay(in_part):
+    told = so_far(in_part)
+    assert any(name.startswith("metrics/mar_b_joint") for name in told["shown"])
     recipe = in_part / "config/papers/detok.yaml"
     described = yaml.safe_load(recipe.read_text())
     described["generators"]["mar_b"]["label_dropout"] = 0.123
     recipe.write_text(yaml.safe_dump(described, sort_keys=False))
     done = tesserae(in_part, "--check")
-    assert done.exit_code == 1 and "table/detok_table_1" in done.output.splitlines()[0]
-    done = tesserae(in_part, "--so-far")  # figures of tokenizers alone are what they were
-    assert done.exit_code == 0, done.output
-    assert "table/detok_table_1" not in json.loads(bytes_of(in_part)["detok.fingerprints.json"])["shown"]
+    assert done.exit_code == 1 and "metrics/mar_b_joint" in done.output
+    told = so_far(in_part)
+    assert not any(name.startswith("metrics/mar_b_joint") for name in told["shown"])
+    assert any(name.startswith("metrics/sit_b_joint") for name in told["shown"])
 
 
-def test_without_a_finished_table_or_figure_nothing_is_published(results):
-    plan = plan_of(results)
-    for name in publishing.shown(plan, "detok"):
-        shutil.rmtree(results / plan.folder(name), ignore_errors=True)
+def test_the_check_writes_pages_again_from_their_numbers(in_part):
+    """So it sees code that words tables or claims otherwise: here, a page of the same numbers with another word."""
+    so_far(in_part)
+    top = in_part / "docs/results" / SCALE
+    page = top / "detok.md"
+    page.write_text(page.read_text().replace("13.5", "13.6"))
+    file = fingerprints.file(top, "detok")
+    told = json.loads(file.read_text())
+    told["files"]["detok.md"] = sha256(page)
+    file.write_text(json.dumps(told))
+    done = tesserae(in_part, "--check")
+    assert done.exit_code == 1 and "detok.md would say something else now, of the same numbers" in done.output
+
+
+def test_without_a_number_or_a_figure_nothing_is_published(results):
+    shutil.rmtree(results / "results")
     done = tesserae(results, "--so-far")
-    assert done.exit_code == 1 and "no table or figure of it is finished" in done.output
+    assert done.exit_code == 1 and "no figure of it is finished and no number measured" in done.output
     assert not (results / "docs").exists()
 
 

@@ -73,10 +73,12 @@ def _so_far(settings: dict, papers: Iterable[str]) -> list[dict[str, Any]]:
     """What claims.json of each paper would hold, by the current numbers that are there."""
     from tesserae.publishing import so_far
 
-    plan = plan_of(settings)
-    return [
-        so_far.claims(plan, paper, so_far.measured(plan, paper)) for paper in papers if f"claims/{paper}" in plan.jobs
-    ]
+    plan, found = plan_of(settings), []
+    for paper in papers:
+        names = so_far.measured(plan, so_far.numbered(plan, paper))
+        there = {name: plan.project.root / plan.folder(name) for name in names}
+        found += filter(None, [so_far.claims(plan, paper, there)])
+    return found
 
 
 def _show(found: Mapping[str, Any]) -> None:

@@ -104,9 +104,14 @@ def _artifact(described: Mapping[str, Any], row: str) -> str:
 
 
 def _measured(spec: Mapping[str, Any], artifact: str, value: str) -> Source:
+    return Source(of_artifact(spec, artifact), value, "measured")
+
+
+def of_artifact(spec: Mapping[str, Any], artifact: str) -> tuple[str, ...]:
+    """An artifact of the first seed -> that of each seed of which its table has numbers."""
     unseeded = artifact.partition("/")[0] in spec.get("unseeded", ())
     seeds = (1,) if unseeded else spec.get("seeds_of", {}).get(artifact) or spec.get("seeds", (1,))
-    return Source(tuple(of_seeds(artifact, seeds)), value, "measured")
+    return tuple(of_seeds(artifact, seeds))
 
 
 def sources(spec: Mapping[str, Any]) -> Iterator[tuple[str, str, Source]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tesserae.lineage import manifest as manifests
+from tesserae.lineage import walk
 from tesserae.lineage.fingerprint import digest
 from tesserae.lineage.hashes import sha256
 from tesserae.workflow import showing
@@ -56,14 +57,15 @@ def content(
     shown: Sequence[str],
     records: Mapping[str, manifests.Manifest],
     *,
+    made: Mapping[str, Any],
     summary: Mapping[str, Any],
     files: Sequence[Path],
     top: Path,
 ) -> str:
     """The text of a paper's fingerprints, one line per artifact.
 
-    shown: ids of what was published; records: the manifests of it and of all it was made from; summary: what the index
-    tells of the paper; files: what was written of it, relative to `top`.
+    shown: ids of what was published; records: the manifests of it and of all it was made from; made: `made_by` of
+    these; summary: what the index tells of the paper; files: what was written of it, relative to `top`.
     """
     codes = sorted({tuple(sorted(record["modules"].items())) for record in records.values()})
     modules = sorted({pair for code in codes for pair in code})
@@ -73,7 +75,7 @@ def content(
         "paper": paper,
         "scale": scale,
         "summary": dict(summary),
-        **made_by(records.values()),
+        **made,
         "files": {str(name): sha256(top / name) for name in files},
         "shown": list(shown),
         "modules": [" ".join(pair) for pair in modules],
@@ -86,17 +88,20 @@ def content(
     return _lines(told)
 
 
-def made_by(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The commits, engines, Pythons and libraries that made some artifacts: mostly one of each."""
-    records = list(records)
-    versions: dict[str, set[str]] = {}
+def made_by(records: Iterable[Mapping[str, Any]], told: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The commits, engines, Pythons and libraries that made some artifacts: mostly one of each.
+
+    told: fingerprints that were published earlier, and of which a part stays.
+    """
+    records, told = list(records), told or {}
+    versions = {name: {*found} for name, found in told.get("libraries", {}).items()}
     for record in records:
         for name, version in record["environment"]["libraries"].items():
             versions.setdefault(name, set()).add(version)
     return {
-        "commits": sorted({_commit(record["git"]) for record in records}),
-        "engine": sorted({record["engine"] for record in records}),
-        "python": sorted({record["environment"]["python"] for record in records}),
+        "commits": sorted({_commit(record["git"]) for record in records} | {*told.get("commits", ())}),
+        "engine": sorted({record["engine"] for record in records} | {*told.get("engine", ())}),
+        "python": sorted({record["environment"]["python"] for record in records} | {*told.get("python", ())}),
         "libraries": {name: sorted(found) for name, found in sorted(versions.items())},
     }
 
@@ -182,22 +187,43 @@ def differences(plan: Plan, shown: Sequence[str], told: Mapping[str, Any]) -> li
     return lines
 
 
-def _status(plan: Plan, told: Mapping[str, Any], name: str) -> ArtifactStatus:
-    """How an artifact stands by what was published of it, as staleness.py would say it of its manifest."""
-    job, kept = plan.jobs[name], told["artifacts"].get(name)
-    if kept is None:
-        return ArtifactStatus(name, None, stale=["what was published was made without it"], identity=False)
-    record = {
+def behind(told: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Published artifacts and all they were made from."""
+    known = told["artifacts"]
+    return walk.nearest_first(lambda name: [one for one in known[name].get("inputs", ()) if one in known], names)
+
+
+def with_earlier(
+    records: Mapping[str, manifests.Manifest], told: Mapping[str, Any], names: Iterable[str]
+) -> dict[str, Mapping[str, Any]]:
+    """Manifests, with what stands for those of the artifacts `names`, published earlier, and of all behind them."""
+    return {name: _record(told, name) for name in behind(told, names)} | dict(records)
+
+
+def _record(told: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What was kept of a manifest, as a manifest has it; long settings stay digests."""
+    kept = told["artifacts"][name]
+    return {
         "manifest": manifests.VERSION,
+        "fingerprint": kept.get("fingerprint"),
         "engine": kept["engine"],
         "modules": dict(told["modules"][at].split(" ") for at in told["codes"][kept["code"]]),
         "equivalents": kept.get("equivalents", {}),
-        "spec": _long(kept.get("spec", {}), job.spec),
+        "spec": kept.get("spec", {}),
         "origins": {},
         "sources": [{"path": path, "sha256": found} for path, found in kept.get("sources", {}).items()],
         "inputs": dict.fromkeys(kept.get("inputs", ())),
         "data": {"sha256": kept["data"]} if "data" in kept else None,
     }
+
+
+def _status(plan: Plan, told: Mapping[str, Any], name: str) -> ArtifactStatus:
+    """How an artifact stands by what was published of it, as staleness.py would say it of its manifest."""
+    job, kept = plan.jobs[name], told["artifacts"].get(name)
+    if kept is None:
+        return ArtifactStatus(name, None, stale=["what was published was made without it"], identity=False)
+    record = _record(told, name)
+    record["spec"] = _long(record["spec"], job.spec)
     same = kept["fingerprint"] == plan.fingerprint(job)
     return ArtifactStatus(name, record, stale=[] if same else ["code, settings or inputs changed"], identity=same)
 

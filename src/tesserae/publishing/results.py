@@ -8,6 +8,7 @@ what they were made by (<paper>.fingerprints.json, see fingerprints.py); README.
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ from typing import Any
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.hashes import Hashes
 from tesserae.publishing import fingerprints, so_far
-from tesserae.reporting import claims_files
+from tesserae.publishing.so_far import Earlier
+from tesserae.reporting import claims_files, table_files
 from tesserae.reporting import public_pages as pages
 from tesserae.reporting.small_pictures import shrink
+from tesserae.reporting.table_csv import to_csv
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import examine, to_run
 
@@ -70,37 +73,52 @@ def shown(plan: Plan, paper: str) -> list[str]:
 
 
 @dataclass(frozen=True)
+class SoFar:
+    """earlier: what was published before; kept: those of its parts that stay; left: what is not there, in numbers."""
+
+    earlier: Earlier
+    kept: list[str]
+    left: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Found:
     """What of a paper is published.
 
-    names: its parts, and so far also the artifacts that its claims were judged by; records: the manifests of these and
-    of all they were made from; claims: so far, what a claims.json holds; so_far: what is not there yet, in words.
+    names: its parts; records: the manifests of these and of all they were made from; so_far: of a paper that was run in
+    part, what else there is of it, else None. Then names are figures and the artifacts whose numbers are published.
     """
 
     names: list[str]
     records: dict[str, manifests.Manifest]
-    claims: dict[str, Any] | None = None
-    so_far: dict[str, Any] | None = None
+    so_far: SoFar | None = None
 
 
 def _so_far(plan: Plan, paper: str, as_made: bool, prices: Prices) -> Found:
-    """What is there of a paper; NotPublished if nothing is."""
-    parts = [name for name in shown(plan, paper) if name.startswith(("table/", "figure/"))]
-    whole = examine(plan, wanted=plan.demanded(*shown(plan, paper)))
-    names = so_far.finished(plan, parts, whole, as_made)
-    measured = so_far.measured(plan, paper, as_made)
-    if not names:
+    """What is there of a paper, with what was published of it earlier; NotPublished if nothing is."""
+    earlier = Earlier.of(plan.project.root / fingerprints.folder(plan), paper)
+    parts = shown(plan, paper)
+    statuses = examine(plan, wanted=plan.demanded(*parts))
+    figures = [name for name in parts if name.startswith("figure/")]
+    drawn = [name for name in figures if statuses[name].intact]
+    drawn = drawn if as_made else [name for name in drawn if not to_run(plan, statuses, [name])]
+    numbered = so_far.numbered(plan, paper)
+    names = [*drawn, *so_far.measured(plan, numbered, as_made)]
+    there = manifests.collect(plan.project.root, plan.scale)
+    names = [name for name in names if not any(_from_another(there, one) for one in manifests.upstream(there, [name]))]
+    records = {name: there[name] for name in manifests.upstream(there, names)}
+    others = [name for name in (*earlier.figures(), *earlier.numbers) if name not in names]
+    kept = earlier.kept(plan, others, records, as_made)
+    tables = [name for name in parts if name.startswith("table/")]
+    if not names and not kept:
         raise NotPublished(
-            f"{paper}: no table or figure of it is finished at scale {plan.scale}: "
-            f"`tesserae --scale {plan.scale} reproduce {plan.jobs[parts[0]].recipe}` makes one"
+            f"{paper}: no figure of it is finished and no number measured at scale {plan.scale}: "
+            f"`tesserae --scale {plan.scale} reproduce {plan.jobs[[*tables, *figures][0]].recipe}` begins"
         )
-    again = f"`tesserae --scale {plan.scale} reproduce {' '.join(names)}`"
-    records = _one_whole(plan, paper, [*names, *measured], again)
-    judged = so_far.claims(plan, paper, measured) if measured else None
-    waiting = to_run(plan, whole, shown(plan, paper))
-    counts = {kind: sum(name.startswith(f"{kind}/") for name in parts) for kind in ("table", "figure")}
-    left = {"jobs": len(waiting), **prices([*waiting])}
-    return Found([*names, *measured], records, judged, {"tables": counts["table"], "figures": counts["figure"]} | left)
+    known = {*names, *kept}
+    waiting = to_run(plan, statuses, [name for name in (*figures, *numbered) if name not in known] or None)
+    left = {"tables": len(tables), "figures": len(figures), "jobs": len(waiting), **prices([*waiting])}
+    return Found([*names, *kept], records, SoFar(earlier, kept, left))
 
 
 def _complete(plan: Plan, paper: str, as_made: bool) -> Found:
@@ -123,12 +141,18 @@ def _complete(plan: Plan, paper: str, as_made: bool) -> Found:
 def _one_whole(plan: Plan, paper: str, names: list[str], again: str) -> dict[str, manifests.Manifest]:
     """The manifests of artifacts and of all they were made from; NotPublished if these are not what is there."""
     records = manifests.collect(plan.project.root, plan.scale)
-    whole = {name: records[name] for name in manifests.upstream(records, names)}
-    for name, record in whole.items():
-        for producer, read in record["inputs"].items():
-            if producer not in whole or whole[producer]["fingerprint"] != read["fingerprint"]:
-                raise NotPublished(f"{paper}: {name} was made from another {producer} than is there: {again}")
-    return whole
+    for name in manifests.upstream(records, names):
+        if other := _from_another(records, name):
+            raise NotPublished(f"{paper}: {name} was made from another {other} than is there: {again}")
+    return {name: records[name] for name in manifests.upstream(records, names)}
+
+
+def _from_another(records: Mapping[str, manifests.Manifest], name: str) -> str | None:
+    """The producer of which an artifact was made from another version than is there, if there is one."""
+    for producer, read in records[name]["inputs"].items():
+        if producer not in records or records[producer]["fingerprint"] != read["fingerprint"]:
+            return producer
+    return None
 
 
 def _some(names: list[str]) -> str:
@@ -139,52 +163,99 @@ def _some(names: list[str]) -> str:
 # ---- what is written --------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a paper's page shows: tables as Markdown and as lines of table.csv, the titles of figures, and claims."""
+
+    tables: dict[str, str]
+    cells: dict[str, list[dict[str, str]]]
+    figures: dict[str, str]
+    claims: Mapping[str, str]  # the text of claims.json and .md, by suffix; empty without claims
+
+
+def _whole(plan: Plan, paper: str, found: Found, top: Path) -> Parts:
+    results = plan.project.root / plan.top
+    tables = [name for name in found.names if name.startswith("table/")]
+    claimed = plan.project.papers[paper].claims is not None
+    return Parts(
+        {name: (results / name / "table.md").read_text(encoding="utf-8") for name in tables},
+        {name: pages.read_cells((results / name / "table.csv").read_text(encoding="utf-8")) for name in tables},
+        _pictures(plan, paper, found, top),
+        {
+            suffix: (results / "claims" / paper / f"claims.{suffix}").read_text(encoding="utf-8")
+            for suffix in ("json", "md")
+            if claimed
+        },
+    )
+
+
+def _partly(plan: Plan, paper: str, found: Found, top: Path) -> Parts:
+    """Of a paper that was run in part; writes its numbers, which all else is made of."""
+    earlier, kept = found.so_far.earlier.numbers, found.so_far.kept
+    names = [name for name in found.names if not name.startswith("figure/")]
+    numbers = so_far.content(plan, paper, names, {name: earlier[name] for name in kept if name in earlier})
+    _write(so_far.file(top, paper), numbers)
+    with tempfile.TemporaryDirectory() as folder:
+        there = so_far.unpacked(numbers, Path(folder))
+        tables, claims = so_far.tables(plan, paper, there), so_far.claims(plan, paper, there)
+    return Parts(
+        {name: table_files.to_markdown(table) for name, table in tables.items()},
+        {name: pages.read_cells(to_csv(table)) for name, table in tables.items()},
+        _pictures(plan, paper, found, top),
+        {"json": claims_files.to_json(claims), "md": claims_files.to_markdown(claims)} if claims else {},
+    )
+
+
+def _pictures(plan: Plan, paper: str, found: Found, top: Path) -> dict[str, str]:
+    """Write a paper's small pictures; figure -> title, in the order of the paper's file."""
+    results, titles = plan.project.root / plan.top, {}
+    for name in shown(plan, paper):
+        if not name.startswith("figure/") or name not in found.names:
+            continue
+        file = top / so_far.picture_of(paper, name)
+        file.parent.mkdir(exist_ok=True)
+        if found.so_far and name in found.so_far.kept:
+            shutil.copyfile(found.so_far.earlier.top / so_far.picture_of(paper, name), file)
+        else:
+            file.write_bytes(shrink(results / name / "figure.png"))
+        titles[name] = plan.jobs[name].spec["title"]
+    return titles
+
+
 def _write_paper(plan: Plan, paper: str, found: Found, top: Path) -> None:
     """A paper's files, into the folder `top`."""
-    names, records, described = found.names, found.records, plan.project.papers[paper]
-    results = plan.project.root / plan.top
+    described, partly = plan.project.papers[paper], found.so_far
+    parts = (_partly if partly else _whole)(plan, paper, found, top)
+    for suffix, text in parts.claims.items():
+        _write(top / f"{paper}.claims.{suffix}", text)
     front = f"table/{paper}_{described.front.table}"
-    tables, figures = ([name for name in names if name.startswith(f"{stage}/")] for stage in ("table", "figure"))
-    pictures = []
-    for name in figures:
-        file = top / paper / f"{name.split('/', 1)[1].removeprefix(f'{paper}_')}.png"
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(shrink(results / name / "figure.png"))
-        pictures.append(pages.Picture(records[name]["spec"]["title"], f"{paper}/{file.name}"))
-    claims = results / "claims" / paper
-    if found.claims is not None:
-        _write(top / f"{paper}.claims.json", claims_files.to_json(found.claims))
-        _write(top / f"{paper}.claims.md", claims_files.to_markdown(found.claims))
-    elif described.claims is not None and found.so_far is None:
-        shutil.copyfile(claims / "claims.json", top / f"{paper}.claims.json")
-        shutil.copyfile(claims / "claims.md", top / f"{paper}.claims.md")
-    cells = {name: pages.read_cells(results / name / "table.csv") for name in tables}
-    made = fingerprints.made_by(records.values())
+    told = partly.earlier.told if partly and partly.kept else None
+    records = fingerprints.with_earlier(found.records, told, partly.kept) if told else found.records
+    made = fingerprints.made_by(found.records.values(), told)
     text = pages.paper_page(
         pages.Paper(paper, described.name, described.title, described.arxiv or ""),
         scale=plan.scale,
         purpose=plan.project.scale.purpose,
         made=made,
-        tables=[(results / name / "table.md").read_text(encoding="utf-8") for name in tables],
-        pictures=pictures,
-        front=pages.excerpt(cells[front if front in cells else next(iter(cells))])
-        if cells
-        else "No table is finished yet.",
+        tables=[*parts.tables.values()],
+        pictures=[pages.Picture(title, so_far.picture_of(paper, name)) for name, title in parts.figures.items()],
+        front=pages.excerpt(parts.cells.get(front) or next(iter(parts.cells.values()), [])),
         reported=plan.jobs[f"page/{paper}"].spec.get("reported", ()),
-        claims=(top / f"{paper}.claims.json") if (top / f"{paper}.claims.json").is_file() else None,
-        so_far=found.so_far,
+        claims=(top / f"{paper}.claims.json") if parts.claims else None,
+        so_far=partly.left if partly else None,
     )
     _write(top / f"{paper}.md", text)
     content = fingerprints.content(
         paper,
         plan.scale,
-        names,
+        found.names,
         records,
+        made=made,
         summary={
             "name": described.name,
-            "figures": len(figures),
-            **pages.counts(cells.values()),
-            **({"so_far": found.so_far} if found.so_far else {}),
+            "figures": len(parts.figures),
+            **pages.counts(parts.cells.values()),
+            **({"so_far": partly.left} if partly else {}),
         },
         files=sorted(file.relative_to(top) for file in _files(top, paper)),
         top=top,
@@ -255,6 +326,25 @@ def _write_block(plan: Plan) -> bool:
     return True
 
 
+def _written_otherwise(plan: Plan, paper: str, told: Mapping[str, Any], top: Path) -> list[str]:
+    """Lines on pages of a paper that was run in part which the present code would write otherwise of its numbers."""
+    earlier = Earlier.of(top, paper)
+    kept = [name for name in told["shown"] if name in plan.jobs]
+    found = Found(kept, {}, SoFar(earlier, kept, told["summary"]["so_far"]))
+    pages_of = [f"{paper}.md", f"{paper}.claims.json", f"{paper}.claims.md"]
+    with tempfile.TemporaryDirectory() as folder:
+        _write_paper(plan, paper, found, Path(folder))
+        return [
+            f"{paper}: {fingerprints.folder(plan) / name} would say something else now, of the same numbers"
+            for name in pages_of
+            if (Path(folder) / name).exists() and _bytes(Path(folder) / name) != _bytes(top / name)
+        ]
+
+
+def _bytes(file: Path) -> bytes:
+    return file.read_bytes() if file.is_file() else b""
+
+
 # ---- do they still belong to the code? ----------------------------------------------------------------------------
 
 
@@ -269,10 +359,11 @@ def check(plan: Plan, papers: Iterable[str] = ()) -> tuple[list[str], list[str]]
         raise NotPublished(f"there is no {fingerprints.folder(plan)} of {', '.join(told)}: `make publish` writes it")
     lines = [f"{paper}: not published at scale {plan.scale}" for paper, found in told.items() if found is None]
     for paper, found in told.items():
-        if found:
-            partly = "so_far" in found["summary"]
-            parts = [name for name in found["shown"] if name in plan.jobs] if partly else shown(plan, paper)
-            lines += fingerprints.differences(plan, parts, found)
+        if found and "so_far" in found["summary"]:
+            lines += fingerprints.differences(plan, [name for name in found["shown"] if name in plan.jobs], found)
+            lines += _written_otherwise(plan, paper, found, top)
+        elif found:
+            lines += fingerprints.differences(plan, shown(plan, paper), found)
     hashes, touched = Hashes(root), []
     for paper, found in told.items():
         for name, digest in (found or {"files": {}})["files"].items():

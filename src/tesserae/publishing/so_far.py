@@ -1,37 +1,163 @@
-"""What there is of a paper before all of it was run: its finished tables and figures, and what claims say already."""
+"""What there is of a paper before all of it was run: its measured numbers, and the tables and claims that they give.
 
-from collections.abc import Mapping
+Numbers are published themselves, in <paper>.numbers.json, under the identity that they were made under. So what is run
+later, or on another machine, adds to what is published: a table's rows may come from several nights.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tesserae.config.stages import STAGES, stage_of
-from tesserae.reporting import claim_numbers
+from tesserae.config.stages import METRICS, STAGES, stage_of
+from tesserae.lineage.hashes import sha256
+from tesserae.publishing import fingerprints
+from tesserae.reporting import claim_numbers, table_numbers
+from tesserae.reporting.tables import Table
 from tesserae.workflow.plan import Plan
-from tesserae.workflow.staleness import ArtifactStatus, examine, to_run
+from tesserae.workflow.staleness import ArtifactStatus, examine
+
+VERSION = 1
 
 
-def measured(plan: Plan, paper: str, as_made: bool = False) -> list[str]:
-    """The artifacts of the paper's claims whose numbers are there; as_made: also what would be made otherwise now."""
-    job = plan.jobs.get(f"claims/{paper}")
-    if job is None:
-        return []
-    numbers = list(dict.fromkeys(job.inputs.values()))
-    statuses = examine(plan, wanted=plan.demanded(*numbers)) if numbers else {}
-    return [name for name in numbers if _counts(statuses[name], STAGES[stage_of(name)].numbers, as_made)]
+def file(top: Path, paper: str) -> Path:
+    return top / f"{paper}.numbers.json"
 
 
-def _counts(status: ArtifactStatus, file: str | None, as_made: bool) -> bool:
-    made = status.record is not None and file not in status.missing
+# ---- what was published earlier ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What was published of a paper so far; empty if nothing was, or if all of it was published at once.
+
+    numbers: artifact -> {name of its file: content}; told: its fingerprints.
+    """
+
+    top: Path
+    numbers: Mapping[str, Mapping[str, Any]]
+    told: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, top: Path, paper: str) -> "Earlier":
+        path, told = file(top, paper), fingerprints.read(top, paper)
+        if told is None or not path.is_file():
+            return cls(top, {}, None)
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found.get("version") != VERSION:
+            raise ValueError(f"{path} is of version {found.get('version')}, this is {VERSION}: publish again")
+        return cls(top, found["numbers"], told)
+
+    def kept(self, plan: Plan, names: Iterable[str], now: Mapping[str, Any], as_made: bool) -> list[str]:
+        """Those of the artifacts `names` that are still what the present code makes (`as_made`: or made), from
+        producers that are none other than those that are there `now`.
+        """
+        known = self.told["artifacts"] if self.told else {}
+        return [name for name in names if name in known and name in plan.jobs and self._fits(plan, name, now, as_made)]
+
+    def _fits(self, plan: Plan, name: str, now: Mapping[str, Any], as_made: bool) -> bool:
+        known = self.told["artifacts"]
+        if not as_made and known[name]["fingerprint"] != plan.fingerprint(plan.jobs[name]):
+            return False
+        behind = fingerprints.behind(self.told, [name])
+        return all(one not in now or now[one]["fingerprint"] == known[one]["fingerprint"] for one in behind)
+
+    def figures(self) -> list[str]:
+        """The figures whose pictures are there as they were published."""
+        return [
+            name
+            for name in (self.told["shown"] if self.told else ())
+            if name.startswith("figure/") and self._whole(picture_of(self.told["paper"], name))
+        ]
+
+    def _whole(self, name: str) -> bool:
+        digest = self.told["files"].get(name)
+        return digest is not None and (self.top / name).is_file() and sha256(self.top / name) == digest
+
+
+def picture_of(paper: str, figure: str) -> str:
+    """The file of a figure's small picture, below the folder of its scale."""
+    return f"{paper}/{figure.split('/', 1)[1].removeprefix(f'{paper}_')}.png"
+
+
+# ---- what is there now --------------------------------------------------------------------------------------------
+
+
+def numbered(plan: Plan, paper: str) -> list[str]:
+    """The artifacts whose numbers the tables and claims of a paper show."""
+    jobs = [plan.jobs[name] for name in plan.of_paper(paper) if stage_of(name) in ("table", "claims")]
+    return list(dict.fromkeys(name for job in jobs for name in job.inputs.values()))
+
+
+def measured(plan: Plan, names: Iterable[str], as_made: bool = False) -> list[str]:
+    """Those of the artifacts `names` whose numbers are there; as_made: also what would be made otherwise now."""
+    names = list(names)
+    statuses = examine(plan, wanted=plan.demanded(*names)) if names else {}
+    return [name for name in names if _counts(statuses[name], _file_of(name), as_made)]
+
+
+def _file_of(name: str) -> str:
+    return STAGES[stage_of(name)].numbers or METRICS
+
+
+def _counts(status: ArtifactStatus, wanted: str, as_made: bool) -> bool:
+    made = status.record is not None and wanted not in status.missing
     return made and (status.current or (as_made and not any(why.startswith("edited") for why in status.stale)))
 
 
-def claims(plan: Plan, paper: str, names: list[str]) -> dict[str, Any]:
-    """What a claims.json would hold if the artifacts `names` were all there are; the others are not run yet."""
-    job, root, wanted = plan.jobs[f"claims/{paper}"], plan.project.root, set(names)
-    there = {role: root / plan.folder(name) for role, name in job.inputs.items() if name in wanted}
-    return claim_numbers.evaluate(claim_numbers.so_far(job.spec, there), there, root / job.sources["published"])
+# ---- numbers as a file, and as artifacts --------------------------------------------------------------------------
 
 
-def finished(plan: Plan, names: list[str], statuses: Mapping[str, ArtifactStatus], as_made: bool) -> list[str]:
-    """Those of the tables and figures `names` that are there, and (unless `as_made`) are what would be made now."""
-    there = [name for name in names if statuses[name].intact]
-    return there if as_made else [name for name in there if not to_run(plan, dict(statuses), [name])]
+def content(plan: Plan, paper: str, names: Iterable[str], earlier: Mapping[str, Mapping[str, Any]]) -> str:
+    """The text of <paper>.numbers.json, one line for each of the artifacts `names`: of those in `earlier` what was
+    published of them, of the others what is there.
+    """
+    numbers = dict(earlier)
+    for name in names:
+        here = plan.project.root / plan.folder(name) / _file_of(name)
+        if name not in earlier:
+            numbers[name] = {_file_of(name): json.loads(here.read_text(encoding="utf-8"))}
+    lines = ",\n".join(
+        f"  {json.dumps(name)}: {json.dumps(one, sort_keys=True, ensure_ascii=False)}"
+        for name, one in sorted(numbers.items())
+    )
+    return f'{{\n "version": {VERSION},\n "paper": {json.dumps(paper)},\n "numbers": {{\n{lines}\n }}\n}}\n'
+
+
+def unpacked(text: str, folder: Path) -> dict[str, Path]:
+    """Artifact -> a folder with the file of its numbers, written below `folder`."""
+    found = {}
+    for name, files in json.loads(text)["numbers"].items():
+        found[name] = folder / name
+        found[name].mkdir(parents=True)
+        for file_name, told in files.items():
+            (found[name] / file_name).write_text(json.dumps(told), encoding="utf-8")
+    return found
+
+
+# ---- what they give -----------------------------------------------------------------------------------------------
+
+
+def tables(plan: Plan, paper: str, there: Mapping[str, Path]) -> dict[str, Table]:
+    """The tables of a paper of which at least one number of ours is there, by the id of their job."""
+    found = {}
+    for name in plan.of_paper(paper):
+        job = plan.jobs[name]
+        if job.stage != "table":
+            continue
+        spec = table_numbers.so_far(job.spec, there)
+        if spec is not None:
+            found[name] = table_numbers.build(spec, there, plan.project.root / job.sources["published"], job.recipe)
+    return found
+
+
+def claims(plan: Plan, paper: str, there: Mapping[str, Path]) -> dict[str, Any] | None:
+    """What a claims.json would hold if there were no other numbers; None for a paper without claims."""
+    job = plan.jobs.get(f"claims/{paper}")
+    if job is None:
+        return None
+    by_role = {role: there[name] for role, name in job.inputs.items() if name in there}
+    return claim_numbers.evaluate(
+        claim_numbers.so_far(job.spec, by_role), by_role, plan.project.root / job.sources["published"]
+    )

@@ -1,6 +1,7 @@
 """Published results as Markdown: a paper's page, the index of a scale, and what the project's README takes from it."""
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,10 +71,9 @@ def relocated(text: str, folder: Path) -> str:
 # ---- numbers ----------------------------------------------------------------------------------------------------
 
 
-def read_cells(file: Path) -> list[dict[str, str]]:
-    """The lines of a table.csv."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
+def read_cells(text: str) -> list[dict[str, str]]:
+    """The lines of a table.csv, from its text."""
+    return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
 def counts(tables: Iterable[Sequence[Mapping[str, str]]]) -> dict[str, int]:
@@ -199,8 +199,8 @@ def _left_in_words(so_far: Mapping[str, Any], tables: int, figures: int) -> str:
     """How much of a paper was run, and what the rest costs."""
     cost = f", about {so_far['hours']:,.0f} {so_far['unit']}" if "hours" in so_far else ""
     return (
-        f"**Run in part:** {tables} of {so_far['tables']} tables and {figures} of {so_far['figures']} figures are "
-        f"finished. Not run: {so_far['jobs']:,} jobs{cost}."
+        f"**Run in part:** there are numbers of {tables} of {so_far['tables']} tables, and {figures} of "
+        f"{so_far['figures']} figures. Not run: {so_far['jobs']:,} jobs{cost}."
     )
 
 
