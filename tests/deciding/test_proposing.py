@@ -13,6 +13,7 @@ from tesserae.config.project import read_project
 from tesserae.config.seeds import seed_of
 from tesserae.deciding.proposing import propose
 from tesserae.lineage import manifest
+from tesserae.publishing import so_far
 from tesserae.workflow.graph.whole import jobs
 from tests.config.test_config import edit
 
@@ -120,3 +121,13 @@ def test_claims_that_are_not_evaluated_are_an_error_with_the_command(run):
     assert found.exit_code == 1 and "not evaluated at scale smoke" in found.output
     assert "tesserae --scale smoke reproduce claims/detok" in found.output
     assert "no claims of 'nothing'" in run("--hours", "1", "--paper", "nothing").output
+
+
+def test_of_a_scale_that_was_run_in_part_it_asks_of_the_numbers_there_are(run, scale, project, monkeypatch):
+    nothing = run("--hours", "1", "--so-far")
+    assert nothing.exit_code == 0 and "0 claims decided, 0 open" in nothing.output and "not run yet" in nothing.output
+    found = evaluated(scale[1])
+    monkeypatch.setattr(so_far, "judged", lambda plan, paper: found)
+    leave(project, scale[1])
+    whole, part = (json.loads(run("--hours", "1000", "--json", *more).stdout) for more in ((), ("--so-far",)))
+    assert part == whole and part["chosen"]

@@ -23,7 +23,7 @@ COLOURS = {
 
 @click.command()
 @click.option("--scale", help="The scale to tell of (default: as for all commands).")
-@click.option("--so-far", is_flag=True, help="By the numbers that are there, also while a run goes on.")
+@click.option("--so-far", is_flag=True, help="By the numbers there are, also while a run goes on.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.argument("paper", required=False)
 @click.pass_obj
@@ -70,15 +70,11 @@ def claims(settings: dict, scale: str | None, so_far: bool, as_json: bool, paper
 
 
 def _so_far(settings: dict, papers: Iterable[str]) -> list[dict[str, Any]]:
-    """What claims.json of each paper would hold, by the current numbers that are there."""
+    """What claims.json of each paper would hold, by the numbers that are there or were published so far."""
     from tesserae.publishing import so_far
 
-    plan, found = plan_of(settings), []
-    for paper in papers:
-        names = so_far.measured(plan, so_far.numbered(plan, paper))
-        there = {name: plan.project.root / plan.folder(name) for name in names}
-        found += filter(None, [so_far.claims(plan, paper, there)])
-    return found
+    plan = plan_of(settings)
+    return [found for paper in papers if (found := so_far.judged(plan, paper))]
 
 
 def _show(found: Mapping[str, Any]) -> None:

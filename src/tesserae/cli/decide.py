@@ -21,11 +21,14 @@ CAP = 20  # seeds
 @click.command()
 @click.option("--hours", type=click.FloatRange(min=0), required=True, help="CPU-hours to spend; of a GPU's, GPU-hours.")
 @click.option("--cap", type=click.IntRange(min=2), default=CAP, show_default=True, help="The most seeds of a recipe.")
+@click.option("--so-far", is_flag=True, help="By the numbers there are, of a scale that was run in part.")
 @click.option("--write", is_flag=True, help="Change the scale's file as proposed.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @paper_option
 @click.pass_obj
-def decide(settings: dict, hours: float, cap: int, write: bool, as_json: bool, papers: tuple[str, ...]) -> None:
+def decide(
+    settings: dict, hours: float, cap: int, so_far: bool, write: bool, as_json: bool, papers: tuple[str, ...]
+) -> None:
     """Propose the seeds that would decide most claims.
 
     For each claim without a verdict, how many seeds would show the published effect with a chance of 80 %; of these
@@ -37,7 +40,7 @@ def decide(settings: dict, hours: float, cap: int, write: bool, as_json: bool, p
     from tesserae.workflow.plan import open_plan
 
     planned = open_plan(settings["root"], settings["scale"])
-    evaluated = _evaluated(planned, papers)
+    evaluated = (_so_far if so_far else _evaluated)(planned, papers)
     if not as_json and sys.stderr.isatty():
         click.echo("Counting (a minute the first time) ...", err=True)
     try:
@@ -70,9 +73,7 @@ def _evaluated(planned: Any, papers: tuple[str, ...]) -> dict[str, dict[str, Any
     from tesserae.lineage import manifest
 
     root, found = planned.project.root, {}
-    known = [paper for paper in planned.project.papers if f"claims/{paper}" in planned.jobs]
-    if unknown := [paper for paper in papers if paper not in known]:
-        raise click.ClickException(f"no claims of {unknown[0]!r}; there are those of {', '.join(known)}")
+    known = _known(planned, papers)
     for paper in papers or known:
         job = planned.jobs[f"claims/{paper}"]
         folder = planned.folder(job.id)
@@ -84,13 +85,32 @@ def _evaluated(planned: Any, papers: tuple[str, ...]) -> dict[str, dict[str, Any
         if problem is None:
             found[paper] = json.loads((root / folder / "claims.json").read_text(encoding="utf-8"))
             continue
-        said = f"{paper}: {problem} at scale {planned.scale}; `tesserae --scale {planned.scale} reproduce {job.id}`"
+        said = (
+            f"{paper}: {problem} at scale {planned.scale}; `tesserae --scale {planned.scale} reproduce {job.id}`, or "
+            "`--so-far` for the numbers there are"
+        )
         if papers or len(known) == 1:
             raise click.ClickException(said)
         click.echo(said, err=True)
     if not found:
         raise click.ClickException("no paper's claims are evaluated: run one of these commands first")
     return found
+
+
+def _known(planned: Any, papers: tuple[str, ...]) -> list[str]:
+    """The papers with claims; an error for one of `papers` that is none of them."""
+    known = [paper for paper in planned.project.papers if f"claims/{paper}" in planned.jobs]
+    if unknown := [paper for paper in papers if paper not in known]:
+        raise click.ClickException(f"no claims of {unknown[0]!r}; there are those of {', '.join(known)}")
+    return known
+
+
+def _so_far(planned: Any, papers: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Paper -> what its claims.json would hold by the numbers there are."""
+    from tesserae.publishing import so_far
+
+    known = _known(planned, papers)
+    return {paper: so_far.judged(planned, paper) for paper in papers or known}
 
 
 # ---- what is shown ----------------------------------------------------------------------------------------------

@@ -5,12 +5,14 @@ later, or on another machine, adds to what is published: a table's rows may come
 """
 
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tesserae.config.stages import METRICS, STAGES, stage_of
+from tesserae.lineage import manifest as manifests
 from tesserae.lineage.hashes import sha256
 from tesserae.publishing import fingerprints
 from tesserae.reporting import claim_numbers, table_numbers
@@ -161,3 +163,14 @@ def claims(plan: Plan, paper: str, there: Mapping[str, Path]) -> dict[str, Any] 
     return claim_numbers.evaluate(
         claim_numbers.so_far(job.spec, by_role), by_role, plan.project.root / job.sources["published"]
     )
+
+
+def judged(plan: Plan, paper: str) -> dict[str, Any] | None:
+    """What a claims.json would hold by the current numbers that are there, and those that were published so far."""
+    earlier = Earlier.of(plan.project.root / fingerprints.folder(plan), paper)
+    names = measured(plan, numbered(plan, paper))
+    now = manifests.collect(plan.project.root, plan.scale)
+    kept = earlier.kept(plan, [name for name in earlier.numbers if name not in names], now, as_made=False)
+    with tempfile.TemporaryDirectory() as folder:
+        text = content(plan, paper, names, {name: earlier.numbers[name] for name in kept})
+        return claims(plan, paper, unpacked(text, Path(folder)))
