@@ -153,6 +153,22 @@ def test_pages_come_from_artifacts_and_nothing_else(results):
     assert not [path for path in (results / "docs/results").iterdir() if path.name != SCALE]
 
 
+def test_an_excerpt_shows_measurements_first_of_all_those_with_controls():
+    line = dict.fromkeys(CSV_COLUMNS, "") | {"table": "Table 1", "direction": "lower", "kind": "images"}
+    cells = [
+        line | {"row": row, "column": column, "measured": number, "control": control, "kind": kind}
+        for row in ("Ours", "Theirs")
+        for column, kind, number, control in (
+            ("S", "settings", "8", ""),
+            ("T", "speed", "94.5" if row == "Ours" else "", ""),
+            ("FID", "images", "13.5" if row == "Ours" else "", "20.5"),
+        )
+    ]
+    head, _, *rows = pages.excerpt(cells).splitlines()
+    assert head == "| Table 1 | FID ↓ | T ↓ |"
+    assert rows == ["| Ours | 13.5<br>control 20.5 | 94.5 |"]  # of the other row, recipes say something and nothing ran
+
+
 def test_the_same_artifacts_give_the_same_bytes(results):
     tesserae(results)
     first = bytes_of(results)

@@ -18,6 +18,7 @@ from tesserae.reporting.verdicts import MARKS
 
 FRONT = "front"  # the mark of what others take from a page
 COLUMNS = 4  # of an excerpt, at most
+FACTS = ("settings", "counted")  # kinds of measures
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,16 @@ def counts(tables: Iterable[Sequence[Mapping[str, str]]]) -> dict[str, int]:
 
 
 def excerpt(cells: Sequence[Mapping[str, str]]) -> str:
-    """Of a table the rows and first columns in which something was measured, with published numbers and controls."""
+    """Of a table the rows and columns in which something was measured, with published numbers and controls.
+
+    Of many columns those come first that have controls; what recipes say and networks count is no measurement.
+    """
     ours = [cell for cell in cells if not cell["is_control"] and cell["direction"] != "none"]
-    ran = [cell for cell in ours if cell["measured"]]
+    ran = [cell for cell in ours if cell["measured"] and cell["kind"] not in FACTS]
     if not ran:
         return "Nothing of the first table was run at this scale."
-    columns = list(dict.fromkeys(cell["column"] for cell in ran))[:COLUMNS]
+    controlled = {cell["column"] for cell in ran if cell["control"]}
+    columns = sorted(dict.fromkeys(cell["column"] for cell in ran), key=lambda name: name not in controlled)[:COLUMNS]
     rows = list(dict.fromkeys(cell["row"] for cell in ran if cell["column"] in columns))
     at = {(cell["row"], cell["column"]): cell for cell in ours}
     printed = {column for row, column in at if row in rows and at[row, column]["published"]}
