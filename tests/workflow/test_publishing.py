@@ -17,8 +17,8 @@ from tesserae.config.stages import STAGES
 from tesserae.lineage import fingerprint
 from tesserae.lineage import manifest as manifests
 from tesserae.lineage.hashes import sha256
-from tesserae.publishing import fingerprints
-from tesserae.publishing import results as publishing
+from tesserae.publishing import fingerprints, readme_block
+from tesserae.publishing.found import shown
 from tesserae.reporting import public_pages as pages
 from tesserae.reporting.small_pictures import HEAVIEST, WIDEST, shrink
 from tesserae.reporting.table_csv import CSV_COLUMNS
@@ -102,7 +102,7 @@ def made(tmp_path_factory) -> Path:
         (root / name).symlink_to(ROOT / name) if name != "config" else _copy(ROOT / name, root / name)
     cut_to_one_row(Copy(root))
     plan = plan_of(root)
-    for name in plan.demanded(*publishing.shown(plan, "detok")):
+    for name in plan.demanded(*shown(plan, "detok")):
         make(plan, name)
     (root / "README.md").write_text(README)
     return root
@@ -133,7 +133,7 @@ def test_pages_come_from_artifacts_and_nothing_else(results):
     found = bytes_of(results)
     plan = plan_of(results)
     tables, figures = (
-        [name for name in publishing.shown(plan, "detok") if name.startswith(stage)] for stage in ("table", "figure")
+        [name for name in shown(plan, "detok") if name.startswith(stage)] for stage in ("table", "figure")
     )
     pictures = {name for name in found if name.endswith(".png")}
     assert len(pictures) == len(figures) > 2
@@ -182,7 +182,7 @@ def test_the_readme_takes_its_block_from_the_index(results):
     assert text.startswith("# A project") and text.endswith("More.\n") and "old" not in text
     assert f"(docs/results/{SCALE}/detok.md)" in text
     plan = plan_of(results)
-    assert publishing.block_in(plan) == publishing.block(plan)
+    assert readme_block.block_in(plan) == readme_block.block(plan)
     (results / "README.md").write_text(text.replace("944.2", "944.3"))
     done = tesserae(results, "--check")
     assert done.exit_code == 1 and "README.md: its block of scale smoke is not what" in done.output
@@ -327,7 +327,7 @@ def test_what_is_there_is_published_with_what_the_rest_takes(in_part):
     assert tesserae(in_part).exit_code == 1  # the whole is not there
     told = so_far(in_part, "--paper", "detok")
     found, plan = bytes_of(in_part), plan_of(in_part)
-    figures = sum(name.startswith("figure") for name in publishing.shown(plan, "detok"))
+    figures = sum(name.startswith("figure") for name in shown(plan, "detok"))
     page = found["detok.md"].decode()
     left = told["summary"]["so_far"]
     assert left == {"tables": 1, "figures": figures, "jobs": 1, "hours": 2.0, "unit": "CPU-hours"}
@@ -447,7 +447,7 @@ def test_the_readme_says_what_is_published():
     """Of this repository: its block is what docs/results has; whether that lags behind the code, `--check` tells."""
     scale = re.search(r"<!-- results of (\w+): ", (ROOT / "README.md").read_text())[1]
     plan = read_plan(ROOT, scale)
-    block = publishing.block(plan)
+    block = readme_block.block(plan)
     if block is None:
         pytest.skip(f"nothing is published at scale {scale} yet")
-    assert publishing.block_in(plan) == block
+    assert readme_block.block_in(plan) == block
