@@ -171,6 +171,30 @@ def test_how_well_other_scales_predict_this_one(plans, tmp_path):
     assert found["across"]["sum"] == pytest.approx(1.0)
 
 
+def test_what_nothing_is_counted_of_takes_what_it_took():
+    """Controls by chance and components of patches do no work that is counted: no division by it."""
+    found = [open_plan(ROOT, scale) for scale in ("pocket", "desk")]
+    for plan in found:
+        for name in ("probe_control/", "task_control/", "patch_coder/"):
+            jobs = [job for job in plan.jobs.values() if job.id.startswith(name)]
+            some = [
+                measured.units(described(plan, job)) for job in jobs if "chance" in job.id or name == "patch_coder/"
+            ]
+            assert some and min(some) > 0
+    zero = [Timed("s", task(f"probe_control/{i}"), measured.LEAST, 0.1, 0.0, 0.1) for i in range(3)]
+    large = Timed("s", task("probe_control/large"), 1e12, 70.0, 0.0, 70.0)
+    known = Known([*zero, large])
+    assert known.predict(task("probe_control/new"), "s", measured.LEAST).seconds == pytest.approx(0.1, rel=0.01)
+    assert known.predict(task("probe_control/new"), "s", 1e12).seconds == pytest.approx(70.0, rel=0.01)
+
+
+def described(plan, job) -> Task:
+    """A job as a task, with all it is made from; data sets of a few images."""
+    producers = tuple(described(plan, plan.jobs[name]) for name in job.inputs.values())
+    spec = job.spec | (FOUND if job.stage == "dataset" else {})
+    return Task(job.id, spec, producers, {"threads": 1, "processes": 1})
+
+
 def test_what_was_never_measured_is_named_with_what_to_run(plans, tmp_path):
     with pytest.raises(Unmeasured, match=r"images dataset/emoji_few-32 has .* reproduce dataset/emoji_few-32"):
         forecast(tmp_path, plans.smoke, WANTED)

@@ -40,6 +40,7 @@ ASSUMED = "assumed"  # where costs/assumed.py says how long a job takes
 HEAVY = ("metrics",)  # light beside a GPU, not on a CPU: never assumed
 IMAGES = ("train_images", "val_images")
 TRAINED = 3  # forward and backward, in forwards
+LEAST = 1.0  # units of a job of which nothing is counted: a control by chance, components of patches
 
 
 class Unmeasured(ValueError):
@@ -101,7 +102,7 @@ def units(task: Task) -> float:
         used = count("coding", spec["module"], model=spec["model"], batch=spec["training"]["batch"])
         passes = TRAINED * spec["training"]["batch"] * spec["training"]["steps"]
         return passes * (COUNTED.seconds(used["encode"]) + COUNTED.seconds(used["decode"]))
-    return need(task, COUNTED).seconds - STARTED
+    return need(task, COUNTED).seconds - STARTED or LEAST
 
 
 # ---- what was measured ------------------------------------------------------------------------------------------
