@@ -198,9 +198,20 @@ def described(plan, job) -> Task:
 def test_what_was_never_measured_is_named_with_what_to_run(plans, tmp_path):
     with pytest.raises(Unmeasured, match=r"images dataset/emoji_few-32 has .* reproduce dataset/emoji_few-32"):
         forecast(tmp_path, plans.smoke, WANTED)
+    write(tmp_path, plans.smoke, stages=("dataset", "tokenizer"))
+    with pytest.raises(Unmeasured, match=r"none of tokens, generator did: .*reproduce .*tokens/detok_sb_joint"):
+        forecast(tmp_path, plans.smoke, "generator/sit_b_joint")
+
+
+def test_a_stage_that_only_another_scale_has_is_told_from_what_others_take_for_a_flop(plans, tmp_path):
     write(tmp_path, plans.smoke, left_out=("tokens", "features"))
-    with pytest.raises(Unmeasured, match=r"none of tokens, features did: .*reproduce .*tokens/detok_sb_joint"):
-        forecast(tmp_path, plans.smoke, WANTED)
+    found = forecast(tmp_path, plans.smoke, WANTED)
+    lines = {line["stage"]: line for line in found["stages"]}
+    assert lines["features"]["basis"][0]["scale"] == measured.OTHERS
+    assert any("no job of these stages was measured" in told and "tokens" in told for told in found["warnings"])
+    jobs = [plans.smoke.jobs[name] for name in plans.smoke.demanded(WANTED)]
+    work = sum(measured.units(described(plans.smoke, job)) for job in jobs if job.stage == "features")
+    assert lines["features"]["cpu_hours"] * 3600 - 0.5 == pytest.approx(work * 1e-10, rel=1e-3)  # as fast as all others
 
 
 def test_light_stages_may_be_assumed_and_others_stand_in_with_a_word(plans, tmp_path):

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tesserae.config.stages import STAGES
 from tesserae.costs import simulate
 from tesserae.costs.assumed import LIGHT, PER_NODE, STARTED
 from tesserae.costs.calibration import Rates
@@ -37,6 +38,8 @@ RANGE = 3.0  # largest units / smallest units from which on a constant can be to
 FAR = 3.0  # times the largest measured job: beyond it a prediction is named ...
 SMALL = 0.01  # ... unless all such of a stage take less of the whole
 ASSUMED = "assumed"  # where costs/assumed.py says how long a job takes
+OTHERS = "other stages"  # where none of a stage's own jobs was measured
+COUNTS = 1e6  # FLOP from which on a job's seconds tell how fast FLOP are
 HEAVY = ("metrics",)  # light beside a GPU, not on a CPU: never assumed
 IMAGES = ("train_images", "val_images")
 TRAINED = 3  # forward and backward, in forwards
@@ -85,6 +88,11 @@ def system(task: Task) -> str:
 
 def _light(task: Task) -> bool:
     return task.stage in LIGHT or task.stage == SELF
+
+
+def _measures(task: Task) -> bool:
+    """Whether a job runs networks that are trained already: such a stage takes FLOP, and little of the whole."""
+    return not (_light(task) or STAGES[task.stage].trains or task.stage == "dataset" or "official" in task.spec)
 
 
 def units(task: Task) -> float:
@@ -160,6 +168,15 @@ class Known:
                     reach = work / max(one.units for one in some)
                     return Prediction(constant + rate * work, name, len(some), whose is not None, reach)
         raise Unmeasured(task.id)
+
+    def of_others(self, task: Task, work: float) -> Prediction:
+        """Seconds of a job that measures, from the FLOP per second of other stages that do; Unmeasured without any."""
+        if not _measures(task):
+            raise Unmeasured(task.id)
+        rates = [one.seconds / one.units for one in self.timed if _measures(one.task) and one.units > COUNTS]
+        if not rates:
+            raise Unmeasured(task.id)
+        return Prediction(median(rates) * work, OTHERS, len(rates), True, 1.0)
 
     def same(self, task: Task, scale: str) -> Timed | None:
         """This very job, if it ran with the settings it has now."""
@@ -287,7 +304,10 @@ def _predicted(
         except Unmeasured:
             if _light(task) and task.stage not in HEAVY:
                 found[task.id] = Prediction(LIGHT.get(task.stage, STARTED), ASSUMED, 0, True, 1.0)
-            else:
+                continue
+            try:
+                found[task.id] = known.of_others(task, work)
+            except Unmeasured:
                 missing[task.stage].append((work, task.id))
     if missing:
         first = [min(some)[1] for some in missing.values()]
@@ -369,7 +389,7 @@ def errors(checked: list[tuple[Timed, float]]) -> dict[str, float] | None:
 
 def _warnings(by_stage: Mapping[str, list[Task]], found: Mapping[str, Prediction], scale: str) -> list[str]:
     """Stages that take long and lie far beyond what was measured, and stages that other systems speak for."""
-    warnings, unlike, far, first = [], [], [], []
+    warnings, unlike, far, first, never = [], [], [], [], []
     whole = sum(one.seconds for one in found.values())
     for name, tasks in by_stage.items():
         beyond: dict[str, list[Task]] = defaultdict(list)
@@ -383,11 +403,17 @@ def _warnings(by_stage: Mapping[str, list[Task]], found: Mapping[str, Prediction
                 f"{name} up to {max(found[task.id].reach for some in beyond.values() for task in some):.0f} times"
             )
             first.append(min(most, key=lambda task: found[task.id].seconds).id)
+        if any(found[task.id].scale == OTHERS for task in tasks):
+            never.append(name)
         others = sorted({system(task).rsplit(".", 1)[-1] for task in tasks if not found[task.id].same_system})
         if others:
             unlike.append(f"{name} of {', '.join(others)}")
     if unlike:
         warnings.append(f"not measured, so that other systems speak for them (*): {'; '.join(unlike)}")
+    if never:
+        warnings.append(
+            f"no job of these stages was measured, so that what others take for a FLOP speaks: {', '.join(never)}"
+        )
     if far:
         warnings.append(
             f"far beyond the largest measured job: {', '.join(far)}. For a better forecast {_advice(scale, first)}"
