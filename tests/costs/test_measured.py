@@ -82,7 +82,7 @@ def timed(name: str, work: float, seconds: float, scale: str = "s", module: str 
 
 
 @given(
-    st.lists(st.integers(1, 1000), min_size=1, max_size=8), st.floats(1e-12, 10), st.floats(0, 50), st.integers(1, 5000)
+    st.lists(st.integers(2, 1000), min_size=1, max_size=8), st.floats(1e-12, 10), st.floats(0, 50), st.integers(1, 5000)
 )
 def test_exact_where_seconds_follow_a_line(works, rate, constant, work):
     """Proportional ones from any number of jobs; with a constant from three over a range."""
@@ -186,6 +186,8 @@ def test_what_nothing_is_counted_of_takes_what_it_took():
     known = Known([*zero, large])
     assert known.predict(task("probe_control/new"), "s", measured.LEAST).seconds == pytest.approx(0.1, rel=0.01)
     assert known.predict(task("probe_control/new"), "s", 1e12).seconds == pytest.approx(70.0, rel=0.01)
+    with pytest.raises(Unmeasured):
+        Known(zero).predict(task("probe_control/new"), "s", 1e12)
 
 
 def described(plan, job) -> Task:

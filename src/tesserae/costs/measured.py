@@ -160,13 +160,13 @@ class Known:
             for name in scales:
                 key = name, task.stage, whose
                 some = [one for one in self._groups.get(key, ()) if one is not without]
-                if some:
+                largest = max((one.units for one in some), default=0.0)
+                if some and not largest <= LEAST < work:  # jobs of which nothing is counted say nothing of counted work
                     if without is not None:
                         constant, rate = line(some)
                     else:
                         constant, rate = self._lines[key] = self._lines.get(key) or line(some)
-                    reach = work / max(one.units for one in some)
-                    return Prediction(constant + rate * work, name, len(some), whose is not None, reach)
+                    return Prediction(constant + rate * work, name, len(some), whose is not None, work / largest)
         raise Unmeasured(task.id)
 
     def of_others(self, task: Task, work: float) -> Prediction:
