@@ -6,6 +6,7 @@ selected and at that of the first one; numbers are taken of all samples and of p
 
 import numpy as np
 from torch import Tensor
+from tqdm import tqdm
 
 from tesserae.lineage.work import Work
 from tesserae.metrics.features import default_layer, extract
@@ -13,7 +14,6 @@ from tesserae.metrics.fidelity import Statistics, fid, inception_score, precisio
 from tesserae.metrics.spread import Components, components
 from tesserae.stages.shared.common import pick_device
 from tesserae.stages.shared.files import read_json, write_json
-from tesserae.stages.shared.progress import slices
 from tesserae.stages.shared.sampling import SPREAD, Drawer, labels_of, open_drawer, seeds_of
 
 MEASURES = ("fid", "is", "precision", "recall")
@@ -28,11 +28,12 @@ def run(work: Work) -> dict[str, float]:
     shape = (len(MEASURES), len(trainings), spec["samplings"])
     parts, own, common = np.empty((*shape, spec["parts"])), np.empty(shape), np.empty(shape)
     measure = _Measuring(work)
+    drawn = sum(1 + (point != points[0]) for point in points) * spec["samplings"] * spec["samples"]
+    bar = tqdm(total=drawn, desc=work.title, unit="img", mininterval=1.0)  # one for all, so that it tells what is left
     for t, training in enumerate(trainings):
         drawer = open_drawer(work, spec["sampler"], f"seed{training}_")
         for s in range(spec["samplings"]):
-            title = f"{work.title} seed {training}, sampling {s + 1}/{spec['samplings']}"
-            features, logits = measure.extracted(_drawn(work, drawer, points[0], s, title))
+            features, logits = measure.extracted(_drawn(work, drawer, points[0], s, bar))
             common[:, t, s] = measure.numbers(features, logits)
             size = len(features) // spec["parts"]
             for h in range(spec["parts"]):
@@ -41,7 +42,8 @@ def run(work: Work) -> dict[str, float]:
             if points[t] == points[0]:
                 own[:, t, s] = common[:, t, s]
             else:
-                own[:, t, s] = measure.numbers(*measure.extracted(_drawn(work, drawer, points[t], s, title)))
+                own[:, t, s] = measure.numbers(*measure.extracted(_drawn(work, drawer, points[t], s, bar)))
+    bar.close()
     found = {name: components(parts[m], own[m], common[m]) for m, name in enumerate(MEASURES)}
     content = {
         "selected": dict(zip(map(str, trainings), points, strict=True)),
@@ -67,18 +69,18 @@ def _selected(work: Work, training: int) -> dict[str, float | None]:
     return read_json(work.inputs[f"seed{training}_search"] / "search.json")["selected"][work.spec["selected"]]
 
 
-def _drawn(work: Work, drawer: Drawer, point: dict[str, float | None], sampling: int, title: str) -> np.ndarray:
+def _drawn(work: Work, drawer: Drawer, point: dict[str, float | None], sampling: int, bar: tqdm) -> np.ndarray:
     """Images uint8 (N, S, S, 3) of a sampling: trainings get the same labels and seeds, other samplings others."""
     spec = work.spec
     seed = spec["seed"] + sampling
     labels = labels_of(spec["samples"], spec["classes"], spec["labels"], seed)
     seeds = seeds_of(seed, SPREAD, spec["samples"])
-    return np.concatenate(
-        [
-            drawer.draw(labels[some], seeds[some], point["guidance"], point["temperature"], spec["rounding"])
-            for some in slices(len(labels), spec["batch"], title)
-        ]
-    )
+    found = []
+    for start in range(0, len(labels), spec["batch"]):
+        some = slice(start, start + spec["batch"])
+        found.append(drawer.draw(labels[some], seeds[some], point["guidance"], point["temperature"], spec["rounding"]))
+        bar.update(len(found[-1]))
+    return np.concatenate(found)
 
 
 class _Measuring:
