@@ -341,6 +341,12 @@ def test_what_is_there_is_published_with_what_the_rest_takes(in_part):
     assert tesserae(in_part, "--check").exit_code == 0
 
 
+def test_of_a_paper_that_is_whole_nothing_is_left(results):
+    left = so_far(results)["summary"]["so_far"]
+    assert (left["jobs"], left["hours"]) == (0, 0)
+    assert "Not run: 0 jobs" in bytes_of(results)["detok.md"].decode()
+
+
 def test_a_number_that_is_not_there_leaves_its_cell(in_part):
     plan = plan_of(in_part)
     (sit,) = [name for name in plan.jobs if name.startswith("metrics/sit_b_joint")]

@@ -4,7 +4,7 @@ Imports stay inside the command, so that `tesserae --help` answers at once.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +46,8 @@ def claims(settings: dict, scale: str | None, so_far: bool, as_json: bool, paper
     scale = scale or settings["scale"] or settings_.scale
     if paper and paper not in settings_.papers:
         raise click.ClickException(f"no paper {paper!r}; config/config.yaml has {', '.join(settings_.papers)}")
-    found = _so_far(settings | {"scale": scale}, [paper] if paper else settings_.papers) if so_far else []
-    for name in () if so_far else [paper] if paper else settings_.papers:
-        made = Path("results", scale, "claims", name, "claims.json")
-        if (root / made).is_file():
-            one = json.loads((root / made).read_text(encoding="utf-8"))
-            if "after_holm" not in one:  # written by code that knew fewer verdicts
-                raise click.ClickException(f"{made} is outdated: `tesserae --scale {scale} reproduce {made}`")
-            found.append(one)
-        elif paper or len(settings_.papers) == 1:
-            raise click.ClickException(
-                f"{made} is not there: run `tesserae --scale {scale} reproduce {made}`, which makes it"
-            )
-        else:
-            click.echo(f"{name}: not evaluated at scale {scale}; `tesserae --scale {scale} reproduce {made}`", err=True)
+    names = [paper] if paper else settings_.papers
+    found = _so_far(settings | {"scale": scale}, names) if so_far else _evaluated(root, scale, names)
     if as_json:
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))
         return
@@ -67,6 +55,25 @@ def claims(settings: dict, scale: str | None, so_far: bool, as_json: bool, paper
         _show(one)
     if len(found) > 1 and (together := claims_files.over_papers(found)):
         click.echo(f"All papers: {together}")
+
+
+def _evaluated(root: Path, scale: str, papers: Sequence[str]) -> list[dict[str, Any]]:
+    """claims.json of each paper as it was made last; of several papers, those that have one."""
+    found = []
+    for name in papers:
+        made = Path("results", scale, "claims", name, "claims.json")
+        if (root / made).is_file():
+            one = json.loads((root / made).read_text(encoding="utf-8"))
+            if "after_holm" not in one:  # written by code that knew fewer verdicts
+                raise click.ClickException(f"{made} is outdated: `tesserae --scale {scale} reproduce {made}`")
+            found.append(one)
+        elif len(papers) == 1:
+            raise click.ClickException(
+                f"{made} is not there: run `tesserae --scale {scale} reproduce {made}`, which makes it"
+            )
+        else:
+            click.echo(f"{name}: not evaluated at scale {scale}; `tesserae --scale {scale} reproduce {made}`", err=True)
+    return found
 
 
 def _so_far(settings: dict, papers: Iterable[str]) -> list[dict[str, Any]]:

@@ -11,10 +11,9 @@ from typing import Any
 
 import click
 
+from tesserae.cli import prices
 from tesserae.cli.common import make_console, paper_option, targets_of
-
-PUBLISHED = Path("config/published/detok.csv")  # the hours that costs are calibrated on
-PAPER = "paper"  # the scale of the trainings that took them
+from tesserae.cli.prices import PAPER, PUBLISHED
 
 
 @click.command()
@@ -53,7 +52,7 @@ def plan(
         raise click.ClickException(str(error)) from None
     wanted = targets_of(planned, targets, papers)
     requests = {job.stage: planned.request(job.stage) for job in planned.jobs.values()}
-    on_cpu = not any(resources.gpus for resources in requests.values())
+    on_cpu = not prices.on_gpus(planned)
     unfit = {"--gpus": gpus, "--gpu": gpu, "--html": html} if on_cpu else {"--cores": cores}
     given = ", ".join(option for option, value in unfit.items() if value)
     if given:
@@ -64,7 +63,7 @@ def plan(
         if on_cpu:
             found = _on_cpu(planned, requests, wanted, cores)
         else:
-            found = _on_gpus(planned, requests, wanted, published, gpu or "h100", gpus or 64)
+            found = _on_gpus(planned, requests, wanted, published, gpu or prices.GPU, gpus or 64)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     if html:

@@ -4,9 +4,12 @@ Imports stay inside the functions, so that `tesserae --help` answers at once.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 GPU = "h100"
+PUBLISHED = Path("config/published/detok.csv")  # the hours that costs are calibrated on
+PAPER = "paper"  # the scale of the trainings that took them
 
 
 def hours(planned: Any, jobs: Mapping[str, Any]) -> Mapping[str, float]:
@@ -14,7 +17,6 @@ def hours(planned: Any, jobs: Mapping[str, Any]) -> Mapping[str, float]:
 
     jobs: with all that they are made from.
     """
-    from tesserae.cli.plan import PAPER, PUBLISHED
     from tesserae.costs import forecast, measured
     from tesserae.costs.describe import describe
     from tesserae.workflow.plan import open_plan

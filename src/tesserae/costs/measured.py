@@ -169,13 +169,15 @@ class Known:
                     return Prediction(constant + rate * work, name, len(some), whose is not None, work / largest)
         raise Unmeasured(task.id)
 
-    def of_others(self, task: Task, work: float) -> Prediction:
-        """Seconds of a job that measures, from the FLOP per second of other stages that do; Unmeasured without any."""
-        if not _measures(task):
-            raise Unmeasured(task.id)
+    def stand_in(self, task: Task, work: float) -> Prediction | None:
+        """Seconds of a job of whose stage nothing was measured: assumed of what takes little; of one that measures,
+        what other such stages take for a FLOP. None where nothing stands in.
+        """
+        if _light(task) and task.stage not in HEAVY:
+            return Prediction(LIGHT.get(task.stage, STARTED), ASSUMED, 0, True, 1.0)
         rates = [one.seconds / one.units for one in self.timed if _measures(one.task) and one.units > COUNTS]
-        if not rates:
-            raise Unmeasured(task.id)
+        if not rates or not _measures(task):
+            return None
         return Prediction(median(rates) * work, OTHERS, len(rates), True, 1.0)
 
     def same(self, task: Task, scale: str) -> Timed | None:
@@ -300,15 +302,13 @@ def _predicted(
             continue
         work = units(task)
         try:
-            found[task.id] = known.predict(task, scale, work)
+            predicted = known.predict(task, scale, work)
         except Unmeasured:
-            if _light(task) and task.stage not in HEAVY:
-                found[task.id] = Prediction(LIGHT.get(task.stage, STARTED), ASSUMED, 0, True, 1.0)
-                continue
-            try:
-                found[task.id] = known.of_others(task, work)
-            except Unmeasured:
-                missing[task.stage].append((work, task.id))
+            predicted = known.stand_in(task, work)
+        if predicted is None:
+            missing[task.stage].append((work, task.id))
+        else:
+            found[task.id] = predicted
     if missing:
         first = [min(some)[1] for some in missing.values()]
         raise Unmeasured(

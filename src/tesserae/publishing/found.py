@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tesserae.lineage import manifest as manifests
-from tesserae.publishing import fingerprints, so_far
-from tesserae.publishing.so_far import Earlier
+from tesserae.publishing import so_far
+from tesserae.publishing.so_far import There
 from tesserae.workflow.plan import Plan
 from tesserae.workflow.staleness import examine, to_run
 
@@ -26,10 +26,9 @@ def shown(plan: Plan, paper: str) -> list[str]:
 
 @dataclass(frozen=True)
 class SoFar:
-    """earlier: what was published before; kept: those of its parts that stay; left: what is not there, in numbers."""
+    """Of a paper that was run in part: what there is of it, and what is `left`, in numbers."""
 
-    earlier: Earlier
-    kept: list[str]
+    there: There
     left: dict[str, Any]
 
 
@@ -38,39 +37,37 @@ class Found:
     """What of a paper is published.
 
     names: its parts; records: the manifests of these and of all they were made from; so_far: of a paper that was run in
-    part, what else there is of it, else None. Then names are figures and the artifacts whose numbers are published.
+    part, else None. Then names are figures and the artifacts whose numbers are published, made here or earlier.
     """
 
     names: list[str]
     records: dict[str, manifests.Manifest]
     so_far: SoFar | None = None
 
+    @classmethod
+    def in_part(cls, there: There, left: dict[str, Any]) -> "Found":
+        return cls([*there.names, *there.kept], there.records, SoFar(there, left))
+
 
 def in_part(plan: Plan, paper: str, as_made: bool, prices: Prices) -> Found:
     """What is there of a paper, with what was published of it earlier; NotPublished if nothing is."""
-    earlier = Earlier.of(plan.project.root / fingerprints.folder(plan), paper)
     parts = shown(plan, paper)
     statuses = examine(plan, wanted=plan.demanded(*parts))
-    figures = [name for name in parts if name.startswith("figure/")]
+    tables, figures = ([name for name in parts if name.startswith(f"{kind}/")] for kind in ("table", "figure"))
     drawn = [name for name in figures if statuses[name].intact]
     drawn = drawn if as_made else [name for name in drawn if not to_run(plan, statuses, [name])]
     numbered = so_far.numbered(plan, paper)
-    names = [*drawn, *so_far.measured(plan, numbered, as_made)]
-    there = manifests.collect(plan.project.root, plan.scale)
-    names = [name for name in names if not any(_from_another(there, one) for one in manifests.upstream(there, [name]))]
-    records = {name: there[name] for name in manifests.upstream(there, names)}
-    others = [name for name in (*earlier.figures(), *earlier.numbers) if name not in names]
-    kept = earlier.kept(plan, others, records, as_made)
-    tables = [name for name in parts if name.startswith("table/")]
-    if not names and not kept:
+    there = so_far.there(plan, paper, [*drawn, *so_far.measured(numbered, statuses, as_made)], as_made)
+    known = {*there.names, *there.kept}
+    if not known:
         raise NotPublished(
             f"{paper}: no figure of it is finished and no number measured at scale {plan.scale}: "
             f"`tesserae --scale {plan.scale} reproduce {plan.jobs[[*tables, *figures][0]].recipe}` begins"
         )
-    known = {*names, *kept}
-    waiting = to_run(plan, statuses, [name for name in (*figures, *numbered) if name not in known] or None)
+    unknown = [name for name in (*figures, *numbered) if name not in known]
+    waiting = to_run(plan, statuses, unknown) if unknown else {}
     left = {"tables": len(tables), "figures": len(figures), "jobs": len(waiting), **prices([*waiting])}
-    return Found([*names, *kept], records, SoFar(earlier, kept, left))
+    return Found.in_part(there, left)
 
 
 def complete(plan: Plan, paper: str, as_made: bool) -> Found:
@@ -94,17 +91,9 @@ def _one_whole(plan: Plan, paper: str, names: list[str], again: str) -> dict[str
     """The manifests of artifacts and of all they were made from; NotPublished if these are not what is there."""
     records = manifests.collect(plan.project.root, plan.scale)
     for name in manifests.upstream(records, names):
-        if other := _from_another(records, name):
+        if other := so_far.from_another(records, name):
             raise NotPublished(f"{paper}: {name} was made from another {other} than is there: {again}")
     return {name: records[name] for name in manifests.upstream(records, names)}
-
-
-def _from_another(records: Mapping[str, manifests.Manifest], name: str) -> str | None:
-    """The producer of which an artifact was made from another version than is there, if there is one."""
-    for producer, read in records[name]["inputs"].items():
-        if producer not in records or records[producer]["fingerprint"] != read["fingerprint"]:
-            return producer
-    return None
 
 
 def _some(names: list[str]) -> str:

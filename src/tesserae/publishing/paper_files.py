@@ -43,13 +43,11 @@ def _whole(plan: Plan, paper: str, found: Found, top: Path) -> Parts:
 
 def _partly(plan: Plan, paper: str, found: Found, top: Path) -> Parts:
     """Of a paper that was run in part; writes its numbers, which all else is made of."""
-    earlier, kept = found.so_far.earlier.numbers, found.so_far.kept
-    names = [name for name in found.names if not name.startswith("figure/")]
-    numbers = so_far.content(plan, paper, names, {name: earlier[name] for name in kept if name in earlier})
+    numbers = so_far.numbers(plan, paper, found.so_far.there)
     write(so_far.file(top, paper), numbers)
     with tempfile.TemporaryDirectory() as folder:
-        there = so_far.unpacked(numbers, Path(folder))
-        tables, claims = so_far.tables(plan, paper, there), so_far.claims(plan, paper, there)
+        folders = so_far.unpacked(numbers, Path(folder))
+        tables, claims = so_far.tables(plan, paper, folders), so_far.claims(plan, paper, folders)
     return Parts(
         {name: table_files.to_markdown(table) for name, table in tables.items()},
         {name: pages.read_cells(to_csv(table)) for name, table in tables.items()},
@@ -61,13 +59,14 @@ def _partly(plan: Plan, paper: str, found: Found, top: Path) -> Parts:
 def _pictures(plan: Plan, paper: str, found: Found, top: Path) -> dict[str, str]:
     """Write a paper's small pictures; figure -> title, in the order of the paper's file."""
     results, titles = plan.project.root / plan.top, {}
+    there = found.so_far.there if found.so_far else None
     for name in shown(plan, paper):
         if not name.startswith("figure/") or name not in found.names:
             continue
         file = top / so_far.picture_of(paper, name)
         file.parent.mkdir(exist_ok=True)
-        if found.so_far and name in found.so_far.kept:
-            shutil.copyfile(found.so_far.earlier.top / so_far.picture_of(paper, name), file)
+        if there and name in there.kept:
+            shutil.copyfile(there.earlier.top / so_far.picture_of(paper, name), file)
         else:
             file.write_bytes(shrink(results / name / "figure.png"))
         titles[name] = plan.jobs[name].spec["title"]
@@ -81,8 +80,9 @@ def write_paper(plan: Plan, paper: str, found: Found, top: Path) -> None:
     for suffix, text in parts.claims.items():
         write(top / f"{paper}.claims.{suffix}", text)
     front = f"table/{paper}_{described.front.table}"
-    told = partly.earlier.told if partly and partly.kept else None
-    records = fingerprints.with_earlier(found.records, told, partly.kept) if told else found.records
+    there = partly.there if partly else None
+    told = there.earlier.told if there and there.kept else None
+    records = fingerprints.with_earlier(found.records, told, there.kept) if told else found.records
     made = fingerprints.made_by(found.records.values(), told)
     text = pages.paper_page(
         pages.Paper(paper, described.name, described.title, described.arxiv or ""),

@@ -15,10 +15,10 @@ from typing import Any
 
 from tesserae.lineage.hashes import Hashes
 from tesserae.publishing import fingerprints
-from tesserae.publishing.found import Found, NotPublished, Prices, SoFar, complete, in_part, shown
+from tesserae.publishing.found import Found, NotPublished, Prices, complete, in_part, shown
 from tesserae.publishing.paper_files import files_of, write, write_paper
 from tesserae.publishing.readme_block import INDEX, README, block, block_in, write_block
-from tesserae.publishing.so_far import Earlier
+from tesserae.publishing.so_far import Earlier, There
 from tesserae.reporting import public_pages as pages
 from tesserae.workflow.plan import Plan
 
@@ -116,9 +116,8 @@ def check(plan: Plan, papers: Iterable[str] = ()) -> tuple[list[str], list[str]]
 
 def _written_otherwise(plan: Plan, paper: str, told: Mapping[str, Any], top: Path) -> list[str]:
     """Lines on pages of a paper that was run in part which the present code would write otherwise of its numbers."""
-    earlier = Earlier.of(top, paper)
     kept = [name for name in told["shown"] if name in plan.jobs]
-    found = Found(kept, {}, SoFar(earlier, kept, told["summary"]["so_far"]))
+    found = Found.in_part(There([], {}, Earlier.of(top, paper), kept), told["summary"]["so_far"])
     pages_of = [f"{paper}.md", f"{paper}.claims.json", f"{paper}.claims.md"]
     with tempfile.TemporaryDirectory() as folder:
         write_paper(plan, paper, found, Path(folder))

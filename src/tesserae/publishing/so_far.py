@@ -92,11 +92,23 @@ def numbered(plan: Plan, paper: str) -> list[str]:
     return list(dict.fromkeys(name for job in jobs for name in job.inputs.values()))
 
 
-def measured(plan: Plan, names: Iterable[str], as_made: bool = False) -> list[str]:
+def measured(names: Iterable[str], statuses: Mapping[str, ArtifactStatus], as_made: bool = False) -> list[str]:
     """Those of the artifacts `names` whose numbers are there; as_made: also what would be made otherwise now."""
-    names = list(names)
-    statuses = examine(plan, wanted=plan.demanded(*names)) if names else {}
     return [name for name in names if _counts(statuses[name], _file_of(name), as_made)]
+
+
+def of_one_whole(records: Mapping[str, manifests.Manifest], names: Iterable[str]) -> list[str]:
+    """Those of the artifacts `names` that were made, step by step, from what is there."""
+    broken = {name for name in records if from_another(records, name)}
+    return [name for name in names if broken.isdisjoint(manifests.upstream(records, [name]))]
+
+
+def from_another(records: Mapping[str, manifests.Manifest], name: str) -> str | None:
+    """The producer of which an artifact was made from another version than is there, if there is one."""
+    for producer, read in records[name]["inputs"].items():
+        if producer not in records or records[producer]["fingerprint"] != read["fingerprint"]:
+            return producer
+    return None
 
 
 def _file_of(name: str) -> str:
@@ -165,12 +177,39 @@ def claims(plan: Plan, paper: str, there: Mapping[str, Path]) -> dict[str, Any] 
     )
 
 
+@dataclass(frozen=True)
+class There:
+    """What there is of a paper: `names`, made here, with the manifests of these and of all they were made from; and
+    `kept`, what stays of that which was published earlier. Both are figures, and artifacts with numbers.
+    """
+
+    names: list[str]
+    records: dict[str, manifests.Manifest]
+    earlier: Earlier
+    kept: list[str]
+
+
+def there(plan: Plan, paper: str, names: Iterable[str], as_made: bool = False) -> There:
+    """names: those of the paper's figures and artifacts with numbers that were made here."""
+    known = manifests.collect(plan.project.root, plan.scale)
+    found = of_one_whole(known, names)
+    records = {name: known[name] for name in manifests.upstream(known, found)}
+    earlier = Earlier.of(plan.project.root / fingerprints.folder(plan), paper)
+    others = [name for name in (*earlier.figures(), *earlier.numbers) if name not in found]
+    return There(found, records, earlier, earlier.kept(plan, others, records, as_made))
+
+
+def numbers(plan: Plan, paper: str, found: There) -> str:
+    """The text of <paper>.numbers.json, of all that is there."""
+    old = found.earlier.numbers
+    names = [name for name in found.names if not name.startswith("figure/")]
+    return content(plan, paper, names, {name: old[name] for name in found.kept if name in old})
+
+
 def judged(plan: Plan, paper: str) -> dict[str, Any] | None:
     """What a claims.json would hold by the current numbers that are there, and those that were published so far."""
-    earlier = Earlier.of(plan.project.root / fingerprints.folder(plan), paper)
-    names = measured(plan, numbered(plan, paper))
-    now = manifests.collect(plan.project.root, plan.scale)
-    kept = earlier.kept(plan, [name for name in earlier.numbers if name not in names], now, as_made=False)
+    names = numbered(plan, paper)
+    statuses = examine(plan, wanted=plan.demanded(*names)) if names else {}
+    found = there(plan, paper, measured(names, statuses))
     with tempfile.TemporaryDirectory() as folder:
-        text = content(plan, paper, names, {name: earlier.numbers[name] for name in kept})
-        return claims(plan, paper, unpacked(text, Path(folder)))
+        return claims(plan, paper, unpacked(numbers(plan, paper, found), Path(folder)))
